@@ -1,0 +1,33 @@
+"""Three words that let one `train_step` run on TensorFlow, JAX and PyTorch.
+
+`step`
+    Decorates `train_step(self, data)` and `test_step(self, data)`. The body reads and
+    assigns variables as if they were stateful, on every backend. Called with `data` alone
+    inside a step, as by a subclass's `super().train_step(data)`, the body runs as it is.
+
+`descend(optimizer, variables, loss_fn, *inputs)`
+    One gradient step on exactly these variables. `loss_fn(*inputs)` returns a scalar or
+    `(scalar, aux)`, and `descend` returns the same structure, cut off from the gradient.
+    State that changes inside `loss_fn` (batch norm, seeds, trackers) is carried out;
+    nothing else may leave through a closure or `self`. Loss scaling and replicas are
+    handled here. Variables that the loss does not reach have a gradient of zero.
+
+`input_gradient(fn, x)`
+    d sum(fn(x)) / dx, of the shape of `x` and differentiable once more.
+"""
+
+import keras
+
+if keras.config.backend() == "tensorflow":
+    from keras_gen.backend.tensorflow import descend, input_gradient, step
+elif keras.config.backend() == "jax":
+    from keras_gen.backend.jax import descend, input_gradient, step
+elif keras.config.backend() == "torch":
+    from keras_gen.backend.torch import descend, input_gradient, step
+else:
+    raise ImportError(
+        f"keras_gen trains on the tensorflow, jax and torch backends, and Keras runs on "
+        f"{keras.config.backend()!r}. Set KERAS_BACKEND to one of the three."
+    )
+
+__all__ = ["descend", "input_gradient", "step"]

@@ -1,0 +1,29 @@
+import tensorflow as tf
+
+
+def step(method):
+    return method
+
+
+def descend(optimizer, variables, loss_fn, *inputs):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([variable.value for variable in variables])
+        output = loss_fn(*inputs)
+        loss = output[0] if isinstance(output, tuple) else output
+        scaled_loss = optimizer.scale_loss(loss)
+        # `apply` sums the gradients of the replicas; the loss is a mean over each one's part.
+        scaled_loss = scaled_loss / tf.distribute.get_strategy().num_replicas_in_sync
+    gradients = tape.gradient(
+        scaled_loss,
+        [variable.value for variable in variables],
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+    )
+    optimizer.apply(gradients, variables)
+    return output
+
+
+def input_gradient(fn, x):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(fn(x))
+    return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)

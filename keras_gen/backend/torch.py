@@ -1,0 +1,27 @@
+import torch
+from keras import tree
+
+
+def step(method):
+    return method
+
+
+def descend(optimizer, variables, loss_fn, *inputs):
+    output = loss_fn(*inputs)
+    loss = output[0] if isinstance(output, tuple) else output
+    gradients = torch.autograd.grad(
+        optimizer.scale_loss(loss),
+        [variable.value for variable in variables],
+        materialize_grads=True,
+    )
+    with torch.no_grad():
+        optimizer.apply(list(gradients), variables)
+    return tree.map_structure(torch.detach, output)
+
+
+def input_gradient(fn, x):
+    # Evaluation runs under no_grad, and data carry no gradient of their own.
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(fn(x).sum(), x, create_graph=True, materialize_grads=True)
+    return gradient

@@ -1,0 +1,122 @@
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_gen.callbacks.images import image_grid, save_png
+from keras_gen.callbacks.tensorboard import ImageWriter
+
+
+class _EpochPicture(keras.callbacks.Callback):
+    """A PNG every few epochs: `directory`/`name`_0001.png and so on."""
+
+    def __init__(self, directory, every, scale, name, tensorboard_dir):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"`every` is {every}. Pass a number of epochs, at least 1.")
+        self.directory = pathlib.Path(directory)
+        if self.directory.exists() and not self.directory.is_dir():
+            raise ValueError(f"{self.directory} is a file. Pass a directory for the pictures.")
+        self.every = every
+        self.scale = scale
+        self.name = name
+        self.writer = ImageWriter(tensorboard_dir) if tensorboard_dir else None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0:
+            picture = self.draw()
+            save_png(self.directory / f"{self.name}_{epoch + 1:04d}.png", picture)
+            if self.writer:
+                self.writer.write(type(self).__name__, picture, step=epoch)
+
+    def on_train_end(self, logs=None):
+        if self.writer:
+            self.writer.close()
+
+    def draw(self):
+        """The picture, a uint8 array (rows, columns, 3)."""
+        raise NotImplementedError
+
+
+class SampleGrid(_EpochPicture):
+    """Decodes the same z every few epochs, so that pictures can be compared.
+
+    Args:
+        directory: Where `epoch_0001.png`, ... go; it is made.
+        num_samples: Images in the grid.
+        every: Epochs between pictures.
+        scale: Every pixel becomes a square of this side.
+        seed: Of z, which is drawn once, from N(0, I).
+        tensorboard_dir: Log directory, if the grids shall go there too (takes the package
+            `tensorboard`).
+
+    Example:
+
+    ```python
+    vae.fit(x, epochs=20, callbacks=[kg.callbacks.SampleGrid("runs/vae/samples", every=5)])
+    ```
+    """
+
+    def __init__(
+        self,
+        directory,
+        num_samples=64,
+        every=1,
+        scale=2,
+        seed=0,
+        name="epoch",
+        tensorboard_dir=None,
+    ):
+        super().__init__(directory, every, scale, name, tensorboard_dir)
+        self.num_samples = num_samples
+        self.seed = seed
+
+    def draw(self):
+        # Seeded anew, so that it is the same z each time, on every backend, after a resume.
+        shape = (self.num_samples, self.model.latent_dim)
+        z = np.random.default_rng(self.seed).standard_normal(shape)
+        return image_grid(self.model.decode(z), scale=self.scale)
+
+
+class ReconstructionGrid(_EpochPicture):
+    """Draws the same images and, below each, its reconstruction, every few epochs.
+
+    Args:
+        images: (n, height, width, channels), best from the test set; the first 16 are drawn.
+        directory: Where `reconstruction_0001.png`, ... go; it is made.
+        every: Epochs between pictures.
+        scale: Every pixel becomes a square of this side.
+        tensorboard_dir: Log directory, if the grids shall go there too (takes the package
+            `tensorboard`).
+
+    Example:
+
+    ```python
+    callback = kg.callbacks.ReconstructionGrid(test.x, "runs/vae/samples", every=5)
+    vae.fit(x, epochs=20, callbacks=[callback])
+    ```
+    """
+
+    def __init__(
+        self,
+        images,
+        directory,
+        every=1,
+        scale=2,
+        name="reconstruction",
+        tensorboard_dir=None,
+    ):
+        super().__init__(directory, every, scale, name, tensorboard_dir)
+        self.images = np.asarray(images)[:16]
+
+    def draw(self):
+        reconstructions = self.model.reconstruct(self.images)
+        # Two rows for every eight images: them, and what became of them.
+        rows = [
+            row
+            for start in range(0, len(self.images), 8)
+            for row in (self.images[start : start + 8], reconstructions[start : start + 8])
+        ]
+        blank = np.ones_like(self.images[:1])
+        filled = [np.concatenate([row, *[blank] * (8 - len(row))]) for row in rows]
+        return image_grid(np.concatenate(filled), columns=8, scale=self.scale)

@@ -1,0 +1,32 @@
+"""Images for TensorBoard, by its own package: TensorFlow is not needed."""
+
+import io
+
+
+class ImageWriter:
+    def __init__(self, log_dir):
+        try:
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError as error:
+            raise ImportError(
+                "`tensorboard_dir` takes the package tensorboard: `pip install tensorboard`, "
+                "or leave `tensorboard_dir` out."
+            ) from error
+        self.writer = EventFileWriter(str(log_dir))
+
+    def write(self, tag, picture, step):
+        from matplotlib import image
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        png = io.BytesIO()
+        image.imsave(png, picture, format="png")
+        height, width, _ = picture.shape
+        encoded = Summary.Image(
+            height=height, width=width, colorspace=3, encoded_image_string=png.getvalue()
+        )
+        summary = Summary(value=[Summary.Value(tag=tag, image=encoded)])
+        self.writer.add_event(Event(step=step, summary=summary))
+
+    def close(self):
+        self.writer.close()

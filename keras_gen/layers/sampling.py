@@ -1,0 +1,53 @@
+import keras
+from keras import ops
+
+from keras_gen import seeds
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Sampling(seeds.SavesSeeds, keras.layers.Layer):
+    """The reparameterisation: z = mean + exp(log_var / 2) * eps, eps from N(0, I).
+
+    A draw from N(mean, exp(log_var)) whose gradient reaches `mean` and `log_var`. It draws
+    at inference too: whoever wants the mean says so with `deterministic=True`.
+
+    Args:
+        seed: Integer or None. The state of its generator is saved with the layer.
+
+    Call arguments:
+        inputs: `(mean, log_var)`, two tensors of one shape, usually (batch, latent_dim).
+        deterministic: True gives `mean` itself.
+
+    Example:
+
+    ```python
+    z = Sampling(seed=0)((keras.ops.zeros((2, 3)), keras.ops.zeros((2, 3))))
+    ```
+
+    Reference:
+        Kingma and Welling (2014), "Auto-Encoding Variational Bayes", section 2.4:
+        https://arxiv.org/abs/1312.6114
+    """
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        (stream,) = seeds.split(seed, 1)
+        self.seed_generator = keras.random.SeedGenerator(stream)
+
+    def call(self, inputs, deterministic=False):
+        mean, log_var = inputs
+        if deterministic:
+            return mean
+        return mean + ops.exp(0.5 * log_var) * self.noise(ops.shape(mean))
+
+    def noise(self, shape):
+        """eps, standard normal: the one place where this layer draws."""
+        return keras.random.normal(shape, dtype=self.compute_dtype, seed=self.seed_generator)
+
+    def compute_output_shape(self, input_shape):
+        mean_shape, _ = input_shape
+        return mean_shape
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}

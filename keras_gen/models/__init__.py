@@ -1,0 +1,6 @@
+"""Generative models: one file per paper, the algorithm from top to bottom."""
+
+from keras_gen.models.autoencoder import Autoencoder
+from keras_gen.models.vae import VAE
+
+__all__ = ["VAE", "Autoencoder"]

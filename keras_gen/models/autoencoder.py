@@ -1,0 +1,201 @@
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen import backend, likelihoods
+from keras_gen.models.base import GenerativeModel, check_floats, predict
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Autoencoder(GenerativeModel):
+    """Plain autoencoder: minimises -log p(x|z) at z = encoder(x).
+
+    It compresses and cannot generate. Nothing says where the codes lie: z has no prior, so a
+    z drawn from N(0, I), or from anything else, falls between the codes, where the decoder
+    was never trained. A `VAE` pays a KL term for the missing prior.
+
+    Args:
+        encoder: Keras model, x -> z of shape (batch, latent_dim).
+        decoder: Keras model, z -> parameters of the likelihood.
+        likelihood: A likelihood layer, or "bernoulli" or "gaussian".
+
+    Example:
+
+    ```python
+    model = kg.Autoencoder(*kg.networks.mlp_autoencoder((28, 28, 1), latent_dim=20))
+    model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    model.fit(x, epochs=10)
+    ```
+
+    Reference:
+        Hinton and Salakhutdinov (2006), "Reducing the Dimensionality of Data with Neural
+        Networks": https://doi.org/10.1126/science.1127647
+    """
+
+    logged = ("loss", "reconstruction")
+
+    def __init__(self, encoder, decoder, likelihood="bernoulli", **kwargs):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihoods.get(likelihood)
+        self.example_shape = None
+        self.latent_dim = None
+        if all(hasattr(network, "input_shape") for network in (encoder, decoder)):
+            # Functional networks leave nothing to build. Not `self.build`: that would lock
+            # the model, and a subclass could add no layers after `super().__init__`.
+            self._fit_together(encoder.input_shape)
+            self.built = True
+
+    @backend.step
+    def train_step(self, data):
+        x, sample_weight = self.unpack(data)
+        _, terms = backend.descend(
+            self.optimizer, self.trainable_variables, self.objective, x, sample_weight
+        )
+        return self.track(terms, x)
+
+    @backend.step
+    def test_step(self, data):
+        x, sample_weight = self.unpack(data)
+        _, terms = self.objective(x, sample_weight, training=False)
+        return self.track(terms, x)
+
+    def objective(self, x, sample_weight, training=True):
+        """The loss to minimise and the scalars to log, in nats per example."""
+        z = self.encoder(x, training=training)  # (batch, latent_dim)
+        parameters = self.decoder(z, training=training)
+        reconstruction = -self.likelihood.log_prob(x, parameters)  # -log p(x|z), (batch,)
+        reconstruction = ops.mean(sample_weight * reconstruction)
+        loss = reconstruction + sum(self.losses)
+        return loss, {"loss": loss, "reconstruction": reconstruction}
+
+    def call(self, x, training=False):
+        """The reconstruction E[x|z], of the shape of `x`."""
+        return self.likelihood.mean(self.decoder(self.code(x, training), training=training))
+
+    def code(self, x, training=False):
+        """The one z that stands for `x`, as a tensor (batch, latent_dim)."""
+        return self.encoder(x, training=training)
+
+    def encode(self, x, batch_size=128):
+        """z of a NumPy array of examples, (n, latent_dim)."""
+        return predict(self.encoder, self._examples(x), batch_size)
+
+    def decode(self, z, draw_pixels=False, batch_size=128):
+        """E[x|z] of a NumPy array z (n, latent_dim); with `draw_pixels` a draw from p(x|z)."""
+        self._check_sized()
+        z = np.asarray(z, dtype="float32")
+        if z.ndim != 2 or z.shape[0] == 0 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"`z` has shape {z.shape}. Pass (n, {self.latent_dim}), n at least 1.")
+        parameters = ops.convert_to_tensor(predict(self.decoder, z, batch_size))
+        pixels = self.likelihood.sample if draw_pixels else self.likelihood.mean
+        return ops.convert_to_numpy(pixels(parameters))
+
+    def reconstruct(self, x, batch_size=128):
+        """E[x|z] at the z of every example, in the shape of `x`, NumPy."""
+        return self.decode(self.encode(x, batch_size), batch_size=batch_size)
+
+    def interpolate(self, x_from, x_to, steps=8):
+        """Examples between pairs: z moves from one's to the other's along a straight line.
+
+        Args:
+            x_from: NumPy array (n, ...).
+            x_to: NumPy array of the same shape.
+            steps: Number of points on each line, both ends included; at least 2.
+
+        Returns:
+            NumPy array (n, steps, ...).
+        """
+        if steps < 2:
+            raise ValueError(f"`steps` is {steps}. Pass at least 2: both ends are included.")
+        if np.shape(x_from) != np.shape(x_to):
+            raise ValueError(
+                f"`x_from` has shape {np.shape(x_from)} and `x_to` {np.shape(x_to)}. "
+                f"Pass pairs: two arrays of the same shape."
+            )
+        z_from, z_to = self._code_of(x_from), self._code_of(x_to)
+        z = np.linspace(z_from, z_to, steps, axis=1)  # (n, steps, latent_dim)
+        x = self.decode(z.reshape(-1, z.shape[-1]))
+        return x.reshape(len(z), steps, *x.shape[1:])
+
+    def check_data(self, x):
+        self._check_kind(x)
+        self.likelihood.check_data(x)
+
+    def unpack(self, data):
+        """x and its weights (batch,) from what `fit` hands over; labels are left aside."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        self._check_kind(x)
+        if y is not None and len(x.shape) > 1 and tuple(y.shape[1:]) == tuple(x.shape[1:]):
+            raise ValueError(
+                f"`y` has the shape of `x`, {tuple(x.shape[1:])}, but {type(self).__name__} "
+                f"reconstructs `x` itself. Pass `x` alone."
+            )
+        if sample_weight is None:
+            sample_weight = ops.ones(1)
+        return x, ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+
+    def build(self, input_shape):
+        self._fit_together(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "likelihood": keras.saving.serialize_keras_object(self.likelihood),
+        }
+
+    def _fit_together(self, input_shape):
+        """Learns the sizes, building networks that are not built; refuses what disagrees."""
+        x = keras.KerasTensor((None, *input_shape[1:]))
+        z = self._code_spec(_spec(self.encoder, x))
+        latent_dim = getattr(self.decoder, "input_shape", z.shape)[-1]
+        if z.shape[-1] != latent_dim:
+            raise ValueError(
+                f"The encoder's z has size {z.shape[-1]} and the decoder takes {latent_dim}. "
+                f"Build both with the same `latent_dim`."
+            )
+        parameters = _spec(self.decoder, keras.KerasTensor((None, latent_dim)))
+        self.likelihood.check_shapes(x.shape, parameters.shape)
+        self.example_shape = tuple(x.shape[1:])
+        self.latent_dim = latent_dim
+
+    def _code_spec(self, outputs):
+        if not isinstance(outputs, keras.KerasTensor):
+            raise ValueError(
+                "The encoder of an Autoencoder gives one tensor z, and this one gives "
+                f"{len(outputs)}. For (mean, log_var) use VAE."
+            )
+        return outputs
+
+    def _check_kind(self, x):
+        """Refuses a wrong type or shape; tensors inside a step are known that far."""
+        check_floats(x)
+        if self.example_shape is not None and tuple(x.shape[1:]) != self.example_shape:
+            raise ValueError(
+                f"The data have shape {tuple(x.shape)}, and the encoder takes "
+                f"(n, {', '.join(map(str, self.example_shape))}). Reshape the data or build "
+                f"the networks for them."
+            )
+
+    def _check_sized(self):
+        if self.latent_dim is None:
+            raise ValueError(
+                f"This {type(self).__name__} does not know its sizes yet: its networks are not "
+                f"functional models. Call it on a batch, or `fit` it, first."
+            )
+
+    def _code_of(self, x):
+        return self.encode(x)
+
+    def _examples(self, x):
+        x = np.asarray(x)
+        self.check_data(x)
+        return x.astype(keras.config.floatx(), copy=False)
+
+
+def _spec(network, x):
+    # Calling a network that is not built builds it; calling a built one would add a node.
+    return network.compute_output_spec(x) if network.built else network(x)

@@ -1,0 +1,172 @@
+"""What all models share: the door of `fit`, the logs, and how they are saved."""
+
+import functools
+import inspect
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen import seeds
+from keras_gen.metrics import Means
+
+
+class GenerativeModel(seeds.SavesSeeds, keras.Model):
+    """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
+
+    `logged` names what a step's logs hold. Each step hands its scalars to `track`.
+    """
+
+    logged = ("loss",)
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.means = Means(self.logged)
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        jit_compile="auto",
+        **kwargs,
+    ):
+        """As `keras.Model.compile`, without a loss and metrics: the model is their owner.
+
+        Raises:
+            ValueError: If `loss`, `loss_weights`, `metrics` or `weighted_metrics` is given.
+        """
+        refused = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        for name, value in refused.items():
+            if value is not None:
+                raise ValueError(
+                    f"`compile` got {name}={value!r}, but the loss of {type(self).__name__} is "
+                    f"part of the model and its logs are {', '.join(self.logged)}. Leave "
+                    f"`{name}` out; for another loss, subclass {type(self).__name__}."
+                )
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        self._jit_compile_argument = jit_compile
+        if self.built:
+            # Loading fills the optimizer's variables only if they are there.
+            self.optimizer.build(self.trainable_variables)
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        if arguments.get("class_weight") is not None:
+            raise ValueError(
+                "`fit` got `class_weight`, but no class is predicted here. To weight examples, "
+                "pass `sample_weight`."
+            )
+        arguments["x"] = self._checked(arguments.get("x"))
+        if arguments.get("validation_data") is not None:
+            arguments["validation_data"] = self._checked(arguments["validation_data"])
+        return super().fit(**arguments)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, x=None, *args, **kwargs):
+        # `fit` passes what it has checked, and hands over its own iterator.
+        inside_fit = kwargs.get("_use_cached_eval_dataset", False)
+        return super().evaluate(x if inside_fit else self._checked(x), *args, **kwargs)
+
+    def check_data(self, x):
+        """Raises ValueError where the NumPy array `x` cannot be trained on."""
+        raise NotImplementedError
+
+    def track(self, terms, x):
+        """Adds a step's scalars, means over the batch `x`, and returns the epoch's logs."""
+        self.means.update_state(terms, count=ops.shape(x)[0])
+        return self.get_metrics_result()
+
+    @property
+    def metrics(self):
+        # Without Keras's own tracker of a loss, which nothing here would update.
+        return [metric for metric in super().metrics if metric is not self._loss_tracker]
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config is not None:
+            # Keras stores what "auto" meant on the backend that saves.
+            config["jit_compile"] = self._jit_compile_argument
+            _name_public_optimizers(config)
+        return config
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(
+            **{
+                key: keras.saving.deserialize_keras_object(value)
+                if isinstance(value, dict) and "class_name" in value
+                else value
+                for key, value in config.items()
+            }
+        )
+
+    def _checked(self, data):
+        """The data, refused if their examples (of a stream: the first batch) are wrong."""
+        if inspect.isgenerator(data):
+            first = next(data, None)
+            examples, data = first, _chain(first, data)
+        elif isinstance(data, keras.utils.PyDataset):
+            examples = data.x if hasattr(data, "x") else data[0]
+        elif hasattr(data, "shape") or isinstance(data, tuple):
+            examples = data
+        else:
+            examples = next(iter(data), None)
+        if examples is None:
+            raise ValueError("There are no data: `x` is None or an empty stream.")
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(examples)
+        self.check_data(ops.convert_to_numpy(x))
+        return data
+
+
+def check_floats(x):
+    """Raises ValueError unless the array or tensor `x` holds examples of a float type."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if not keras.backend.is_float_dtype(dtype):
+        raise ValueError(
+            f"The data are of type {dtype}, and floats are wanted. For 8-bit images: "
+            f'`x.astype("float32") / 255`.'
+        )
+    if x.shape[0] == 0:
+        raise ValueError(f"The data are empty: their shape is {tuple(x.shape)}.")
+
+
+def predict(network, inputs, batch_size):
+    """The outputs of a Keras model for a NumPy array, in compiled calls of one size.
+
+    Not `network.predict`: on torch that draws from the global generator, so a picture drawn
+    while training would change the order of the data.
+    """
+    outputs = []
+    for start in range(0, len(inputs), batch_size):
+        batch = inputs[start : start + batch_size]
+        # Filled up with repetitions: every other size would be compiled anew.
+        filled = np.resize(batch, (batch_size, *batch.shape[1:]))
+        output = network.predict_on_batch(filled)
+        outputs.append(keras.tree.map_structure(lambda o, n=len(batch): o[:n], output))
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
+
+
+def _chain(first, rest):
+    yield first
+    yield from rest
+
+
+def _name_public_optimizers(config):
+    """On torch Keras writes its private class path, which no other backend can train."""
+    if str(config.get("module", "")).startswith("keras.src.backend."):
+        config["module"], config["registered_name"] = "keras.optimizers", None
+    for value in config.values():
+        if isinstance(value, dict):
+            _name_public_optimizers(value)

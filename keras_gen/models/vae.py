@@ -1,0 +1,156 @@
+import keras
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_gen import backend, seeds
+from keras_gen.dtypes import in_float32
+from keras_gen.layers import Sampling
+from keras_gen.losses import divergences
+from keras_gen.models.autoencoder import Autoencoder
+from keras_gen.models.base import predict
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class VAE(Autoencoder):
+    """Variational autoencoder: maximises the ELBO with prior N(0, I) by reparameterisation.
+
+    -ELBO = -E_q[log p(x|z)] + KL(q(z|x) || p(z)), Kingma and Welling (2014), equation 3, in
+    nats per example: summed over pixels and latents, the mean over the batch. `fit` logs
+    `loss` = `reconstruction` + beta * `kl` (and regularisers), `kl` and the `elbo` itself.
+
+    Args:
+        encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
+        decoder: Keras model, z -> parameters of the likelihood.
+        likelihood: A likelihood layer, or "bernoulli" or "gaussian".
+        beta: Weight of the KL term, not negative; or a Keras `LearningRateSchedule`, read at
+            `optimizer.iterations`. Validation uses the last training step's value.
+        seed: Integer or None.
+
+    Example:
+
+    ```python
+    vae = kg.VAE(*kg.networks.mlp_vae((28, 28, 1), latent_dim=20))
+    vae.compile(optimizer=keras.optimizers.Adam(1e-3))
+    vae.fit(x, epochs=10)
+    images = vae.sample(64)
+    ```
+
+    References:
+        Kingma and Welling (2014), "Auto-Encoding Variational Bayes":
+        https://arxiv.org/abs/1312.6114
+        Higgins et al. (2017), "beta-VAE": https://openreview.net/forum?id=Sy2fzU9gl
+    """
+
+    logged = ("loss", "reconstruction", "kl", "elbo")
+
+    def __init__(self, encoder, decoder, likelihood="bernoulli", beta=1.0, seed=None, **kwargs):
+        if not isinstance(beta, LearningRateSchedule) and not beta >= 0:
+            raise ValueError(
+                f"`beta` is {beta}. It weights the KL term: pass a number that is not negative."
+            )
+        super().__init__(encoder, decoder, likelihood, **kwargs)
+        self.beta = beta
+        self.seed = seed
+        # Three streams: evaluating or drawing pictures must not move the noise of training.
+        self.sampling, self.evaluation_sampling, self.user_sampling = (
+            Sampling(stream, dtype="float32") for stream in seeds.split(seed, 3)
+        )
+        if isinstance(beta, LearningRateSchedule):
+            # A variable, as a step compiled for evaluation does not see the optimizer.
+            self.scheduled_beta = self.add_weight(
+                shape=(),
+                initializer=keras.initializers.Constant(float(beta(0))),
+                trainable=False,
+                name="beta",
+            )
+
+    @backend.step
+    def train_step(self, data):
+        x, sample_weight = self.unpack(data)
+        if isinstance(self.beta, LearningRateSchedule):
+            self.scheduled_beta.assign(self.beta(self.optimizer.iterations))
+        _, terms = backend.descend(
+            self.optimizer, self.trainable_variables, self.objective, x, sample_weight
+        )
+        return self.track(terms, x)
+
+    @backend.step
+    def test_step(self, data):
+        x, sample_weight = self.unpack(data)
+        _, terms = self.objective(x, sample_weight, training=False)
+        return self.track(terms, x)
+
+    def objective(self, x, sample_weight, training=True):
+        """-ELBO, with beta and regularisers, and the scalars to log, in nats per example."""
+        sampling = self.sampling if training else self.evaluation_sampling
+        mean, log_var = map(in_float32, self.encoder(x, training=training))  # of q(z|x)
+        z = sampling((mean, log_var))  # (batch, latent_dim)
+        parameters = self.decoder(z, training=training)  # of p(x|z)
+        reconstruction = -self.likelihood.log_prob(x, parameters)  # (batch,)
+        kl = divergences.kl_to_standard_normal(mean, log_var)  # (batch,)
+
+        reconstruction = ops.mean(sample_weight * reconstruction)
+        kl = ops.mean(sample_weight * kl)
+        loss = reconstruction + self.current_beta() * kl + sum(self.losses)
+        elbo = -(reconstruction + kl)
+        return loss, {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": elbo}
+
+    def current_beta(self):
+        """The number itself, or the schedule's value at the last training step."""
+        if isinstance(self.beta, LearningRateSchedule):
+            return ops.convert_to_tensor(self.scheduled_beta)
+        return self.beta
+
+    def code(self, x, training=False):
+        """The mean of q(z|x), as a tensor (batch, latent_dim)."""
+        mean, _ = self.encoder(x, training=training)
+        return mean
+
+    def encode(self, x, batch_size=128):
+        """(mean, log_var) of q(z|x) for a NumPy array of examples, each (n, latent_dim)."""
+        return tuple(predict(self.encoder, self._examples(x), batch_size))
+
+    def sample(self, num_samples, draw_pixels=False, batch_size=128):
+        """Examples from the model: z from N(0, I), then E[x|z].
+
+        Args:
+            num_samples: How many.
+            draw_pixels: True draws from p(x|z) instead of taking its mean.
+
+        Returns:
+            NumPy array (num_samples, ...).
+        """
+        if num_samples < 1:
+            raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
+        self._check_sized()
+        z = self.user_sampling.noise((num_samples, self.latent_dim))
+        return self.decode(ops.convert_to_numpy(z), draw_pixels, batch_size)
+
+    def reconstruct(self, x, sample=False, batch_size=128):
+        """E[x|z] at the mean of q(z|x), or with `sample` at a draw from it, NumPy."""
+        mean, log_var = self.encode(x, batch_size)
+        z = self.user_sampling((mean, log_var)) if sample else mean
+        return self.decode(ops.convert_to_numpy(z), batch_size=batch_size)
+
+    def get_config(self):
+        beta = self.beta
+        if isinstance(beta, LearningRateSchedule):
+            beta = keras.saving.serialize_keras_object(beta)
+        return {**super().get_config(), "beta": beta, "seed": self.seed}
+
+    def _code_of(self, x):
+        return self.encode(x)[0]
+
+    def _code_spec(self, outputs):
+        if not isinstance(outputs, (list, tuple)) or len(outputs) != 2:
+            raise ValueError(
+                "The encoder of a VAE gives two tensors, (mean, log_var) of q(z|x). This one "
+                "gives one; end it in two Dense layers, or use Autoencoder."
+            )
+        mean, log_var = outputs
+        if mean.shape != log_var.shape:
+            raise ValueError(
+                f"The encoder's mean has shape {mean.shape} and its log_var {log_var.shape}. "
+                f"Give both the same latent size."
+            )
+        return mean

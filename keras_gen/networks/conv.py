@@ -1,0 +1,83 @@
+"""Convolutional encoders and decoders for small images."""
+
+import math
+
+import keras
+from keras import layers
+
+from keras_gen.networks.posterior import check_sizes, code, posterior
+
+
+def conv_vae(image_shape, latent_dim, filters=(32, 64), activation="relu", parameters_per_value=1):
+    """Encoder and decoder of a VAE for images, such as 28x28 or 32x32, grey or colour.
+
+    Every entry of `filters` is a 3x3 convolution of stride 2; the decoder mirrors it with
+    transposed ones.
+
+    Args:
+        image_shape: (height, width, channels); both sides divisible by 2^len(filters).
+        latent_dim: Size of z.
+        filters: Channels of the encoder's layers; the decoder mirrors them.
+        activation: Of the hidden layers.
+        parameters_per_value: Decoder outputs for every value of x, as the likelihood's
+            attribute of that name says.
+
+    Returns:
+        `(encoder, decoder)`: x -> (mean, log_var), each (batch, latent_dim), and
+        z -> parameters, (batch, height, width, channels * parameters_per_value).
+
+    Example:
+
+    ```python
+    vae = kg.VAE(*kg.networks.conv_vae((32, 32, 3), latent_dim=64))
+    ```
+    """
+    x, h = _encoder_trunk(image_shape, latent_dim, filters, activation)
+    encoder = keras.Model(x, posterior(h, latent_dim), name="encoder")
+    return encoder, _decoder(image_shape, latent_dim, filters, activation, parameters_per_value)
+
+
+def conv_autoencoder(
+    image_shape, latent_dim, filters=(32, 64), activation="relu", parameters_per_value=1
+):
+    """Encoder and decoder of a plain autoencoder: as `conv_vae`, with the encoder x -> z."""
+    x, h = _encoder_trunk(image_shape, latent_dim, filters, activation)
+    encoder = keras.Model(x, code(h, latent_dim), name="encoder")
+    return encoder, _decoder(image_shape, latent_dim, filters, activation, parameters_per_value)
+
+
+def _encoder_trunk(image_shape, latent_dim, filters, activation):
+    check_sizes(image_shape, latent_dim, filters)
+    factor = 2 ** len(filters)
+    if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
+        raise ValueError(
+            f"`image_shape` is {tuple(image_shape)}. {len(filters)} convolutions of stride 2 "
+            f"take (height, width, channels) with both sides divisible by {factor}; shorten "
+            f"`filters`, or resize or pad the images."
+        )
+    x = h = keras.Input(image_shape, name="x")
+    for channels in filters:
+        h = layers.Conv2D(channels, 3, strides=2, padding="same", activation=activation)(h)
+    return x, layers.Flatten()(h)
+
+
+def _decoder(image_shape, latent_dim, filters, activation, parameters_per_value):
+    height, width, channels = image_shape
+    factor = 2 ** len(filters)
+    start = (height // factor, width // factor, filters[-1])
+    z = keras.Input((latent_dim,), name="z")
+    h = layers.Dense(math.prod(start), activation=activation)(z)
+    h = layers.Reshape(start)(h)
+    for hidden_channels in reversed(filters[:-1]):
+        h = layers.Conv2DTranspose(
+            hidden_channels, 3, strides=2, padding="same", activation=activation
+        )(h)
+    parameters = layers.Conv2DTranspose(
+        channels * parameters_per_value,
+        3,
+        strides=2,
+        padding="same",
+        dtype="float32",
+        name="parameters",
+    )(h)
+    return keras.Model(z, parameters, name="decoder")

@@ -1,0 +1,65 @@
+"""Fully connected encoders and decoders."""
+
+import math
+
+import keras
+from keras import layers
+
+from keras_gen.networks.posterior import check_sizes, code, posterior
+
+
+def mlp_vae(image_shape, latent_dim, hidden=(500,), activation="relu", parameters_per_value=1):
+    """Encoder and decoder of a VAE; the default is the textbook's 784-500-z with ReLU.
+
+    Args:
+        image_shape: Shape of one example, such as (28, 28, 1); any rank, tables too.
+        latent_dim: Size of z.
+        hidden: Widths of the encoder's hidden layers; the decoder mirrors them.
+        activation: Of the hidden layers.
+        parameters_per_value: Decoder outputs for every value of x, as the likelihood's
+            attribute of that name says.
+
+    Returns:
+        `(encoder, decoder)`: x -> (mean, log_var), each (batch, latent_dim), and
+        z -> parameters, (batch, *image_shape) with the last axis times parameters_per_value.
+
+    Example:
+
+    ```python
+    vae = kg.VAE(*kg.networks.mlp_vae((28, 28, 1), latent_dim=20, hidden=(400,)))
+    ```
+
+    Reference:
+        Kingma and Welling (2014), section 5: one hidden layer of 500 units on MNIST.
+    """
+    x, h = _encoder_trunk(image_shape, latent_dim, hidden, activation)
+    encoder = keras.Model(x, posterior(h, latent_dim), name="encoder")
+    return encoder, _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value)
+
+
+def mlp_autoencoder(
+    image_shape, latent_dim, hidden=(500,), activation="relu", parameters_per_value=1
+):
+    """Encoder and decoder of a plain autoencoder: as `mlp_vae`, with the encoder x -> z."""
+    x, h = _encoder_trunk(image_shape, latent_dim, hidden, activation)
+    encoder = keras.Model(x, code(h, latent_dim), name="encoder")
+    return encoder, _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value)
+
+
+def _encoder_trunk(image_shape, latent_dim, hidden, activation):
+    check_sizes(image_shape, latent_dim, hidden)
+    x = keras.Input(image_shape, name="x")
+    h = layers.Flatten()(x)
+    for width in hidden:
+        h = layers.Dense(width, activation=activation)(h)
+    return x, h
+
+
+def _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value):
+    z = h = keras.Input((latent_dim,), name="z")
+    for width in reversed(hidden):
+        h = layers.Dense(width, activation=activation)(h)
+    h = layers.Dense(math.prod(image_shape) * parameters_per_value, dtype="float32")(h)
+    output_shape = (*image_shape[:-1], image_shape[-1] * parameters_per_value)
+    parameters = layers.Reshape(output_shape, dtype="float32", name="parameters")(h)
+    return keras.Model(z, parameters, name="decoder")

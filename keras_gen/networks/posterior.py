@@ -1,0 +1,21 @@
+"""What every encoder ends in."""
+
+from keras import layers
+
+
+def posterior(h, latent_dim):
+    """q(z|x): two linear heads, in float32 as a KL needs the digits."""
+    mean = layers.Dense(latent_dim, dtype="float32", name="mean")(h)
+    log_var = layers.Dense(latent_dim, dtype="float32", name="log_var")(h)
+    return mean, log_var
+
+
+def code(h, latent_dim):
+    return layers.Dense(latent_dim, dtype="float32", name="code")(h)
+
+
+def check_sizes(image_shape, latent_dim, widths):
+    sizes = {"image_shape": image_shape, "latent_dim": [latent_dim], "layer widths": widths}
+    for name, values in sizes.items():
+        if not values or any(isinstance(v, bool) or int(v) != v or v < 1 for v in values):
+            raise ValueError(f"`{name}` is {values}. Pass positive integers.")

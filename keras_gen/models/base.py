@@ -150,12 +150,12 @@ def predict(network, inputs, batch_size):
     """
     outputs = []
     for start in range(0, len(inputs), batch_size):
-        batch = inputs[start : start + batch_size]
         # Filled up with repetitions: every other size would be compiled anew.
-        filled = np.resize(batch, (batch_size, *batch.shape[1:]))
-        output = network.predict_on_batch(filled)
-        outputs.append(keras.tree.map_structure(lambda o, n=len(batch): o[:n], output))
-    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
+        batch = np.resize(inputs[start : start + batch_size], (batch_size, *inputs.shape[1:]))
+        outputs.append(network.predict_on_batch(batch))
+    return keras.tree.map_structure(
+        lambda *batches: np.concatenate(batches)[: len(inputs)], *outputs
+    )
 
 
 def _chain(first, rest):

@@ -1,0 +1,277 @@
+"""What the two players of a GAN minimise, from the discriminator's raw outputs.
+
+A loss takes the outputs on real and on fake examples, each (batch, 1) or (batch,), and gives
+one value per example, (batch,). A real and a fake example share a row of the
+discriminator's loss; only a relativistic loss makes a pair of them.
+"""
+
+import keras
+from keras import ops
+
+from keras_gen.dtypes import in_float32
+
+
+class AdversarialLoss:
+    """Base class: a subclass writes `discriminator_value` and `generator_value`.
+
+    `needs_real` says that the generator's loss takes `real_logits` too. `probability` is
+    None unless the raw output is a logit; then it is the method that gives D(x).
+    """
+
+    needs_real = False
+    probability = None
+
+    def discriminator_loss(self, real_logits, fake_logits):
+        """What the discriminator minimises, (batch,), in float32 or wider."""
+        return self.discriminator_value(*_rows(real_logits, fake_logits))
+
+    def generator_loss(self, real_logits, fake_logits):
+        """What the generator minimises, (batch,); `real_logits` is None unless `needs_real`."""
+        if self.needs_real and real_logits is None:
+            raise ValueError(
+                f"The generator's loss of {type(self).__name__} compares the outputs on fake "
+                f"examples with those on real ones, and `real_logits` is None. Pass both."
+            )
+        return self.generator_value(*_rows(real_logits, fake_logits))
+
+    def discriminator_value(self, real_logits, fake_logits):
+        """The discriminator's loss of two (batch,) tensors."""
+        raise NotImplementedError
+
+    def generator_value(self, real_logits, fake_logits):
+        """The generator's loss of two (batch,) tensors, the first perhaps None."""
+        raise NotImplementedError
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Minimax(AdversarialLoss):
+    """The zero-sum game: D maximises log D(x) + log(1 - D(G(z))), and G minimises it.
+
+    The generator's gradient vanishes where the discriminator is sure of its fakes: the
+    saturating loss, for study. In nats; at D = 1/2 the discriminator's is 2 log 2.
+
+    Args:
+        label_smoothing: In [0, 1). The discriminator's target on real examples is
+            1 - label_smoothing, and stays 0 on fake ones (one-sided: Salimans et al. 2016,
+            section 3.4). The generator's loss does not change.
+
+    Example:
+
+    ```python
+    loss = Minimax(label_smoothing=0.1)
+    loss.discriminator_loss(keras.ops.zeros(4), keras.ops.zeros(4))  # 2 log 2, four times
+    ```
+
+    Reference:
+        Goodfellow et al. (2014), "Generative Adversarial Nets", equation 1:
+        https://arxiv.org/abs/1406.2661
+    """
+
+    def __init__(self, label_smoothing=0.0):
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"`label_smoothing` is {label_smoothing}. The target on real examples is "
+                f"1 - label_smoothing: pass a number in [0, 1), such as 0.1."
+            )
+        self.label_smoothing = label_smoothing
+
+    def probability(self, logits):
+        """D(x) = sigmoid(logit), in the shape of `logits`."""
+        return ops.sigmoid(in_float32(logits))
+
+    def discriminator_value(self, real_logits, fake_logits):
+        target = 1.0 - self.label_smoothing
+        # softplus(-l) = -log sigmoid(l) and softplus(l) = -log(1 - sigmoid(l)), for every l.
+        on_real = target * ops.softplus(-real_logits)
+        if self.label_smoothing:
+            on_real = on_real + self.label_smoothing * ops.softplus(real_logits)
+        return on_real + ops.softplus(fake_logits)
+
+    def generator_value(self, real_logits, fake_logits):
+        return -ops.softplus(fake_logits)
+
+    def get_config(self):
+        return {"label_smoothing": self.label_smoothing}
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class NonSaturating(Minimax):
+    """The discriminator of `Minimax`; the generator minimises -log D(G(z)) instead.
+
+    Its gradient is largest where the discriminator is sure of its fakes: the usual loss.
+
+    Args:
+        label_smoothing: As in `Minimax`.
+
+    Example:
+
+    ```python
+    loss = NonSaturating()
+    loss.generator_loss(None, keras.ops.zeros(4))  # log 2, four times
+    ```
+
+    Reference:
+        Goodfellow et al. (2014), section 3: https://arxiv.org/abs/1406.2661
+    """
+
+    def generator_value(self, real_logits, fake_logits):
+        return ops.softplus(-fake_logits)
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class LeastSquares(AdversarialLoss):
+    """Squared errors: D minimises (D(x) - 1)^2 / 2 + D(G(z))^2 / 2, G (D(G(z)) - 1)^2 / 2.
+
+    The raw output is compared with the targets 0 and 1 as it is. No nats.
+
+    Example:
+
+    ```python
+    loss = LeastSquares()
+    loss.discriminator_loss(keras.ops.ones(4), keras.ops.zeros(4))  # 0, four times
+    ```
+
+    Reference:
+        Mao et al. (2017), "Least Squares Generative Adversarial Networks", equation 9:
+        https://arxiv.org/abs/1611.04076
+    """
+
+    def discriminator_value(self, real_logits, fake_logits):
+        return 0.5 * ops.square(real_logits - 1.0) + 0.5 * ops.square(fake_logits)
+
+    def generator_value(self, real_logits, fake_logits):
+        return 0.5 * ops.square(fake_logits - 1.0)
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Hinge(AdversarialLoss):
+    """D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), and G minimises -D(G(z)).
+
+    Example:
+
+    ```python
+    loss = Hinge()
+    loss.discriminator_loss(keras.ops.ones(4), -keras.ops.ones(4))  # 0, four times
+    ```
+
+    Reference:
+        Lim and Ye (2017), "Geometric GAN": https://arxiv.org/abs/1705.02894
+    """
+
+    def discriminator_value(self, real_logits, fake_logits):
+        return ops.relu(1.0 - real_logits) + ops.relu(1.0 + fake_logits)
+
+    def generator_value(self, real_logits, fake_logits):
+        return -fake_logits
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Wasserstein(AdversarialLoss):
+    """D minimises D(G(z)) - D(x), and G minimises -D(G(z)), for a critic of slope at most 1.
+
+    Minus the discriminator's loss estimates the Wasserstein-1 distance, in the units of the
+    data. The bound on the slope comes from elsewhere: clipped weights, `GradientPenalty` or
+    `SpectralNormalization`.
+
+    Example:
+
+    ```python
+    loss = Wasserstein()
+    loss.discriminator_loss(keras.ops.ones(4), keras.ops.zeros(4))  # -1, four times
+    ```
+
+    Reference:
+        Arjovsky et al. (2017), "Wasserstein GAN", equation 3:
+        https://arxiv.org/abs/1701.07875
+    """
+
+    def discriminator_value(self, real_logits, fake_logits):
+        return fake_logits - real_logits
+
+    def generator_value(self, real_logits, fake_logits):
+        return -fake_logits
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Relativistic(AdversarialLoss):
+    """Pairs: D minimises softplus(-(D(x) - D(G(z)))), and G softplus(D(x) - D(G(z))).
+
+    -log of the probability that the real one of a pair looks the more real to D, and that
+    the fake one does. The outputs matter by their difference alone, so no single one has a
+    probability. In nats; log 2 for both players where the outputs are equal.
+
+    Example:
+
+    ```python
+    loss = Relativistic()
+    loss.generator_loss(keras.ops.zeros(4), keras.ops.zeros(4))  # log 2, four times
+    ```
+
+    References:
+        Jolicoeur-Martineau (2018), "The relativistic discriminator":
+        https://arxiv.org/abs/1807.00734
+        Huang et al. (2024), "The GAN is dead; long live the GAN!" (with `R1` and `R2`),
+        equation 2: https://arxiv.org/abs/2501.05441
+    """
+
+    needs_real = True
+
+    def discriminator_value(self, real_logits, fake_logits):
+        return ops.softplus(fake_logits - real_logits)
+
+    def generator_value(self, real_logits, fake_logits):
+        return ops.softplus(real_logits - fake_logits)
+
+
+def get(identifier):
+    """The loss itself, or the default one of a name such as "non_saturating"."""
+    named = {
+        "minimax": Minimax,
+        "non_saturating": NonSaturating,
+        "least_squares": LeastSquares,
+        "hinge": Hinge,
+        "wasserstein": Wasserstein,
+        "relativistic": Relativistic,
+    }
+    if isinstance(identifier, AdversarialLoss):
+        return identifier
+    if isinstance(identifier, str) and identifier in named:
+        return named[identifier]()
+    raise ValueError(
+        f"`loss` is {identifier!r}. Pass a loss object such as NonSaturating(), or one of the "
+        f"names {', '.join(map(repr, named))}."
+    )
+
+
+def _rows(real_logits, fake_logits):
+    """Both as (batch,) in float32 or wider; None stays None."""
+    real_logits, fake_logits = (
+        None if logits is None else in_float32(_row(logits))
+        for logits in (real_logits, fake_logits)
+    )
+    if real_logits is not None:
+        real_size, fake_size = real_logits.shape[0], fake_logits.shape[0]
+        if None not in (real_size, fake_size) and real_size != fake_size:
+            raise ValueError(
+                f"There are outputs on {real_size} real and {fake_size} fake examples. Draw as "
+                f"many fake examples as there are real ones."
+            )
+    return real_logits, fake_logits
+
+
+def _row(logits):
+    if len(logits.shape) == 1:
+        return logits
+    if len(logits.shape) == 2 and logits.shape[1] == 1:
+        return ops.squeeze(logits, axis=1)
+    raise ValueError(
+        f"The discriminator's output has shape {tuple(logits.shape)}, and one number per example "
+        f"is wanted: (batch, 1). End it in Dense(1) without an activation."
+    )

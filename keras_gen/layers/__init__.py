@@ -1,5 +1,19 @@
-"""Layers that generative models need and Keras does not have."""
+"""Layers that generative models need and Keras does not have, or has wrong."""
 
+from keras_gen.layers.batch_normalization import BatchNormalization
+from keras_gen.layers.group_normalization import GroupNormalization
+from keras_gen.layers.layer_normalization import LayerNormalization
+from keras_gen.layers.minibatch_discrimination import MinibatchDiscrimination
+from keras_gen.layers.minibatch_std_dev import MinibatchStdDev
 from keras_gen.layers.sampling import Sampling
+from keras_gen.layers.spectral_normalization import SpectralNormalization
 
-__all__ = ["Sampling"]
+__all__ = [
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "MinibatchDiscrimination",
+    "MinibatchStdDev",
+    "Sampling",
+    "SpectralNormalization",
+]

@@ -1,0 +1,70 @@
+import keras
+from keras import ops
+
+from keras_gen.layers.minibatch_std_dev import check_batch
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class MinibatchDiscrimination(keras.layers.Layer):
+    """Appends to each example how close the others of its batch are: a cure for collapse.
+
+    M_i = f(x_i) T, (num_kernels, kernel_dim), and o(x_i)_b = sum_j exp(-|M_ib - M_jb|_1) over
+    the whole batch, i itself included, which adds 1. Real and fake examples go through the
+    discriminator in calls of their own, so each is compared with its like.
+
+    Args:
+        num_kernels: How many numbers are appended; B in the paper.
+        kernel_dim: Length of the vectors that are compared; C in the paper.
+        kernel_initializer: Of T.
+
+    Example:
+
+    ```python
+    h = MinibatchDiscrimination(num_kernels=50, kernel_dim=5)(keras.ops.ones((8, 4)))  # (8, 54)
+    ```
+
+    Reference:
+        Salimans et al. (2016), "Improved Techniques for Training GANs", section 3.2:
+        https://arxiv.org/abs/1606.03498
+    """
+
+    def __init__(self, num_kernels, kernel_dim, kernel_initializer="glorot_uniform", **kwargs):
+        for name, size in {"num_kernels": num_kernels, "kernel_dim": kernel_dim}.items():
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"`{name}` is {size}. Pass an integer of at least 1.")
+        super().__init__(**kwargs)
+        self.num_kernels = num_kernels
+        self.kernel_dim = kernel_dim
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        if len(input_shape) != 2:
+            raise ValueError(
+                f"MinibatchDiscrimination takes features of shape (batch, size), and its input "
+                f"has shape {tuple(input_shape)}. Put Flatten() before it."
+            )
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], self.num_kernels * self.kernel_dim),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+
+    def call(self, inputs):
+        check_batch(self, inputs)
+        rows = ops.matmul(inputs, self.kernel)
+        rows = ops.reshape(rows, (-1, self.num_kernels, self.kernel_dim))  # M: (n, B, C)
+        differences = ops.expand_dims(rows, 1) - ops.expand_dims(rows, 0)  # (n, n, B, C)
+        distances = ops.sum(ops.abs(differences), axis=-1)  # (n, n, B)
+        closeness = ops.sum(ops.exp(-distances), axis=1)  # o: (n, B)
+        return ops.concatenate([inputs, closeness], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1] + self.num_kernels)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_kernels": self.num_kernels,
+            "kernel_dim": self.kernel_dim,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -1,0 +1,72 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class MinibatchStdDev(keras.layers.Layer):
+    """Appends one channel that says how much the examples of a batch differ.
+
+    The standard deviation of every feature over a group of examples, averaged over features
+    and positions: one number for each group. Input (batch, ..., channels), output with one
+    channel more. Batches of one example are refused.
+
+    Args:
+        group_size: None makes the whole batch one group, of any size. An integer must divide
+            the batch size; the groups are interleaved, as in the authors' code, which uses 4.
+
+    Example:
+
+    ```python
+    h = MinibatchStdDev()(keras.ops.ones((8, 4, 4, 16)))  # (8, 4, 4, 17)
+    ```
+
+    Reference:
+        Karras et al. (2018), "Progressive Growing of GANs", section 3:
+        https://arxiv.org/abs/1710.10196
+    """
+
+    def __init__(self, group_size=None, **kwargs):
+        if group_size is not None and (not isinstance(group_size, int) or group_size < 2):
+            raise ValueError(
+                f"`group_size` is {group_size}. Pass an integer of at least 2, or None for the "
+                f"whole batch."
+            )
+        super().__init__(**kwargs)
+        self.group_size = group_size
+
+    def call(self, inputs):
+        check_batch(self, inputs, self.group_size)
+        if self.group_size is None:
+            grouped = ops.expand_dims(inputs, 1)
+        else:
+            grouped = ops.reshape(inputs, (self.group_size, -1, *ops.shape(inputs)[1:]))
+        centred = grouped - ops.mean(grouped, axis=0, keepdims=True)  # (G, n / G, ..., channels)
+        # The square root of zero has an infinite slope.
+        deviation = ops.sqrt(ops.mean(ops.square(centred), axis=0, keepdims=True) + 1e-8)
+        spread = ops.mean(deviation, axis=list(range(2, len(grouped.shape))), keepdims=True)
+        channel = spread + ops.zeros_like(grouped[..., :1])  # (G, n / G, ..., 1)
+        channel = ops.reshape(channel, (*ops.shape(inputs)[:-1], 1))
+        return ops.concatenate([inputs, channel], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] + 1)
+
+    def get_config(self):
+        return {**super().get_config(), "group_size": self.group_size}
+
+
+def check_batch(layer, inputs, divisor=None):
+    """Raises ValueError where a layer that compares examples gets a batch it cannot take."""
+    size = inputs.shape[0]
+    if size is None:
+        return
+    if size == 1:
+        raise ValueError(
+            f"{type(layer).__name__} compares the examples of a batch, and this one has a single "
+            f"example. Pass at least 2."
+        )
+    if divisor is not None and size % divisor:
+        raise ValueError(
+            f"{type(layer).__name__} splits a batch into groups of {divisor}, and this one has "
+            f"{size} examples. Pass a multiple, or `group_size=None`."
+        )

@@ -1,0 +1,14 @@
+"""Mean and variance whose second derivatives are right on every backend."""
+
+from keras import ops
+
+
+def moments(x, axes, keepdims=False):
+    """Mean and variance of `x` over `axes`.
+
+    Not `ops.moments`: on TensorFlow it stops the gradient at the mean inside the variance,
+    which leaves the first derivative right and makes the second one wrong.
+    """
+    mean = ops.mean(x, axis=axes, keepdims=True)
+    variance = ops.mean(ops.square(x - mean), axis=axes, keepdims=keepdims)
+    return mean if keepdims else ops.squeeze(mean, axis=axes), variance

@@ -1,0 +1,105 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class SpectralNormalization(keras.layers.Wrapper):
+    """A layer with its kernel divided by its largest singular value, sigma.
+
+    The kernel counts as a matrix with one column for each output channel. Training mode
+    improves the estimate of its singular vector, a weight of this layer, by power iteration;
+    the kernel is divided in training and at inference alike, with the gradient going through
+    sigma. The wrapped layer's own `kernel` stays as it was: the raw weights are trained.
+
+    Args:
+        layer: A Dense, Conv1D to Conv3D, or Conv1DTranspose to Conv3DTranspose layer, with
+            its activation, bias and regularisers.
+        power_iterations: Steps in each training call, at least 1.
+
+    Example:
+
+    ```python
+    layer = SpectralNormalization(keras.layers.Conv2D(64, 4, strides=2, padding="same"))
+    h = layer(keras.ops.ones((8, 28, 28, 1)), training=True)
+    ```
+
+    Reference:
+        Miyato et al. (2018), "Spectral Normalization for Generative Adversarial Networks",
+        algorithm 1: https://arxiv.org/abs/1802.05957
+    """
+
+    def __init__(self, layer, power_iterations=1, **kwargs):
+        if not isinstance(layer, (*_LAST_AXIS, *_LAST_AXIS_BUT_ONE)):
+            raise ValueError(
+                f"`layer` is a {type(layer).__name__}. SpectralNormalization wraps "
+                f"{', '.join(kind.__name__ for kind in (*_LAST_AXIS, *_LAST_AXIS_BUT_ONE))}."
+            )
+        if not isinstance(power_iterations, int) or power_iterations < 1:
+            raise ValueError(
+                f"`power_iterations` is {power_iterations}. Pass an integer of at least 1."
+            )
+        # Without autocast sigma keeps its digits; the wrapped layer casts for itself.
+        super().__init__(layer, **{"autocast": False, **kwargs})
+        self.power_iterations = power_iterations
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.u = self.add_weight(
+            shape=(1, self._matrix().shape[1]),
+            initializer="random_normal",
+            trainable=False,
+            name="u",
+        )
+
+    def call(self, inputs, training=False):
+        inputs = ops.cast(inputs, self.compute_dtype)
+        # activation((kernel / sigma) x + bias) = activation(kernel (x / sigma) + bias).
+        return self.layer(inputs / ops.cast(self.sigma(training), inputs.dtype))
+
+    def sigma(self, training=False):
+        """The largest singular value of the kernel as estimated, a scalar."""
+        matrix = self._matrix()
+        constant = ops.stop_gradient(matrix)
+        u = _unit(ops.convert_to_tensor(self.u))
+        if training:
+            for _ in range(self.power_iterations):
+                u = _unit(ops.matmul(_right(constant, u), constant))
+            self.u.assign(u)
+        sigma = ops.sum(ops.matmul(_right(constant, u), matrix) * u)
+        # A kernel of zeros has nothing to be divided by.
+        return ops.where(sigma > 0, sigma, ops.ones_like(sigma))
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "power_iterations": self.power_iterations}
+
+    def _matrix(self):
+        kernel = ops.convert_to_tensor(self.layer.kernel)
+        if isinstance(self.layer, _LAST_AXIS_BUT_ONE):
+            kernel = ops.swapaxes(kernel, -1, -2)
+        return ops.reshape(kernel, (-1, kernel.shape[-1]))
+
+
+# Where the kernel has its output channels.
+_LAST_AXIS = (
+    keras.layers.Dense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+)
+_LAST_AXIS_BUT_ONE = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+
+
+def _right(matrix, u):
+    """The unit vector v, (1, rows), that goes with u, (1, columns)."""
+    return _unit(ops.matmul(u, ops.transpose(matrix)))
+
+
+def _unit(vector):
+    return vector / (ops.sqrt(ops.sum(ops.square(vector))) + 1e-12)

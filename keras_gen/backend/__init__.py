@@ -14,20 +14,23 @@
 
 `input_gradient(fn, x)`
     d sum(fn(x)) / dx, of the shape of `x` and differentiable once more.
+
+Beside them stands a fact: `wrong_second_derivatives` says that some of Keras's layers,
+which `losses.penalties` names, must not be differentiated twice here.
 """
 
 import keras
 
 if keras.config.backend() == "tensorflow":
-    from keras_gen.backend.tensorflow import descend, input_gradient, step
+    from keras_gen.backend.tensorflow import descend, input_gradient, step, wrong_second_derivatives
 elif keras.config.backend() == "jax":
-    from keras_gen.backend.jax import descend, input_gradient, step
+    from keras_gen.backend.jax import descend, input_gradient, step, wrong_second_derivatives
 elif keras.config.backend() == "torch":
-    from keras_gen.backend.torch import descend, input_gradient, step
+    from keras_gen.backend.torch import descend, input_gradient, step, wrong_second_derivatives
 else:
     raise ImportError(
         f"keras_gen trains on the tensorflow, jax and torch backends, and Keras runs on "
         f"{keras.config.backend()!r}. Set KERAS_BACKEND to one of the three."
     )
 
-__all__ = ["descend", "input_gradient", "step"]
+__all__ = ["descend", "input_gradient", "step", "wrong_second_derivatives"]

@@ -1,5 +1,30 @@
-"""Closed forms that models minimise: pure functions, one value per example, in nats."""
+"""What models minimise, one value per example: divergences, adversarial losses, penalties."""
 
+from keras_gen.losses import adversarial, penalties
+from keras_gen.losses.adversarial import (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    Wasserstein,
+)
 from keras_gen.losses.divergences import kl_between_normals, kl_to_standard_normal
+from keras_gen.losses.penalties import DRAGAN, R1, R2, GradientPenalty
 
-__all__ = ["kl_between_normals", "kl_to_standard_normal"]
+__all__ = [
+    "DRAGAN",
+    "GradientPenalty",
+    "Hinge",
+    "LeastSquares",
+    "Minimax",
+    "NonSaturating",
+    "R1",
+    "R2",
+    "Relativistic",
+    "Wasserstein",
+    "adversarial",
+    "kl_between_normals",
+    "kl_to_standard_normal",
+    "penalties",
+]

@@ -1,0 +1,239 @@
+"""Penalties on the slope of a discriminator: where it is taken and what it costs.
+
+The model takes the gradient of the discriminator's raw output at `points` and adds the mean
+of `value` to the discriminator's loss:
+
+    noise = penalty.draw(random, x_real)
+    points = penalty.points(x_real, x_fake, noise)
+    gradient = backend.input_gradient(discriminator, points)
+    loss += ops.mean(penalty.value(gradient))
+"""
+
+import keras
+from keras import ops
+
+from keras_gen import backend, layers
+from keras_gen.dtypes import in_float32
+
+
+class Penalty:
+    """Base class: a subclass writes `points` and `value`, and `draw` if its points are random."""
+
+    def draw(self, random, x_real):
+        """The noise that `points` takes, or None.
+
+        `random` is the model's: it has `normal(shape)` and `uniform(shape)`, the second over
+        [0, 1). Nothing else here draws, so recorded noise can stand in for it.
+        """
+        return None
+
+    def points(self, x_real, x_fake, noise):
+        """Where the slope is taken, in the shape of `x_real`; row i goes with real row i."""
+        raise NotImplementedError
+
+    def value(self, gradient):
+        """What the gradient at the points costs, one value per example, (batch,)."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class GradientPenalty(Penalty):
+    """WGAN-GP: weight * (|grad D(x)| - target)^2 between a real and a fake example.
+
+    x = eps x_real + (1 - eps) x_fake with eps from U[0, 1], one for each pair; |grad| is the
+    Euclidean norm over everything but the batch.
+
+    Args:
+        weight: Not negative; lambda in the paper.
+        target: The slope that costs nothing. 0 gives the zero-centred variant.
+
+    Example:
+
+    ```python
+    GradientPenalty().value(keras.ops.ones((1, 4)))  # 10 (2 - 1)^2 = 10
+    ```
+
+    Reference:
+        Gulrajani et al. (2017), "Improved Training of Wasserstein GANs", equation 3 and
+        algorithm 1: https://arxiv.org/abs/1704.00028
+    """
+
+    def __init__(self, weight=10.0, target=1.0):
+        self.weight = _not_negative("weight", weight)
+        self.target = _not_negative("target", target)
+
+    def draw(self, random, x_real):
+        return random.uniform((ops.shape(x_real)[0], *[1] * (len(x_real.shape) - 1)))
+
+    def points(self, x_real, x_fake, noise):
+        sizes = x_real.shape[0], x_fake.shape[0]
+        if None not in sizes and sizes[0] != sizes[1]:
+            raise ValueError(
+                f"GradientPenalty mixes each real example with a fake one, and there are "
+                f"{sizes[0]} real and {sizes[1]} fake examples. Draw as many as there are real."
+            )
+        eps = ops.cast(noise, x_real.dtype)
+        return eps * x_real + (1.0 - eps) * x_fake
+
+    def value(self, gradient):
+        return self.weight * ops.square(_norm(gradient) - self.target)
+
+    def get_config(self):
+        return {"weight": self.weight, "target": self.target}
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class DRAGAN(Penalty):
+    """weight * (|grad D(x)| - target)^2 around the real examples.
+
+    x = x_real + scale * std * noise with noise from N(0, I) and std the standard deviation
+    of all numbers in the batch. The paper draws from N(0, c I) without std, for one range of
+    pixels; scaling by std, with this default, is from its authors' code.
+
+    Args:
+        weight: Not negative; lambda in the paper.
+        scale: Standard deviation of the noise, in units of the batch's.
+        target: The slope that costs nothing; k in the paper.
+
+    Example:
+
+    ```python
+    DRAGAN().value(keras.ops.ones((1, 4)))  # 10 (2 - 1)^2 = 10
+    ```
+
+    Reference:
+        Kodali et al. (2017), "On Convergence and Stability of GANs":
+        https://arxiv.org/abs/1705.07215
+    """
+
+    def __init__(self, weight=10.0, scale=0.5, target=1.0):
+        self.weight = _not_negative("weight", weight)
+        self.scale = _not_negative("scale", scale)
+        self.target = _not_negative("target", target)
+
+    def draw(self, random, x_real):
+        return random.normal(ops.shape(x_real))
+
+    def points(self, x_real, x_fake, noise):
+        return x_real + self.scale * ops.std(x_real) * ops.cast(noise, x_real.dtype)
+
+    def value(self, gradient):
+        return self.weight * ops.square(_norm(gradient) - self.target)
+
+    def get_config(self):
+        return {"weight": self.weight, "scale": self.scale, "target": self.target}
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class R1(Penalty):
+    """gamma / 2 |grad D(x)|^2 at the real examples.
+
+    Args:
+        gamma: Not negative. The paper's images take 10, a toy set takes 1 or less.
+
+    Example:
+
+    ```python
+    R1(gamma=10.0).value(keras.ops.ones((1, 4)))  # 10 / 2 * 4 = 20
+    ```
+
+    Reference:
+        Mescheder et al. (2018), "Which Training Methods for GANs do actually Converge?",
+        equation 9: https://arxiv.org/abs/1801.04406
+    """
+
+    def __init__(self, gamma=10.0):
+        self.gamma = _not_negative("gamma", gamma)
+
+    def points(self, x_real, x_fake, noise):
+        return x_real
+
+    def value(self, gradient):
+        return 0.5 * self.gamma * _squared_norm(gradient)
+
+    def get_config(self):
+        return {"gamma": self.gamma}
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class R2(R1):
+    """gamma / 2 |grad D(x)|^2 at the fake examples.
+
+    Args:
+        gamma: Not negative.
+
+    Example:
+
+    ```python
+    penalties = [R1(gamma=1.0), R2(gamma=1.0)]
+    ```
+
+    Reference:
+        Mescheder et al. (2018), equation 10: https://arxiv.org/abs/1801.04406
+    """
+
+    def points(self, x_real, x_fake, noise):
+        return x_fake
+
+
+def get(identifier):
+    """The penalty itself, or the default one of a name such as "r1"."""
+    named = {"gradient_penalty": GradientPenalty, "dragan": DRAGAN, "r1": R1, "r2": R2}
+    if isinstance(identifier, Penalty):
+        return identifier
+    if isinstance(identifier, str) and identifier in named:
+        return named[identifier]()
+    raise ValueError(
+        f"A penalty is {identifier!r}. Pass a penalty object such as R1(gamma=10.0), or one of "
+        f"the names {', '.join(map(repr, named))}."
+    )
+
+
+def check_second_derivatives(discriminator):
+    """Raises ValueError where a penalty's gradient would be wrong on this backend.
+
+    On TensorFlow some of Keras's layers have a right gradient that is wrong, without a word,
+    when it is differentiated once more. Layers at any depth are looked at.
+    """
+    if not backend.wrong_second_derivatives:
+        return
+    for layer in discriminator._flatten_layers():  # Nested models and wrappers included.
+        replacement = _replacement(layer)
+        if replacement:
+            raise ValueError(
+                f"The discriminator has a penalty on its gradient and the layer {layer.name!r} "
+                f"inside, a {type(layer).__name__} of Keras, whose second derivative is wrong "
+                f"on {keras.config.backend()}. Use {replacement} instead."
+            )
+
+
+def _replacement(layer):
+    """What to write in place of a layer whose second derivative is wrong, or None."""
+    for name in ("BatchNormalization", "LayerNormalization", "GroupNormalization"):
+        wrong, right = getattr(keras.layers, name), getattr(layers, name)
+        if isinstance(layer, wrong) and not isinstance(layer, right):
+            return f"keras_gen.layers.{name}"
+    resizes = isinstance(layer, keras.layers.UpSampling2D) and layer.interpolation != "nearest"
+    if resizes or isinstance(layer, keras.layers.Resizing):
+        return 'UpSampling2D(interpolation="nearest") or a layer with strides'
+    return None
+
+
+def _norm(gradient):
+    # The square root of zero has an infinite slope: at a flat discriminator all would be NaN.
+    return ops.sqrt(_squared_norm(gradient) + 1e-12)
+
+
+def _squared_norm(gradient):
+    squares = ops.square(in_float32(gradient))
+    return ops.sum(squares, axis=list(range(1, len(gradient.shape))))
+
+
+def _not_negative(name, value):
+    if not value >= 0:  # NaN fails too.
+        raise ValueError(f"`{name}` is {value}. Pass a number that is not negative.")
+    return value

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_gen.dtypes import in_float32
+
 
 @keras.saving.register_keras_serializable("keras_gen")
 class SpectralNormalization(keras.layers.Wrapper):
@@ -38,8 +40,7 @@ class SpectralNormalization(keras.layers.Wrapper):
             raise ValueError(
                 f"`power_iterations` is {power_iterations}. Pass an integer of at least 1."
             )
-        # Without autocast sigma keeps its digits; the wrapped layer casts for itself.
-        super().__init__(layer, **{"autocast": False, **kwargs})
+        super().__init__(layer, **kwargs)
         self.power_iterations = power_iterations
 
     def build(self, input_shape):
@@ -48,16 +49,17 @@ class SpectralNormalization(keras.layers.Wrapper):
             shape=(1, self._matrix().shape[1]),
             initializer="random_normal",
             trainable=False,
+            # On torch what is assigned to a variable under autocast is lost.
+            autocast=False,
             name="u",
         )
 
-    def call(self, inputs, training=False):
-        inputs = ops.cast(inputs, self.compute_dtype)
+    def call(self, inputs, training=None):
         # activation((kernel / sigma) x + bias) = activation(kernel (x / sigma) + bias).
         return self.layer(inputs / ops.cast(self.sigma(training), inputs.dtype))
 
     def sigma(self, training=False):
-        """The largest singular value of the kernel as estimated, a scalar."""
+        """The largest singular value of the kernel as estimated, a scalar in float32 or wider."""
         matrix = self._matrix()
         constant = ops.stop_gradient(matrix)
         u = _unit(ops.convert_to_tensor(self.u))
@@ -76,7 +78,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         return {**super().get_config(), "power_iterations": self.power_iterations}
 
     def _matrix(self):
-        kernel = ops.convert_to_tensor(self.layer.kernel)
+        kernel = in_float32(ops.convert_to_tensor(self.layer.kernel))
         if isinstance(self.layer, _LAST_AXIS_BUT_ONE):
             kernel = ops.swapaxes(kernel, -1, -2)
         return ops.reshape(kernel, (-1, kernel.shape[-1]))

@@ -65,16 +65,39 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
                 "`fit` got `class_weight`, but no class is predicted here. To weight examples, "
                 "pass `sample_weight`."
             )
-        arguments["x"] = self._checked(arguments.get("x"))
+        arguments["x"] = self.checked(arguments.get("x"))
         if arguments.get("validation_data") is not None:
-            arguments["validation_data"] = self._checked(arguments["validation_data"])
+            arguments["validation_data"] = self.checked(arguments["validation_data"])
         return super().fit(**arguments)
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, x=None, *args, **kwargs):
         # `fit` passes what it has checked, and hands over its own iterator.
         inside_fit = kwargs.get("_use_cached_eval_dataset", False)
-        return super().evaluate(x if inside_fit else self._checked(x), *args, **kwargs)
+        return super().evaluate(x if inside_fit else self.checked(x), *args, **kwargs)
+
+    def checked(self, data):
+        """The data, whatever `fit` takes, refused if what can be seen of them is wrong.
+
+        Arrays are seen whole, of a stream the first batch; a generator is given back whole.
+
+        Raises:
+            ValueError: By `check_data`, or if there are no data.
+        """
+        if inspect.isgenerator(data):
+            first = next(data, None)
+            examples, data = first, _chain(first, data)
+        elif isinstance(data, keras.utils.PyDataset):
+            examples = data.x if hasattr(data, "x") else data[0]
+        elif hasattr(data, "shape") or isinstance(data, tuple):
+            examples = data
+        else:
+            examples = next(iter(data), None)
+        if examples is None:
+            raise ValueError("There are no data: `x` is None or an empty stream.")
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(examples)
+        self.check_data(ops.convert_to_numpy(x))
+        return data
 
     def check_data(self, x):
         """Raises ValueError where the NumPy array `x` cannot be trained on."""
@@ -111,23 +134,6 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
                 for key, value in config.items()
             }
         )
-
-    def _checked(self, data):
-        """The data, refused if their examples (of a stream: the first batch) are wrong."""
-        if inspect.isgenerator(data):
-            first = next(data, None)
-            examples, data = first, _chain(first, data)
-        elif isinstance(data, keras.utils.PyDataset):
-            examples = data.x if hasattr(data, "x") else data[0]
-        elif hasattr(data, "shape") or isinstance(data, tuple):
-            examples = data
-        else:
-            examples = next(iter(data), None)
-        if examples is None:
-            raise ValueError("There are no data: `x` is None or an empty stream.")
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(examples)
-        self.check_data(ops.convert_to_numpy(x))
-        return data
 
 
 def check_floats(x):

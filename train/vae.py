@@ -17,7 +17,7 @@ def main(argv=None):
 
 
 def make_parser():
-    parser = run.parser(__doc__, "vae", epochs=250)
+    parser = run.parser(__doc__, "vae", epochs=150)
     add = parser.add_argument
     add("--network", choices=NETWORKS, default="mlp", help="encoder and decoder")
     add(

@@ -1,5 +1,6 @@
 """What all models share: the door of `fit`, the logs, and how they are saved."""
 
+import copy
 import functools
 import inspect
 
@@ -89,7 +90,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             examples, data = first, _chain(first, data)
         elif isinstance(data, keras.utils.PyDataset):
             examples = data.x if hasattr(data, "x") else data[0]
-        elif hasattr(data, "shape") or isinstance(data, tuple):
+        elif data is None or hasattr(data, "shape") or isinstance(data, (tuple, list)):
             examples = data
         else:
             examples = next(iter(data), None)
@@ -126,14 +127,14 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        return cls(
-            **{
-                key: keras.saving.deserialize_keras_object(value)
-                if isinstance(value, dict) and "class_name" in value
-                else value
-                for key, value in config.items()
-            }
-        )
+        arguments = {
+            name: keras.saving.deserialize_keras_object(value)
+            if isinstance(value, dict) and "class_name" in value
+            else value
+            # A copy: Keras empties what it deserialises.
+            for name, value in copy.deepcopy(config).items()
+        }
+        return cls(**arguments)
 
 
 def check_floats(x):

@@ -60,22 +60,21 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
-        arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        if arguments.get("class_weight") is not None:
-            raise ValueError(
-                "`fit` got `class_weight`, but no class is predicted here. To weight examples, "
-                "pass `sample_weight`."
-            )
-        arguments["x"] = self.checked(arguments.get("x"))
-        if arguments.get("validation_data") is not None:
-            arguments["validation_data"] = self.checked(arguments["validation_data"])
-        return super().fit(**arguments)
+        return self._call_checked(super().fit, args, kwargs)
 
     @functools.wraps(keras.Model.evaluate)
-    def evaluate(self, x=None, *args, **kwargs):
-        # `fit` passes what it has checked, and hands over its own iterator.
-        inside_fit = kwargs.get("_use_cached_eval_dataset", False)
-        return super().evaluate(x if inside_fit else self.checked(x), *args, **kwargs)
+    def evaluate(self, *args, **kwargs):
+        if kwargs.get("_use_cached_eval_dataset"):  # By `fit`, which has checked the data.
+            return super().evaluate(*args, **kwargs)
+        return self._call_checked(super().evaluate, args, kwargs)
+
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args, **kwargs):
+        return self._call_checked(super().train_on_batch, args, kwargs)
+
+    @functools.wraps(keras.Model.test_on_batch)
+    def test_on_batch(self, *args, **kwargs):
+        return self._call_checked(super().test_on_batch, args, kwargs)
 
     def checked(self, data):
         """The data, whatever `fit` takes, refused if what can be seen of them is wrong.
@@ -97,7 +96,13 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         if examples is None:
             raise ValueError("There are no data: `x` is None or an empty stream.")
         x, _, _ = keras.utils.unpack_x_y_sample_weight(examples)
-        self.check_data(ops.convert_to_numpy(x))
+        x = ops.convert_to_numpy(x)
+        self.check_data(x)
+        if not self.built:
+            # Here and not in the first step: TensorFlow would be compiling that already.
+            self.build((None, *x.shape[1:]))
+            if self.compiled:
+                self.optimizer.build(self.trainable_variables)
         return data
 
     def check_data(self, x):
@@ -136,6 +141,28 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         }
         return cls(**arguments)
 
+    def _call_checked(self, method, args, kwargs):
+        """Calls Keras's `method`, its data checked first."""
+        bound = inspect.signature(method).bind(*args, **kwargs)
+        arguments = bound.arguments
+        if arguments.get("class_weight") is not None:
+            raise ValueError(
+                f"`{method.__name__}` got `class_weight`, but no class is predicted here. To "
+                f"weight examples, pass `sample_weight`."
+            )
+        arguments["x"] = self.checked(arguments.get("x"))
+        weighted = _with_labels(arguments["x"], arguments.get("y"), arguments.get("sample_weight"))
+        arguments.update(zip(("x", "y", "sample_weight"), weighted, strict=True))
+        validation_data = arguments.get("validation_data")
+        if validation_data is not None:
+            validation_data = self.checked(validation_data)
+            if isinstance(validation_data, tuple):
+                validation_data = _with_labels(
+                    *keras.utils.unpack_x_y_sample_weight(validation_data)
+                )
+            arguments["validation_data"] = validation_data
+        return method(*bound.args, **bound.kwargs)
+
 
 def check_floats(x):
     """Raises ValueError unless the array or tensor `x` holds examples of a float type."""
@@ -163,6 +190,13 @@ def predict(network, inputs, batch_size):
     return keras.tree.map_structure(
         lambda *batches: np.concatenate(batches)[: len(inputs)], *outputs
     )
+
+
+def _with_labels(x, y, sample_weight):
+    """`(x, y, sample_weight)` with a `y`, as Keras drops the weights where there is none."""
+    if y is None and sample_weight is not None and hasattr(x, "shape"):
+        y = np.zeros(len(x), "float32")
+    return x, y, sample_weight
 
 
 def _chain(first, rest):

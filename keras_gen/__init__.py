@@ -1,6 +1,16 @@
 """VAEs and GANs for Keras 3, on TensorFlow, JAX and PyTorch."""
 
-from keras_gen import backend, layers, likelihoods, losses, metrics, models, networks
+from keras_gen import (
+    backend,
+    callbacks,
+    data,
+    layers,
+    likelihoods,
+    losses,
+    metrics,
+    models,
+    networks,
+)
 from keras_gen.models import VAE, Autoencoder
 
 __version__ = "0.1.0"
@@ -9,6 +19,8 @@ __all__ = [
     "VAE",
     "Autoencoder",
     "backend",
+    "callbacks",
+    "data",
     "layers",
     "likelihoods",
     "losses",

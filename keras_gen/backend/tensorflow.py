@@ -1,4 +1,8 @@
+import functools
+
+import numpy as np
 import tensorflow as tf
+from keras import ops, tree
 
 # tf.nn.moments stops a gradient inside the variance, and a resized image that is not
 # "nearest" has a gradient without a gradient.
@@ -6,7 +10,12 @@ wrong_second_derivatives = True
 
 
 def step(method):
-    return method
+    @functools.wraps(method)
+    def step_on_tensors(self, data):
+        # `train_on_batch`, and eager `fit` on TensorFlow, hand over NumPy arrays.
+        return method(self, tree.map_structure(_as_tensor, data))
+
+    return step_on_tensors
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
@@ -31,3 +40,7 @@ def input_gradient(fn, x):
         tape.watch(x)
         total = tf.reduce_sum(fn(x))
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _as_tensor(x):
+    return ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x

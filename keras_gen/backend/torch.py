@@ -1,11 +1,19 @@
+import functools
+
+import numpy as np
 import torch
-from keras import tree
+from keras import ops, tree
 
 wrong_second_derivatives = False
 
 
 def step(method):
-    return method
+    @functools.wraps(method)
+    def step_on_tensors(self, data):
+        # `train_on_batch` hands over NumPy arrays.
+        return method(self, tree.map_structure(_as_tensor, data))
+
+    return step_on_tensors
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
@@ -27,3 +35,7 @@ def input_gradient(fn, x):
         x = x if x.requires_grad else x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(fn(x).sum(), x, create_graph=True, materialize_grads=True)
     return gradient
+
+
+def _as_tensor(x):
+    return ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x

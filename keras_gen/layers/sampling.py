@@ -34,6 +34,7 @@ class Sampling(seeds.SavesSeeds, keras.layers.Layer):
         self.seed = seed
         (stream,) = seeds.split(seed, 1)
         self.seed_generator = keras.random.SeedGenerator(stream)
+        self.built = True
 
     def call(self, inputs, deterministic=False):
         mean, log_var = inputs

@@ -1,5 +1,6 @@
 """What all models share: the door of `fit`, the logs, and how they are saved."""
 
+import copy
 import functools
 import inspect
 
@@ -59,22 +60,50 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
-        arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        if arguments.get("class_weight") is not None:
-            raise ValueError(
-                "`fit` got `class_weight`, but no class is predicted here. To weight examples, "
-                "pass `sample_weight`."
-            )
-        arguments["x"] = self._checked(arguments.get("x"))
-        if arguments.get("validation_data") is not None:
-            arguments["validation_data"] = self._checked(arguments["validation_data"])
-        return super().fit(**arguments)
+        return self._call_checked(super().fit, args, kwargs)
 
     @functools.wraps(keras.Model.evaluate)
-    def evaluate(self, x=None, *args, **kwargs):
-        # `fit` passes what it has checked, and hands over its own iterator.
-        inside_fit = kwargs.get("_use_cached_eval_dataset", False)
-        return super().evaluate(x if inside_fit else self._checked(x), *args, **kwargs)
+    def evaluate(self, *args, **kwargs):
+        if kwargs.get("_use_cached_eval_dataset"):  # By `fit`, which has checked the data.
+            return super().evaluate(*args, **kwargs)
+        return self._call_checked(super().evaluate, args, kwargs)
+
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args, **kwargs):
+        return self._call_checked(super().train_on_batch, args, kwargs)
+
+    @functools.wraps(keras.Model.test_on_batch)
+    def test_on_batch(self, *args, **kwargs):
+        return self._call_checked(super().test_on_batch, args, kwargs)
+
+    def checked(self, data):
+        """The data, whatever `fit` takes, refused if what can be seen of them is wrong.
+
+        Arrays are seen whole, of a stream the first batch; a generator is given back whole.
+
+        Raises:
+            ValueError: By `check_data`, or if there are no data.
+        """
+        if inspect.isgenerator(data):
+            first = next(data, None)
+            examples, data = first, _chain(first, data)
+        elif isinstance(data, keras.utils.PyDataset):
+            examples = data.x if hasattr(data, "x") else data[0]
+        elif data is None or hasattr(data, "shape") or isinstance(data, (tuple, list)):
+            examples = data
+        else:
+            examples = next(iter(data), None)
+        if examples is None:
+            raise ValueError("There are no data: `x` is None or an empty stream.")
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(examples)
+        x = ops.convert_to_numpy(x)
+        self.check_data(x)
+        if not self.built:
+            # Here and not in the first step: TensorFlow would be compiling that already.
+            self.build((None, *x.shape[1:]))
+            if self.compiled:
+                self.optimizer.build(self.trainable_variables)
+        return data
 
     def check_data(self, x):
         """Raises ValueError where the NumPy array `x` cannot be trained on."""
@@ -103,31 +132,36 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        return cls(
-            **{
-                key: keras.saving.deserialize_keras_object(value)
-                if isinstance(value, dict) and "class_name" in value
-                else value
-                for key, value in config.items()
-            }
-        )
+        arguments = {
+            name: keras.saving.deserialize_keras_object(value)
+            if isinstance(value, dict) and "class_name" in value
+            else value
+            # A copy: Keras empties what it deserialises.
+            for name, value in copy.deepcopy(config).items()
+        }
+        return cls(**arguments)
 
-    def _checked(self, data):
-        """The data, refused if their examples (of a stream: the first batch) are wrong."""
-        if inspect.isgenerator(data):
-            first = next(data, None)
-            examples, data = first, _chain(first, data)
-        elif isinstance(data, keras.utils.PyDataset):
-            examples = data.x if hasattr(data, "x") else data[0]
-        elif hasattr(data, "shape") or isinstance(data, tuple):
-            examples = data
-        else:
-            examples = next(iter(data), None)
-        if examples is None:
-            raise ValueError("There are no data: `x` is None or an empty stream.")
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(examples)
-        self.check_data(ops.convert_to_numpy(x))
-        return data
+    def _call_checked(self, method, args, kwargs):
+        """Calls Keras's `method`, its data checked first."""
+        bound = inspect.signature(method).bind(*args, **kwargs)
+        arguments = bound.arguments
+        if arguments.get("class_weight") is not None:
+            raise ValueError(
+                f"`{method.__name__}` got `class_weight`, but no class is predicted here. To "
+                f"weight examples, pass `sample_weight`."
+            )
+        arguments["x"] = self.checked(arguments.get("x"))
+        weighted = _with_labels(arguments["x"], arguments.get("y"), arguments.get("sample_weight"))
+        arguments.update(zip(("x", "y", "sample_weight"), weighted, strict=True))
+        validation_data = arguments.get("validation_data")
+        if validation_data is not None:
+            validation_data = self.checked(validation_data)
+            if isinstance(validation_data, tuple):
+                validation_data = _with_labels(
+                    *keras.utils.unpack_x_y_sample_weight(validation_data)
+                )
+            arguments["validation_data"] = validation_data
+        return method(*bound.args, **bound.kwargs)
 
 
 def check_floats(x):
@@ -156,6 +190,13 @@ def predict(network, inputs, batch_size):
     return keras.tree.map_structure(
         lambda *batches: np.concatenate(batches)[: len(inputs)], *outputs
     )
+
+
+def _with_labels(x, y, sample_weight):
+    """`(x, y, sample_weight)` with a `y`, as Keras drops the weights where there is none."""
+    if y is None and sample_weight is not None and hasattr(x, "shape"):
+        y = np.zeros(len(x), "float32")
+    return x, y, sample_weight
 
 
 def _chain(first, rest):

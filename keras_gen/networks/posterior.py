@@ -1,5 +1,7 @@
 """What every encoder ends in."""
 
+import numbers
+
 from keras import layers
 
 
@@ -17,5 +19,5 @@ def code(h, latent_dim):
 def check_sizes(image_shape, latent_dim, widths):
     sizes = {"image_shape": image_shape, "latent_dim": [latent_dim], "layer widths": widths}
     for name, values in sizes.items():
-        if not values or any(isinstance(v, bool) or int(v) != v or v < 1 for v in values):
+        if not values or not all(isinstance(v, numbers.Integral) and v > 0 for v in values):
             raise ValueError(f"`{name}` is {values}. Pass positive integers.")

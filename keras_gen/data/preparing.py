@@ -1,0 +1,146 @@
+import contextlib
+import difflib
+import hashlib
+import importlib.util
+import io
+import os
+import tempfile
+import threading
+
+import requests
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download.resource import get_dl_fname
+from tensorflow_datasets.core.utils import tqdm_utils
+
+from keras_gen.data.digits import Digits
+
+# Left alone, TFDS tries for minutes before it gives up on a network that is not there.
+PROBE_SECONDS = 5
+
+
+def prepared_builder(name, data_dir, manual_dir, download):
+    """Returns the TFDS builder of a data set that is prepared, here and now if need be."""
+    builder = _find(name, data_dir)
+    if _is_prepared(builder):
+        return builder
+    downloads = os.path.join(builder.data_dir_root, "downloads")
+    missing = _missing(builder, manual_dir, downloads)
+    if missing and not (download and _answers(missing[0])):
+        reason = f"{missing[0]} does not answer" if download else "download=False"
+        raise FileNotFoundError(
+            f"Data set {name!r} is not prepared in {builder.data_path}, and {reason}.\n"
+            "Connect to a network, pass data_dir= (or set TFDS_DATA_DIR) where it is prepared, or "
+            f"manual_dir= with its files: {_file_names(missing)}."
+        )
+    try:
+        _prepare(builder, manual_dir, downloads, download)
+    except Exception:
+        # Another process may have been quicker: TFDS's last step is to rename a folder.
+        if not _is_prepared(builder):
+            raise
+    return _find(name, data_dir)
+
+
+def _find(name, data_dir):
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        known = tfds.list_builders(with_community_datasets=False)
+    close = difflib.get_close_matches(name, known, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+    raise ValueError(
+        f'There is no data set {name!r}. {hint}Pass "digits" or a name that '
+        "tfds.list_builders() gives."
+    )
+
+
+def _is_prepared(builder):
+    return (builder.data_path / "dataset_info.json").exists()
+
+
+def _missing(builder, manual_dir, downloads):
+    """Returns the URLs still to be downloaded; the files that are there are verified."""
+    if manual_dir is not None and not os.path.isdir(manual_dir):
+        raise FileNotFoundError(
+            f"`manual_dir` is {os.fspath(manual_dir)!r}, which is not a folder. Pass the folder "
+            f"that holds the original files of {builder.name!r}."
+        )
+    manual_dir = manual_dir or os.path.join(downloads, "manual")  # where TFDS looks too
+    missing = []
+    for url, wanted in (builder.url_infos or {}).items():
+        given = os.path.join(manual_dir, wanted.filename or "")
+        cached = get_dl_fname(url, wanted.checksum)
+        if os.path.isfile(given):
+            _verify(given, wanted.checksum, builder.name, url)
+        elif not any(
+            os.path.exists(os.path.join(downloads, folder, cached)) for folder in ("", builder.name)
+        ):
+            missing.append(url)
+    return missing
+
+
+def _verify(path, wanted, name, url):
+    with open(path, "rb") as file:
+        came = hashlib.file_digest(file, "sha256").hexdigest()
+    if came != wanted:
+        raise ValueError(
+            f"{path} is not the original file of data set {name!r}: its sha256 is {came}, wanted "
+            f"is {wanted}.\nReplace it with {url}, or give each data set a manual_dir of its own."
+        )
+
+
+def _file_names(urls):
+    names = [url.rsplit("/", 1)[-1] for url in urls[:4]]
+    return ", ".join(names) + (f" and {len(urls) - 4} more" if len(urls) > 4 else "")
+
+
+def _answers(url):
+    # In a thread: looking up a name has no time limit of its own.
+    answers = []
+
+    def ask():
+        with contextlib.suppress(requests.RequestException):
+            answers.append(requests.head(url, timeout=PROBE_SECONDS))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return bool(answers)
+
+
+def _prepare(builder, manual_dir, downloads, download):
+    try:
+        os.makedirs(downloads, exist_ok=True)
+        # TFDS knows an extracted file by its name alone, and MNIST, Fashion-MNIST and KMNIST have
+        # the same four: no extraction outlives the set that it was made for.
+        extracted = tempfile.TemporaryDirectory(dir=downloads, prefix="extracted_")
+    except OSError as error:
+        raise PermissionError(
+            f"Data set {builder.name!r} must be prepared once, but {builder.data_dir_root} cannot "
+            "be written to.\nPass data_dir=, or set TFDS_DATA_DIR to another folder."
+        ) from error
+    own = isinstance(builder, Digits)
+    # Reads without TensorFlow, but TFDS brings it on Linux alone.
+    array_record = own and importlib.util.find_spec("array_record")
+    with extracted, _silence() if own else contextlib.nullcontext():
+        builder.download_and_prepare(
+            file_format="array_record" if array_record else None,
+            download_dir=downloads,
+            download_config=tfds.download.DownloadConfig(
+                extract_dir=extracted.name,
+                manual_dir=manual_dir,
+                try_download_gcs=False,
+                force_checksums_validation=not download,
+            ),
+        )
+
+
+@contextlib.contextmanager
+def _silence():
+    bars = tqdm_utils._active
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        tfds.display_progress_bar(bars)

@@ -1,0 +1,66 @@
+"""Runs the tests once per installed backend, one after the other, and adds them up.
+
+python -m tests [--fast] [pytest arguments]
+"""
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
+    parser.add_argument("--fast", action="store_true", help="leave out the tests marked slow")
+    parser.add_argument("--backend", choices=BACKENDS, nargs="+", help="default: the installed")
+    args, pytest_args = parser.parse_known_args()
+    backends = args.backend or [name for name in BACKENDS if importlib.util.find_spec(name)]
+    if not backends:
+        parser.exit(2, f"None of {', '.join(BACKENDS)} is installed. Install one of them.\n")
+    if args.fast:
+        pytest_args += ["-m", "not slow"]
+
+    rows = [run(backend, pytest_args) for backend in backends]
+    print(f"\n{'backend':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    for row in rows:
+        print("{backend:<12}{passed:>8}{failed:>8}{skipped:>9}{seconds:>9.0f}".format(**row))
+    passed, failed = (sum(row[key] for row in rows) for key in ("passed", "failed"))
+    print(f"{passed} passed, {failed} failed", flush=True)
+    # A backend whose pytest broke off, or found no test, has not passed.
+    sys.exit(any(row["failed"] or row["code"] or not row["passed"] for row in rows))
+
+
+def run(backend, pytest_args):
+    print(f"\n== {backend}", flush=True)
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report.name}", *pytest_args]
+        code = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": backend}).returncode
+        seconds = time.perf_counter() - start
+        text = report.read()
+    suite = ElementTree.fromstring(text).find("testsuite") if text else None
+    count = (
+        {}
+        if suite is None
+        else {key: int(value) for key, value in suite.items() if value.isdigit()}
+    )
+    failed = count.get("failures", 0) + count.get("errors", 0)
+    skipped = count.get("skipped", 0)
+    return {
+        "backend": backend,
+        "passed": count.get("tests", 0) - failed - skipped,
+        "failed": failed,
+        "skipped": skipped,
+        "seconds": seconds,
+        "code": code,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The three words, on numbers known from calculus."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_gen import backend as kg
+
+
+class OneStep(keras.Model):
+    """Runs `body(model, x)` as a training step."""
+
+    def __init__(self, body, optimizer=None):
+        super().__init__()
+        self.body = body
+        self.w = self.add_weight(shape=(2,), initializer="ones", name="w")
+        self.other = self.add_weight(shape=(2,), initializer="ones", name="other")
+        self.moved = self.add_weight(shape=(), initializer="zeros", trainable=False, name="moved")
+        self.seed_generator = keras.random.SeedGenerator(0)
+        self.built = True
+        self.compile(optimizer=optimizer or keras.optimizers.SGD(0.1))
+        self.optimizer.build([self.w])
+
+    @property
+    def metrics(self):
+        return []
+
+    @kg.step
+    def train_step(self, data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self.body(self, x)
+
+    @kg.step
+    def test_step(self, data):
+        return self.train_step(data)
+
+    def run(self, x):
+        logs = self.train_on_batch(np.asarray(x, "float32"), return_dict=True)
+        return {name: np.asarray(value) for name, value in logs.items()}
+
+
+def value(variable):
+    return ops.convert_to_numpy(variable)
+
+
+def test_descend_takes_one_gradient_step_on_these_variables_alone():
+    def body(model, x):
+        def loss_fn(x):
+            return ops.sum(x * ops.square(model.w) * model.other)
+
+        return {"loss": kg.descend(model.optimizer, [model.w], loss_fn, x)}
+
+    model = OneStep(body)
+    logs = model.run([[2.0, 3.0]])
+    np.testing.assert_allclose(logs["loss"], 5)
+    # d/dw x w^2 = 2 x w, times the learning rate 0.1.
+    np.testing.assert_allclose(value(model.w), [1 - 0.4, 1 - 0.6], rtol=1e-6)
+    np.testing.assert_array_equal(value(model.other), [1, 1])
+    assert int(value(model.optimizer.iterations)) == 1
+
+
+def test_descend_returns_what_the_loss_returns():
+    def body(model, x):
+        def loss_fn(x):
+            return ops.sum(model.w), {"double": 2 * ops.sum(model.w), "x": ops.sum(x)}
+
+        loss, aux = kg.descend(model.optimizer, [model.w], loss_fn, x)
+        return {"loss": loss, **aux}
+
+    logs = OneStep(body).run([[3.0]])
+    assert {name: float(v) for name, v in logs.items()} == {"loss": 2, "double": 4, "x": 3}
+
+
+def test_state_that_moves_inside_a_loss_is_carried_out():
+    def body(model, x):
+        def loss_fn(x):
+            model.moved.assign_add(1.0)
+            noise = keras.random.normal((), seed=model.seed_generator)
+            return ops.sum(model.w) * model.moved, noise
+
+        _, first = kg.descend(model.optimizer, [model.w], loss_fn, x)
+        _, second = kg.descend(model.optimizer, [model.w], loss_fn, x)
+        return {"first": first, "second": second}
+
+    model = OneStep(body)
+    before = value(model.seed_generator.state).copy()
+    logs = model.run([[1.0]])
+    assert float(value(model.moved)) == 2
+    # The gradients were 1 and 2: the second descent saw what the first one had moved.
+    np.testing.assert_allclose(value(model.w), 1 - 0.1 - 0.2, rtol=1e-6)
+    assert logs["first"] != logs["second"]
+    assert np.any(value(model.seed_generator.state) != before)
+
+
+def test_a_variable_that_the_loss_does_not_reach_stays():
+    def body(model, x):
+        return {"loss": kg.descend(model.optimizer, [model.w], lambda x: ops.sum(model.other), x)}
+
+    model = OneStep(body)
+    model.run([[1.0]])
+    np.testing.assert_array_equal(value(model.w), [1, 1])
+
+
+def test_loss_scaling_is_undone_and_overflow_skips_the_step():
+    def body(model, x):
+        return {"loss": kg.descend(model.optimizer, [model.w], lambda x: ops.sum(x * model.w), x)}
+
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=1024.0)
+    model = OneStep(body, optimizer)
+    logs = model.run([[1.0, 2.0]])
+    np.testing.assert_allclose(logs["loss"], 3)  # Not the scaled one.
+    np.testing.assert_allclose(value(model.w), [0.9, 0.8], rtol=1e-6)
+    model.run([[np.inf, 1.0]])
+    np.testing.assert_allclose(value(model.w), [0.9, 0.8], rtol=1e-6)
+    assert float(value(optimizer.dynamic_scale)) == 512
+
+
+def test_input_gradient_of_a_cube_is_three_times_the_square():
+    def body(model, x):
+        return {"slope": ops.sum(kg.input_gradient(lambda x: model.w * x**3, x))}
+
+    np.testing.assert_allclose(OneStep(body).run([[1.0, 2.0]])["slope"], 3 + 12)
+
+
+def test_input_gradient_is_differentiable_once_more():
+    def body(model, x):
+        def loss_fn(x):
+            # |d (w^2 x^2) / dx|^2 = 4 w^4 x^2, whose gradient by w is 16 w^3 x^2.
+            gradient = kg.input_gradient(lambda x: ops.square(model.w) * ops.square(x), x)
+            return ops.sum(ops.square(gradient))
+
+        return {"loss": kg.descend(model.optimizer, [model.w], loss_fn, x)}
+
+    model = OneStep(body)
+    logs = model.run([[0.5, 1.0]])
+    np.testing.assert_allclose(logs["loss"], 4 * 0.25 + 4)
+    np.testing.assert_allclose(value(model.w), [1 - 0.1 * 4, 1 - 0.1 * 16], rtol=1e-5)
+
+
+def test_state_that_moves_inside_an_input_gradient_is_carried_out():
+    def body(model, x):
+        def fn(x):
+            model.moved.assign_add(1.0)
+            return x * model.moved
+
+        return {"slope": ops.sum(kg.input_gradient(fn, x))}
+
+    model = OneStep(body)
+    np.testing.assert_allclose(model.run([[1.0]])["slope"], 1)
+    assert float(value(model.moved)) == 1
+
+
+def test_input_gradient_works_in_evaluation():
+    def body(model, x):
+        return {"slope": ops.sum(kg.input_gradient(lambda x: x**2, x))}
+
+    model = OneStep(body)
+    logs = model.test_on_batch(np.ones((1, 2), "float32"), return_dict=True)
+    np.testing.assert_allclose(logs["slope"], 4)
+
+
+def test_on_jax_a_gradient_outside_a_step_says_what_is_missing(backend):
+    if backend != "jax":
+        pytest.skip("the others take gradients anywhere")
+    with pytest.raises(RuntimeError, match="@keras_gen.backend.step"):
+        kg.input_gradient(ops.sum, ops.ones(3))
+
+
+def test_replicas_step_as_one_device_would(backend):
+    if backend != "tensorflow":
+        pytest.skip("tf.distribute is TensorFlow's")
+    import subprocess
+    import sys
+
+    # A strategy of two virtual devices must be set up before TensorFlow starts.
+    program = """
+import numpy as np, tensorflow as tf, keras
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.models import tiny
+from keras import ops
+
+def train():
+    keras.utils.set_random_seed(0)
+    model = tiny.autoencoder()
+    model.compile(keras.optimizers.SGD(0.01))
+    model.fit(tiny.images(16), batch_size=8, epochs=2, shuffle=False, verbose=0)
+    return [ops.convert_to_numpy(w) for w in model.trainable_weights]
+
+alone = train()
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    together = train()
+print(max(np.abs(a - b).max() for a, b in zip(alone, together)))
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert float(output.split()[-1]) < 1e-6

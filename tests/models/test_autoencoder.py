@@ -1,0 +1,43 @@
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import keras_gen as kg
+from tests.models import tiny
+
+
+def digits():
+    return (load_digits().data / 16).astype("float32")  # (1797, 64)
+
+
+def test_an_autoencoder_cannot_generate_and_a_vae_can():
+    # How far from the nearest real digit, mean squared: of codes drawn from N(0, I) the plain
+    # autoencoder's decoder knows nothing.
+    x = digits()
+    distances, errors = {}, {}
+    for name, build in (("ae", kg.networks.mlp_autoencoder), ("vae", kg.networks.mlp_vae)):
+        keras.utils.set_random_seed(0)
+        model = {"ae": kg.Autoencoder, "vae": kg.VAE}[name](*build((64,), 8, hidden=(128,)))
+        model.compile(keras.optimizers.Adam(3e-3))
+        model.fit(x, epochs=40, batch_size=128, verbose=0)
+        errors[name] = np.square(model.reconstruct(x) - x).sum(1).mean()
+        z = np.random.default_rng(0).standard_normal((200, 8))
+        squares = np.square(model.decode(z)[:, None] - x[None]).sum(-1)
+        distances[name] = squares.min(1).mean()
+    assert errors["ae"] < errors["vae"]  # It compresses better,
+    assert distances["ae"] > 2 * distances["vae"]  # and its samples are no digits.
+
+
+def test_the_loss_is_minus_the_log_likelihood_at_the_code():
+    model, x = tiny.autoencoder(), tiny.images(5)
+    model.compile("sgd")
+    p = model.reconstruct(x).astype("float64")
+    expected = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum((1, 2, 3)).mean()
+    logs = model.evaluate(x, return_dict=True, verbose=0)
+    np.testing.assert_allclose([logs["loss"], logs["reconstruction"]], expected, rtol=1e-5)
+
+
+def test_an_encoder_of_a_vae_is_refused():
+    with pytest.raises(ValueError, match="gives one tensor z.*use VAE"):
+        kg.Autoencoder(*kg.networks.mlp_vae((8, 8, 1), 3))

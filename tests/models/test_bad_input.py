@@ -1,0 +1,162 @@
+"""Bad input is refused before the first step, and the message says what to do."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_gen as kg
+from keras_gen.data import ArrayDataset
+from tests.models import tiny
+
+
+def weights(model):
+    return [ops.convert_to_numpy(w) for w in model.weights]
+
+
+def broken(kind):
+    x = tiny.images()
+    if kind == "nan":
+        x[13, 2, 2] = np.nan
+    if kind == "negative":
+        x[13, 2, 2] = -0.1
+    return {
+        "above one": x * 255,
+        "nan": x,
+        "negative": x,
+        "integers": np.ones(x.shape, "uint8"),
+        "rank": x[..., 0],
+        "size": tiny.images(shape=(10, 10, 1)),
+        "channels": tiny.images(shape=(8, 8, 3)),
+        "empty": x[:0],
+    }[kind]
+
+
+MESSAGES = {
+    "above one": r"values in \[0, 1\], and the data lie in \[.*, 25[45].*Divide",
+    "nan": r"lie in \[nan, nan\].*remove NaN",
+    "negative": r"lie in \[-0.1, ",
+    "integers": "type uint8, and floats are wanted.*/ 255",
+    "rank": r"shape \(20, 8, 8\), and the encoder takes \(n, 8, 8, 1\)",
+    "size": r"shape \(20, 10, 10, 1\), and the encoder takes \(n, 8, 8, 1\)",
+    "channels": r"shape \(20, 8, 8, 3\), and the encoder takes",
+    "empty": "empty",
+}
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_fit_refuses_the_data_and_trains_nothing(kind):
+    vae = tiny.vae()
+    vae.compile("sgd")
+    before = weights(vae)
+    for arguments in ({"x": broken(kind)}, {"x": tiny.images(), "validation_data": broken(kind)}):
+        with pytest.raises(ValueError, match=MESSAGES[kind]):
+            vae.fit(**arguments, verbose=0)
+    for a, b in zip(before, weights(vae), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ["above one", "nan", "size"])
+def test_evaluate_encode_and_reconstruct_refuse_them_too(kind):
+    vae = tiny.vae()
+    vae.compile("sgd")
+    for method in (vae.evaluate, vae.encode, vae.reconstruct):
+        with pytest.raises(ValueError, match=MESSAGES[kind]):
+            method(broken(kind))
+
+
+@pytest.mark.parametrize("kind", ["rank", "size", "integers"])
+def test_train_on_batch_refuses_a_wrong_shape_or_type(kind):
+    vae = tiny.vae()
+    vae.compile("sgd")
+    with pytest.raises(ValueError, match="encoder takes|floats are wanted"):
+        vae.train_on_batch(broken(kind))
+
+
+def test_fit_sees_into_datasets_pipelines_and_generators():
+    tf = pytest.importorskip("tensorflow")
+    bad = broken("above one")
+    vae = tiny.vae()
+    vae.compile("sgd")
+    for data in (
+        ArrayDataset(bad, batch_size=4),
+        tf.data.Dataset.from_tensor_slices(bad).batch(4),
+        (x for x in [bad]),
+        (x for x in []),
+        None,
+    ):
+        with pytest.raises(ValueError, match=r"values in \[0, 1\]|no data"):
+            vae.fit(data, verbose=0)
+
+
+def test_gaussian_takes_any_number_but_nan():
+    vae = tiny.vae(likelihood="gaussian")
+    vae.compile("sgd")
+    vae.fit(10 * tiny.images() - 5, verbose=0)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        vae.fit(broken("nan"))
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
+    [
+        ({"y": np.zeros(20), "class_weight": {0: 2.0}}, "sample_weight"),
+        ({"y": tiny.images()}, "reconstructs `x` itself"),
+    ],
+)
+def test_fit_refuses_what_it_cannot_use(arguments, match):
+    vae = tiny.vae()
+    vae.compile("sgd")
+    with pytest.raises(ValueError, match=match):
+        vae.fit(tiny.images(), verbose=0, **arguments)
+
+
+@pytest.mark.parametrize("name", ["loss", "loss_weights", "metrics", "weighted_metrics"])
+def test_compile_refuses_a_loss_and_metrics(name):
+    with pytest.raises(ValueError, match=f"`compile` got {name}=.*subclass VAE"):
+        tiny.vae().compile("adam", **{name: ["mse"]})
+
+
+@pytest.mark.parametrize("beta", [-0.1, float("nan")])
+def test_a_negative_beta_is_refused(beta):
+    with pytest.raises(ValueError, match="`beta` is"):
+        tiny.vae(beta=beta)
+
+
+def test_latent_sizes_that_disagree_are_refused():
+    encoder, _ = kg.networks.mlp_vae((8, 8, 1), 3)
+    _, decoder = kg.networks.mlp_vae((8, 8, 1), 4)
+    with pytest.raises(ValueError, match="z has size 3 and the decoder takes 4"):
+        kg.VAE(encoder, decoder)
+
+
+def test_a_decoder_that_does_not_fit_the_likelihood_is_refused():
+    networks = kg.networks.mlp_vae((8, 8, 1), 3, parameters_per_value=2)
+    with pytest.raises(ValueError, match=r"\(8, 8, 2\).*Bernoulli takes \(8, 8, 1\)"):
+        kg.VAE(*networks)
+
+
+def test_an_encoder_with_one_output_is_refused():
+    with pytest.raises(ValueError, match="two tensors, .mean, log_var."):
+        kg.VAE(*kg.networks.mlp_autoencoder((8, 8, 1), 3))
+
+
+def test_heads_of_two_sizes_are_refused():
+    x = keras.Input((5,))
+    encoder = keras.Model(x, [keras.layers.Dense(3)(x), keras.layers.Dense(2)(x)])
+    _, decoder = kg.networks.mlp_vae((5,), 3)
+    with pytest.raises(ValueError, match="mean has shape .*3.* and its log_var .*2"):
+        kg.VAE(encoder, decoder)
+
+
+def test_counts_and_codes_are_checked():
+    vae, x = tiny.vae(), tiny.images(2)
+    for call, match in (
+        (lambda: vae.sample(0), "num_samples"),
+        (lambda: vae.decode(np.zeros((2, 4))), r"\(2, 4\). Pass \(n, 3\)"),
+        (lambda: vae.decode(np.zeros(3)), r"\(3,\). Pass \(n, 3\)"),
+        (lambda: vae.interpolate(x, x, steps=1), "at least 2"),
+        (lambda: vae.interpolate(x, x[:1]), "pairs"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()

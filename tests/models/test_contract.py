@@ -1,0 +1,164 @@
+"""What every model does, whatever it is: one parametrised row per builder in `tiny`."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_gen import backend as kg_backend
+from keras_gen.data import ArrayDataset
+from tests.models import tiny
+
+pytestmark = pytest.mark.parametrize("build", tiny.MODELS, ids=lambda build: build.__name__)
+
+
+def compiled(build, optimizer=keras.optimizers.Adam, **kwargs):
+    keras.utils.set_random_seed(3)
+    model = build()
+    model.compile(optimizer=optimizer(0.01), **kwargs)
+    return model
+
+
+def weights_of(model):
+    return [ops.convert_to_numpy(weight) for weight in model.weights]
+
+
+def assert_same_weights(model, other, rtol=0.0):
+    for a, b in zip(weights_of(model), weights_of(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+def dataset(**kwargs):
+    return ArrayDataset(tiny.images(), batch_size=8, seed=4, **kwargs)
+
+
+def test_loss_falls_under_fit(build):
+    model = compiled(build)
+    history = model.fit(dataset(), epochs=15, verbose=0).history
+    assert set(history) == set(model.logged)
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_same_seed_gives_the_same_weights_to_the_bit(build):
+    runs = [compiled(build) for _ in range(2)]
+    for model in runs:
+        model.fit(dataset(), epochs=2, verbose=0)
+    assert_same_weights(*runs)
+
+
+def test_pictures_and_validation_leave_training_alone(build):
+    class Nosy(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.reconstruct(tiny.images(2))
+            if hasattr(self.model, "sample"):
+                self.model.sample(2, draw_pixels=True)
+
+    watched, alone = compiled(build), compiled(build)
+    watched.fit(
+        dataset(),
+        epochs=3,
+        verbose=0,
+        callbacks=[Nosy()],
+        validation_data=dataset(shuffle=False),
+    )
+    alone.fit(dataset(), epochs=3, verbose=0)
+    assert_same_weights(watched, alone)
+
+
+def test_config_round_trip_builds_the_same_architecture(build):
+    model = build()
+    rebuilt = type(model).from_config(model.get_config())
+    assert rebuilt.get_config() == model.get_config()
+    assert [w.shape for w in rebuilt.weights] == [w.shape for w in model.weights]
+
+
+def test_clone_trains(build):
+    clone = keras.models.clone_model(compiled(build))
+    clone.compile(optimizer=keras.optimizers.Adam(0.01))
+    loss = clone.fit(dataset(), epochs=8, verbose=0).history["loss"]
+    assert loss[-1] < loss[0]
+
+
+def test_saved_file_goes_on_as_if_never_saved(build, tmp_path):
+    model = compiled(build)
+    model.fit(dataset(), epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert_same_weights(model, loaded)
+    np.testing.assert_array_equal(
+        model.reconstruct(tiny.images(3)), loaded.reconstruct(tiny.images(3))
+    )
+    for one in (model, loaded):
+        data = dataset()
+        data.epoch = 2
+        one.fit(data, epochs=2, verbose=0)
+    assert_same_weights(model, loaded)  # Optimizer and noise went on: the same bits.
+
+
+def test_weights_file_restores_the_noise_too(build, tmp_path):
+    model, other = compiled(build), compiled(build)
+    model.fit(dataset(), epochs=1, verbose=0)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    for one in (model, other):
+        one.fit(dataset(), epochs=1, verbose=0)
+    assert_same_weights(model, other)
+
+
+def test_train_on_batch_is_a_step_of_fit(build):
+    model, other = compiled(build), compiled(build)
+    x = tiny.images(8)
+    logs = model.train_on_batch(x, return_dict=True)
+    history = other.fit(x, batch_size=8, shuffle=False, verbose=0).history
+    assert logs.keys() == history.keys()
+    np.testing.assert_allclose([logs[k] for k in logs], [history[k][0] for k in logs], rtol=1e-6)
+    assert_same_weights(model, other)
+
+
+def test_steps_per_execution_changes_nothing(build, backend):
+    if backend == "torch":
+        pytest.skip("Keras refuses steps_per_execution on torch")
+    model, other = compiled(build), compiled(build, steps_per_execution=3)
+    for one in (model, other):
+        one.fit(dataset(), epochs=2, verbose=0)
+    assert_same_weights(model, other, rtol=1e-6)
+
+
+def test_a_subclass_may_call_the_step_of_its_parent(build):
+    parent = type(build())
+
+    class Twice(parent):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.extra = keras.layers.Dense(2)  # A model that is built takes more layers.
+
+        @kg_backend.step
+        def train_step(self, data):
+            super().train_step(data)
+            return super().train_step(data)
+
+    keras.utils.set_random_seed(3)
+    config = build().get_config()
+    keras.utils.set_random_seed(3)
+    model = Twice.from_config(config)
+    model.compile(optimizer=keras.optimizers.Adam(0.01))
+    model.fit(tiny.images(8), batch_size=8, epochs=3, verbose=0)
+    assert int(ops.convert_to_numpy(model.optimizer.iterations)) == 6
+
+
+def test_compiled_and_eager_agree(build):
+    # SGD: Adam divides small gradients by their size, and so magnifies rounding.
+    eager, graph = (
+        compiled(build, keras.optimizers.SGD, run_eagerly=eagerly) for eagerly in (True, False)
+    )
+    for model in (eager, graph):
+        model.fit(dataset(), epochs=1, verbose=0)
+    assert_same_weights(eager, graph, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_torch_compiles_the_step(build, backend):
+    """torch.compile takes a minute even for a toy; XLA is fast."""
+    model = compiled(build, jit_compile=True)
+    loss = model.fit(dataset(), epochs=8, verbose=0).history["loss"]
+    assert loss[-1] < loss[0]

@@ -1,0 +1,131 @@
+"""The script as a person runs it, in a process of its own."""
+
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from matplotlib import image as png
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("tfds")
+
+
+@pytest.fixture
+def run(tmp_path, data_dir):
+    def run(*arguments, module="train.vae"):
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TFDS_DATA_DIR": str(data_dir),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+QUICK = ("--hidden", 16, "--latent-dim", 2, "--epochs", 2)
+
+
+def test_a_run_leaves_pictures_curves_and_a_model_that_loads(run, tmp_path, backend):
+    process = run(*QUICK)
+    assert process.returncode == 0, process.stderr
+    out = tmp_path / "runs" / "vae"
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics.keys() == {"loss", "reconstruction", "kl", "elbo"}
+    assert f"Test ELBO {metrics['elbo']:.2f} nats" in process.stdout
+    assert f"rate {metrics['kl']:.2f}, distortion {metrics['reconstruction']:.2f}" in process.stdout
+    config = json.loads((out / "config.json").read_text())
+    assert config["backend"] == backend
+    assert config["arguments"]["latent_dim"] == 2
+    assert config["arguments"]["seed"] == 0
+    with open(out / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert float(rows[1]["val_elbo"]) > float(rows[0]["val_elbo"])
+    for name in ("epoch_0002", "reconstruction_0002"):
+        assert png.imread(out / "samples" / f"{name}.png").std() > 0
+    assert png.imread(out / "curves.png").std() > 0
+    loaded = keras.saving.load_model(out / "model.keras", safe_mode=True)
+    assert loaded.sample(3).shape == (3, 28, 28, 1)
+    assert not [path for path in out.rglob("*") if "tmp" in path.name]
+
+
+def test_same_seed_same_model(run, tmp_path):
+    for seed, out in ((3, "a"), (3, "b"), (4, "c")):
+        assert run(*QUICK, "--epochs", 1, "--seed", seed, "--out", out).returncode == 0
+    a, b, c = (
+        keras.saving.load_model(tmp_path / out / "model.keras").get_weights() for out in "abc"
+    )
+    for one, same, other in zip(a, b, c, strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert np.any(one != other)
+
+
+def test_a_finished_run_is_kept_unless_told_and_the_default_is_replaced(run, tmp_path):
+    out = tmp_path / "mine"
+    assert run(*QUICK, "--out", out).returncode == 0
+    (out / "notes.txt").write_text("not the script's")
+    finished = (out / "history.csv").read_text()
+    refused = run(*QUICK, "--out", out, "--epochs", 1)
+    assert refused.returncode == 2
+    assert "holds a finished run. Name another, or add --overwrite." in refused.stderr
+    assert (out / "history.csv").read_text() == finished
+    assert run(*QUICK, "--out", out, "--overwrite", "--epochs", 1).returncode == 0
+    assert len((out / "history.csv").read_text().splitlines()) == 2
+    assert not (out / "samples" / "epoch_0002.png").exists()
+    assert (out / "notes.txt").exists()
+    assert run(*QUICK, "--epochs", 1).returncode == 0
+    (tmp_path / "runs" / "vae" / "samples" / "old.png").write_text("of the run before")
+    assert run(*QUICK, "--epochs", 1).returncode == 0
+    assert not (tmp_path / "runs" / "vae" / "samples" / "old.png").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--out", "file"), "--out file is a file. Name a folder."),
+        (("--dataset", "mnits"), "mnist"),
+        (("--network", "transformer"), "invalid choice: 'transformer'"),
+        (("--beta", "-1"), "`beta` is -1.0"),
+        (("--epochs", "0"), "0 is not a positive integer"),
+        (("--seed", "-1"), "-1 is not in [0, 2^31)"),
+        (("--latent-dim", "x"), "invalid"),
+        (("--network", "conv", "--hidden", "4", "4", "4"), "divisible by 8"),
+    ],
+)
+def test_bad_arguments_end_in_one_message_and_write_nothing(run, tmp_path, arguments, message):
+    (tmp_path / "file").write_text("kept")
+    process = run(*arguments)
+    assert process.returncode == 2
+    assert message in process.stderr
+    assert "Traceback" not in process.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_help_imports_nothing_heavy(run):
+    for module in ("train.vae", "train.reproduce"):
+        process = run("--help", module=module)
+        assert process.returncode == 0
+        assert "--seed" in process.stdout
+    program = "import sys, train.vae; print([m for m in ('keras', 'numpy') if m in sys.modules])"
+    output = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
+    ).stdout
+    assert output.strip() == "[]"

@@ -1,0 +1,138 @@
+"""What the scripts share: their common options, and the folder that a run leaves behind."""
+
+import argparse
+import csv
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+# What a run writes. Nothing else in its folder is ever touched.
+FILES = ("config.json", "history.csv", "curves.png", "model.keras", "metrics.json", "samples")
+
+
+def parser(description, name, epochs):
+    """An argument parser with the options that all training scripts have."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m train.{name}",
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--dataset", default="digits", help="digits, or the TFDS name of an image data set")
+    add("--data-dir", help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
+    add("--manual-dir", help="folder with a data set's original files, instead of a download")
+    add("--epochs", type=positive, default=epochs, help="passes over the training set")
+    add("--batch-size", type=positive, default=128, help="images per step")
+    add("--sample-every", type=positive, help="epochs between pictures (default: 20 in a run)")
+    add("--seed", type=seed, default=0, help="of weights, noise and order: same seed, same run")
+    add("--out", type=pathlib.Path, default=default_out(name), help="folder of the run")
+    add("--overwrite", action="store_true", help="replace a finished run in --out")
+    add("--tensorboard", action="store_true", help="write event files to --out/tensorboard")
+    return parser
+
+
+def default_out(name):
+    return pathlib.Path("runs") / name
+
+
+def positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive integer")
+    return value
+
+
+def seed(text):
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{value} is not in [0, 2^31)")
+    return value
+
+
+def check_out(out, overwrite, default):
+    """Raises ValueError where a run may not be written to the folder `out`."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file. Name a folder.")
+    if (out / "metrics.json").exists() and not overwrite and out != default:
+        raise ValueError(f"--out {out} holds a finished run. Name another, or add --overwrite.")
+
+
+def start(out, arguments):
+    """Clears what an earlier run left in `out` and writes config.json."""
+    import keras
+
+    import keras_gen
+
+    for name in FILES:
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+        else:
+            (out / name).unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    config = {
+        "command": [pathlib.Path(sys.argv[0]).stem, *sys.argv[1:]],
+        "arguments": {name: _plain(value) for name, value in arguments.items()},
+        "backend": keras.config.backend(),
+        "versions": {
+            "python": sys.version.split()[0],
+            "keras": keras.__version__,
+            "keras_gen": keras_gen.__version__,
+        },
+    }
+    write_json(out / "config.json", config)
+
+
+def finish(out, model, metrics):
+    """Saves the model, and metrics.json last: it says that the run is finished."""
+    unfinished = out / ".model.tmp.keras"
+    model.save(unfinished)
+    unfinished.replace(out / "model.keras")
+    write_json(out / "metrics.json", metrics)
+
+
+def write_json(path, content):
+    """Writes whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.tmp")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    unfinished.replace(path)
+
+
+def draw_curves(out, pairs, ylabel):
+    """curves.png from history.csv: one panel for each (name, title) with its val_ twin."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with open(out / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    epochs = [int(row["epoch"]) + 1 for row in rows]
+    figure, axes = pyplot.subplots(
+        1, len(pairs), figsize=(4.2 * len(pairs), 3.4), squeeze=False, layout="constrained"
+    )
+    for axis, (name, title) in zip(axes[0], pairs, strict=True):
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            if key in rows[0]:
+                axis.plot(epochs, [float(row[key]) for row in rows], label=label)
+        axis.set(title=title, xlabel="epoch", ylabel=ylabel)
+        axis.legend(frameon=False)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(out / "curves.png", dpi=120)
+    pyplot.close(figure)
+
+
+def fail(parser, error):
+    """Ends a script on bad input: the message alone, exit code 2, nothing trained."""
+    parser.exit(2, f"{parser.prog}: error: {error}\n")
+
+
+def quiet_tensorflow():
+    """TensorFlow's start-up chatter off, unless the user asked for it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+def _plain(value):
+    return str(value) if isinstance(value, pathlib.Path) else value

@@ -1,0 +1,104 @@
+"""Trains a variational autoencoder with `model.fit` and leaves pictures, curves and a model."""
+
+from train import run
+
+NETWORKS = {"mlp": (500, 500), "conv": (32, 64)}  # and their default --hidden
+LIKELIHOODS = ("bernoulli", "gaussian")
+
+
+def main(argv=None):
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    try:
+        run.check_out(args.out, args.overwrite, default=run.default_out("vae"))
+        train(args)
+    except (ValueError, FileNotFoundError) as error:
+        run.fail(parser, error)
+
+
+def make_parser():
+    parser = run.parser(__doc__, "vae", epochs=150)
+    add = parser.add_argument
+    add("--network", choices=NETWORKS, default="mlp", help="encoder and decoder")
+    add(
+        "--hidden",
+        type=run.positive,
+        nargs="+",
+        help=f"layer widths of the mlp {NETWORKS['mlp']}, filters of the conv {NETWORKS['conv']}",
+    )
+    add("--latent-dim", type=run.positive, default=10, help="size of z")
+    add(
+        "--likelihood",
+        choices=LIKELIHOODS,
+        default="bernoulli",
+        help="p(x|z); gaussian: with one learned sigma",
+    )
+    add("--beta", type=float, default=1.0, help="weight of the KL term")
+    add("--learning-rate", type=float, default=1e-3, help="of Adam")
+    return parser
+
+
+def train(args):
+    run.quiet_tensorflow()
+    import keras
+
+    import keras_gen as kg
+
+    keras.utils.set_random_seed(args.seed)
+    train, test = kg.data.load(
+        args.dataset,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        data_dir=args.data_dir,
+        manual_dir=args.manual_dir,
+    )
+    vae = build(args, image_shape=next(iter(train)).shape[1:])
+    vae.compile(optimizer=keras.optimizers.Adam(args.learning_rate))
+    vae.checked(train)
+    run.start(args.out, vars(args))
+
+    every = args.sample_every or max(1, args.epochs // 20)
+    tensorboard_dir = args.out / "tensorboard" if args.tensorboard else None
+    pictures = {"every": every, "tensorboard_dir": tensorboard_dir}
+    vae.fit(
+        train,
+        validation_data=test,
+        epochs=args.epochs,
+        callbacks=[
+            kg.callbacks.SampleGrid(args.out / "samples", seed=args.seed, **pictures),
+            kg.callbacks.ReconstructionGrid(next(iter(test)), args.out / "samples", **pictures),
+            keras.callbacks.CSVLogger(args.out / "history.csv"),
+        ],
+    )
+
+    metrics = vae.evaluate(test, return_dict=True, verbose=0)
+    run.finish(args.out, vae, metrics)
+    run.draw_curves(
+        args.out,
+        [("elbo", "ELBO"), ("reconstruction", "Distortion"), ("kl", "Rate (KL)")],
+        ylabel="nats per image",
+    )
+    print(
+        f"Test ELBO {metrics['elbo']:.2f} nats per image: "
+        f"rate {metrics['kl']:.2f}, distortion {metrics['reconstruction']:.2f}\n"
+        f"Pictures in {args.out / 'samples'}, curves in {args.out / 'curves.png'}, "
+        f"model in {args.out / 'model.keras'}"
+    )
+
+
+def build(args, image_shape):
+    import keras_gen as kg
+
+    networks = {"conv": kg.networks.conv_vae, "mlp": kg.networks.mlp_vae}
+    likelihoods = {
+        "bernoulli": kg.likelihoods.Bernoulli,
+        "gaussian": lambda: kg.likelihoods.Gaussian(sigma=0.2, learn_sigma=True),
+    }
+    hidden = tuple(args.hidden or NETWORKS[args.network])
+    encoder, decoder = networks[args.network](tuple(image_shape), args.latent_dim, hidden)
+    likelihood = likelihoods[args.likelihood]()
+    return kg.VAE(encoder, decoder, likelihood, beta=args.beta, seed=args.seed)
+
+
+if __name__ == "__main__":
+    main()

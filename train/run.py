@@ -2,9 +2,12 @@
 
 import argparse
 import csv
+import importlib.metadata
 import json
 import os
 import pathlib
+import platform
+import shlex
 import shutil
 import sys
 
@@ -12,12 +15,21 @@ import sys
 FILES = ("config.json", "history.csv", "curves.png", "model.keras", "metrics.json", "samples")
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, where there is one to speak of."""
+
+    def _get_help_string(self, action):
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
 def parser(description, name, epochs):
     """An argument parser with the options that all training scripts have."""
     parser = argparse.ArgumentParser(
         prog=f"python -m train.{name}",
         description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Help,
     )
     add = parser.add_argument
     add("--dataset", default="digits", help="digits, or the TFDS name of an image data set")
@@ -25,7 +37,11 @@ def parser(description, name, epochs):
     add("--manual-dir", help="folder with a data set's original files, instead of a download")
     add("--epochs", type=positive, default=epochs, help="passes over the training set")
     add("--batch-size", type=positive, default=128, help="images per step")
-    add("--sample-every", type=positive, help="epochs between pictures (default: 20 in a run)")
+    add(
+        "--sample-every",
+        type=positive,
+        help="epochs between pictures; by default about 15 are taken",
+    )
     add("--seed", type=seed, default=0, help="of weights, noise and order: same seed, same run")
     add("--out", type=pathlib.Path, default=default_out(name), help="folder of the run")
     add("--overwrite", action="store_true", help="replace a finished run in --out")
@@ -59,26 +75,28 @@ def check_out(out, overwrite, default):
         raise ValueError(f"--out {out} holds a finished run. Name another, or add --overwrite.")
 
 
-def start(out, arguments):
+def start(out, name, arguments):
     """Clears what an earlier run left in `out` and writes config.json."""
     import keras
 
     import keras_gen
 
-    for name in FILES:
-        if (out / name).is_dir():
-            shutil.rmtree(out / name)
+    for path in (out / file for file in FILES):
+        if path.is_dir():
+            shutil.rmtree(path)
         else:
-            (out / name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
+    backend = keras.config.backend()
     config = {
-        "command": [pathlib.Path(sys.argv[0]).stem, *sys.argv[1:]],
+        "command": shlex.join(["python", "-m", f"train.{name}", *sys.argv[1:]]),
         "arguments": {name: _plain(value) for name, value in arguments.items()},
-        "backend": keras.config.backend(),
+        "backend": backend,
         "versions": {
-            "python": sys.version.split()[0],
-            "keras": keras.__version__,
+            "python": platform.python_version(),
             "keras_gen": keras_gen.__version__,
+            "keras": keras.__version__,
+            backend: importlib.metadata.version(backend),
         },
     }
     write_json(out / "config.json", config)
@@ -113,10 +131,16 @@ def draw_curves(out, pairs, ylabel):
         1, len(pairs), figsize=(4.2 * len(pairs), 3.4), squeeze=False, layout="constrained"
     )
     for axis, (name, title) in zip(axes[0], pairs, strict=True):
+        settled = []
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in rows[0]:
-                axis.plot(epochs, [float(row[key]) for row in rows], label=label)
+                values = [float(row[key]) for row in rows]
+                axis.plot(epochs, values, label=label)
+                settled += values[len(values) // 30 :]
+        # The first epochs are far off, and would press the others into a line.
+        margin = 0.05 * (max(settled) - min(settled)) or 1
         axis.set(title=title, xlabel="epoch", ylabel=ylabel)
+        axis.set_ylim(min(settled) - margin, max(settled) + margin)
         axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(out / "curves.png", dpi=120)

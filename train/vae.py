@@ -55,9 +55,9 @@ def train(args):
     vae = build(args, image_shape=next(iter(train)).shape[1:])
     vae.compile(optimizer=keras.optimizers.Adam(args.learning_rate))
     vae.checked(train)
-    run.start(args.out, vars(args))
+    run.start(args.out, "vae", vars(args))
 
-    every = args.sample_every or max(1, args.epochs // 20)
+    every = args.sample_every or max(1, args.epochs // 15)
     tensorboard_dir = args.out / "tensorboard" if args.tensorboard else None
     pictures = {"every": every, "tensorboard_dir": tensorboard_dir}
     vae.fit(

@@ -8,7 +8,7 @@ from keras_gen.callbacks.tensorboard import ImageWriter
 
 
 class _EpochPicture(keras.callbacks.Callback):
-    """A PNG every few epochs: `directory`/`name`_0001.png and so on."""
+    """A PNG every few epochs, and after the last: `directory`/`name`_0001.png and so on."""
 
     def __init__(self, directory, every, scale, name, tensorboard_dir):
         super().__init__()
@@ -21,17 +21,25 @@ class _EpochPicture(keras.callbacks.Callback):
         self.scale = scale
         self.name = name
         self.writer = ImageWriter(tensorboard_dir) if tensorboard_dir else None
+        self.pictured = True
 
     def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every == 0:
-            picture = self.draw()
-            save_png(self.directory / f"{self.name}_{epoch + 1:04d}.png", picture)
-            if self.writer:
-                self.writer.write(type(self).__name__, picture, step=epoch)
+        self.epoch = epoch
+        self.pictured = (epoch + 1) % self.every == 0
+        if self.pictured:
+            self.take()
 
     def on_train_end(self, logs=None):
+        if not self.pictured:  # The last epoch is always shown.
+            self.take()
         if self.writer:
             self.writer.close()
+
+    def take(self):
+        picture = self.draw()
+        save_png(self.directory / f"{self.name}_{self.epoch + 1:04d}.png", picture)
+        if self.writer:
+            self.writer.write(type(self).__name__, picture, step=self.epoch)
 
     def draw(self):
         """The picture, a uint8 array (rows, columns, 3)."""
@@ -44,7 +52,7 @@ class SampleGrid(_EpochPicture):
     Args:
         directory: Where `epoch_0001.png`, ... go; it is made.
         num_samples: Images in the grid.
-        every: Epochs between pictures.
+        every: Epochs between pictures; the last epoch has one in any case.
         scale: Every pixel becomes a square of this side.
         seed: Of z, which is drawn once, from N(0, I).
         tensorboard_dir: Log directory, if the grids shall go there too (takes the package
@@ -84,7 +92,7 @@ class ReconstructionGrid(_EpochPicture):
     Args:
         images: (n, height, width, channels), best from the test set; the first 16 are drawn.
         directory: Where `reconstruction_0001.png`, ... go; it is made.
-        every: Epochs between pictures.
+        every: Epochs between pictures; the last epoch has one in any case.
         scale: Every pixel becomes a square of this side.
         tensorboard_dir: Log directory, if the grids shall go there too (takes the package
             `tensorboard`).

@@ -55,6 +55,15 @@ def test_sample_grids_show_one_z_every_few_epochs(tmp_path):
     assert np.any(read(tmp_path / "epoch_0002.png") != expected)
 
 
+def test_the_last_epoch_is_always_shown(tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 2
+
+    trained([kg.callbacks.SampleGrid(tmp_path, every=2), Stop()], epochs=9)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch_0002.png", "epoch_0003.png"]
+
+
 def test_reconstruction_grids_show_images_above_reconstructions(tmp_path):
     x = tiny.images(10)
     vae = trained([kg.callbacks.ReconstructionGrid(x, tmp_path, every=4, scale=1)])

@@ -1,0 +1,48 @@
+"""The README's code runs as it stands there."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def run(program, folder):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(folder / "tfds")},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_script_of_ones_own(tmp_path):
+    (program,) = [block for block in BLOCKS if 'vae.save("vae.keras")' in block]
+    process = run(program + "\nassert strips.shape == (8, 8, 28, 28, 1)", tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "runs/mine/samples/epoch_0020.png").exists()
+
+
+def test_the_models_of_ones_own(tmp_path):
+    (program,) = [block for block in BLOCKS if "class TwiceVAE" in block]
+    check = """
+import math
+import numpy as np
+x = np.random.default_rng(0).random((64, 28, 28, 1), "float32")
+for model, scale in ((BitsVAE, 784 * math.log(2)), (TwiceVAE, 1)):
+    vae = model(*kg.networks.mlp_vae((28, 28, 1), 2))
+    vae.compile("adam")
+    history = vae.fit(x, epochs=4, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    last = {name: values[-1] for name, values in history.items()}
+    expected = (last["reconstruction"] + last["kl"]) / scale
+    assert abs(last["loss"] / expected - 1) < 1e-4
+    steps = keras.ops.convert_to_numpy(vae.optimizer.iterations)
+    assert steps == 4 * 2 * (2 if model is TwiceVAE else 1)
+"""
+    process = run(program + check, tmp_path)
+    assert process.returncode == 0, process.stderr

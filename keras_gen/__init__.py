@@ -10,12 +10,14 @@ from keras_gen import (
     metrics,
     models,
     networks,
+    optimizers,
 )
-from keras_gen.models import VAE, Autoencoder
+from keras_gen.models import GAN, VAE, Autoencoder
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "GAN",
     "VAE",
     "Autoencoder",
     "backend",
@@ -27,4 +29,5 @@ __all__ = [
     "metrics",
     "models",
     "networks",
+    "optimizers",
 ]

@@ -5,6 +5,7 @@ from keras_gen.layers.group_normalization import GroupNormalization
 from keras_gen.layers.layer_normalization import LayerNormalization
 from keras_gen.layers.minibatch_discrimination import MinibatchDiscrimination
 from keras_gen.layers.minibatch_std_dev import MinibatchStdDev
+from keras_gen.layers.noise import Noise
 from keras_gen.layers.sampling import Sampling
 from keras_gen.layers.spectral_normalization import SpectralNormalization
 
@@ -14,6 +15,7 @@ __all__ = [
     "LayerNormalization",
     "MinibatchDiscrimination",
     "MinibatchStdDev",
+    "Noise",
     "Sampling",
     "SpectralNormalization",
 ]

@@ -1,11 +1,11 @@
 import keras
 from keras import ops
 
-from keras_gen import seeds
+from keras_gen.layers.noise import Noise
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class Sampling(seeds.SavesSeeds, keras.layers.Layer):
+class Sampling(Noise):
     """The reparameterisation: z = mean + exp(log_var / 2) * eps, eps from N(0, I).
 
     A draw from N(mean, exp(log_var)) whose gradient reaches `mean` and `log_var`. It draws
@@ -29,13 +29,6 @@ class Sampling(seeds.SavesSeeds, keras.layers.Layer):
         https://arxiv.org/abs/1312.6114
     """
 
-    def __init__(self, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        self.seed = seed
-        (stream,) = seeds.split(seed, 1)
-        self.seed_generator = keras.random.SeedGenerator(stream)
-        self.built = True
-
     def call(self, inputs, deterministic=False):
         mean, log_var = inputs
         if deterministic:
@@ -44,11 +37,8 @@ class Sampling(seeds.SavesSeeds, keras.layers.Layer):
 
     def noise(self, shape):
         """eps, standard normal: the one place where this layer draws."""
-        return keras.random.normal(shape, dtype=self.compute_dtype, seed=self.seed_generator)
+        return self.normal(shape)
 
     def compute_output_shape(self, input_shape):
         mean_shape, _ = input_shape
         return mean_shape
-
-    def get_config(self):
-        return {**super().get_config(), "seed": self.seed}

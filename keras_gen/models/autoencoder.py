@@ -3,7 +3,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend, likelihoods
-from keras_gen.models.base import GenerativeModel, check_floats, predict
+from keras_gen.models.base import GenerativeModel, predict, spec
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -39,7 +39,6 @@ class Autoencoder(GenerativeModel):
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihoods.get(likelihood)
-        self.example_shape = None
         self.latent_dim = None
         if all(hasattr(network, "input_shape") for network in (encoder, decoder)):
             # Functional networks leave nothing to build. Not `self.build`: that would lock
@@ -120,13 +119,13 @@ class Autoencoder(GenerativeModel):
         return x.reshape(len(z), steps, *x.shape[1:])
 
     def check_data(self, x):
-        self._check_kind(x)
+        self.check_kind(x)
         self.likelihood.check_data(x)
 
     def unpack(self, data):
         """x and its weights (batch,) from what `fit` hands over; labels are left aside."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self._check_kind(x)
+        self.check_kind(x)
         if y is not None and len(x.shape) > 1 and tuple(y.shape[1:]) == tuple(x.shape[1:]):
             raise ValueError(
                 f"`y` has the shape of `x`, {tuple(x.shape[1:])}, but {type(self).__name__} "
@@ -150,14 +149,14 @@ class Autoencoder(GenerativeModel):
     def _fit_together(self, input_shape):
         """Learns the sizes, building networks that are not built; refuses what disagrees."""
         x = keras.KerasTensor((None, *input_shape[1:]))
-        z = self._code_spec(_spec(self.encoder, x))
+        z = self._code_spec(spec(self.encoder, x))
         latent_dim = getattr(self.decoder, "input_shape", z.shape)[-1]
         if z.shape[-1] != latent_dim:
             raise ValueError(
                 f"The encoder's z has size {z.shape[-1]} and the decoder takes {latent_dim}. "
                 f"Build both with the same `latent_dim`."
             )
-        parameters = _spec(self.decoder, keras.KerasTensor((None, latent_dim)))
+        parameters = spec(self.decoder, keras.KerasTensor((None, latent_dim)))
         self.likelihood.check_shapes(x.shape, parameters.shape)
         self.example_shape = tuple(x.shape[1:])
         self.latent_dim = latent_dim
@@ -169,16 +168,6 @@ class Autoencoder(GenerativeModel):
                 f"{len(outputs)}. For (mean, log_var) use VAE."
             )
         return outputs
-
-    def _check_kind(self, x):
-        """Refuses a wrong type or shape; tensors inside a step are known that far."""
-        check_floats(x)
-        if self.example_shape is not None and tuple(x.shape[1:]) != self.example_shape:
-            raise ValueError(
-                f"The data have shape {tuple(x.shape)}, and the encoder takes "
-                f"(n, {', '.join(map(str, self.example_shape))}). Reshape the data or build "
-                f"the networks for them."
-            )
 
     def _check_sized(self):
         if self.latent_dim is None:
@@ -194,8 +183,3 @@ class Autoencoder(GenerativeModel):
         x = np.asarray(x)
         self.check_data(x)
         return x.astype(keras.config.floatx(), copy=False)
-
-
-def _spec(network, x):
-    # Calling a network that is not built builds it; calling a built one would add a node.
-    return network.compute_output_spec(x) if network.built else network(x)

@@ -23,6 +23,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.means = Means(self.logged)
+        self.example_shape = None  # Without the batch; known when the networks are.
 
     def compile(
         self,
@@ -56,7 +57,11 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         self._jit_compile_argument = jit_compile
         if self.built:
             # Loading fills the optimizer's variables only if they are there.
-            self.optimizer.build(self.trainable_variables)
+            self.build_optimizer()
+
+    def build_optimizer(self):
+        """Makes the optimizer's state for the variables that it moves."""
+        self.optimizer.build(self.trainable_variables)
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
@@ -102,12 +107,32 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             # Here and not in the first step: TensorFlow would be compiling that already.
             self.build((None, *x.shape[1:]))
             if self.compiled:
-                self.optimizer.build(self.trainable_variables)
+                self.build_optimizer()
         return data
 
     def check_data(self, x):
         """Raises ValueError where the NumPy array `x` cannot be trained on."""
         raise NotImplementedError
+
+    def check_kind(self, x):
+        """Raises ValueError on a wrong type or shape; a tensor inside a step is known so far."""
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        if not keras.backend.is_float_dtype(dtype):
+            raise ValueError(
+                f"The data are of type {dtype}, and floats are wanted. For 8-bit images: "
+                f'`x.astype("float32") / 255`.'
+            )
+        if x.shape[0] == 0:
+            raise ValueError(f"The data are empty: their shape is {tuple(x.shape)}.")
+        if self.example_shape is not None and tuple(x.shape[1:]) != self.example_shape:
+            raise ValueError(
+                f"The data have shape {tuple(x.shape)}, and {type(self).__name__} was built for "
+                f"(n, {', '.join(map(str, self.example_shape))}). Reshape the data or build the "
+                f"networks for them."
+            )
+
+    def check_batch_size(self, n, batch_size):
+        """Raises ValueError if `n` examples in batches of `batch_size` leave one too small."""
 
     def track(self, terms, x):
         """Adds a step's scalars, means over the batch `x`, and returns the epoch's logs."""
@@ -132,14 +157,9 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        arguments = {
-            name: keras.saving.deserialize_keras_object(value)
-            if isinstance(value, dict) and "class_name" in value
-            else value
-            # A copy: Keras empties what it deserialises.
-            for name, value in copy.deepcopy(config).items()
-        }
-        return cls(**arguments)
+        # A copy: Keras empties what it deserialises.
+        config = copy.deepcopy(config)
+        return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
     def _call_checked(self, method, args, kwargs):
         """Calls Keras's `method`, its data checked first."""
@@ -151,6 +171,8 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
                 f"weight examples, pass `sample_weight`."
             )
         arguments["x"] = self.checked(arguments.get("x"))
+        if hasattr(arguments["x"], "shape") and "on_batch" not in method.__name__:
+            self.check_batch_size(len(arguments["x"]), arguments.get("batch_size") or 32)
         weighted = _with_labels(arguments["x"], arguments.get("y"), arguments.get("sample_weight"))
         arguments.update(zip(("x", "y", "sample_weight"), weighted, strict=True))
         validation_data = arguments.get("validation_data")
@@ -164,16 +186,10 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         return method(*bound.args, **bound.kwargs)
 
 
-def check_floats(x):
-    """Raises ValueError unless the array or tensor `x` holds examples of a float type."""
-    dtype = keras.backend.standardize_dtype(x.dtype)
-    if not keras.backend.is_float_dtype(dtype):
-        raise ValueError(
-            f"The data are of type {dtype}, and floats are wanted. For 8-bit images: "
-            f'`x.astype("float32") / 255`.'
-        )
-    if x.shape[0] == 0:
-        raise ValueError(f"The data are empty: their shape is {tuple(x.shape)}.")
+def spec(network, x):
+    """What `network` gives for a KerasTensor; a network that is not built is built."""
+    # Calling a network that is built would leave a node in it.
+    return network.compute_output_spec(x) if network.built else network(x)
 
 
 def predict(network, inputs, batch_size):

@@ -1,0 +1,36 @@
+import keras
+
+from keras_gen import seeds
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Noise(seeds.SavesSeeds, keras.layers.Layer):
+    """A stream of random numbers with a state of its own, saved with the model.
+
+    Args:
+        seed: Integer or None.
+
+    Example:
+
+    ```python
+    z = Noise(seed=0).normal((64, 100))
+    ```
+    """
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        (stream,) = seeds.split(seed, 1)
+        self.seed_generator = keras.random.SeedGenerator(stream)
+        self.built = True
+
+    def normal(self, shape):
+        """Draws from N(0, 1)."""
+        return keras.random.normal(shape, dtype=self.compute_dtype, seed=self.seed_generator)
+
+    def uniform(self, shape):
+        """Draws from U[0, 1)."""
+        return keras.random.uniform(shape, dtype=self.compute_dtype, seed=self.seed_generator)
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}

@@ -1,0 +1,440 @@
+import contextlib
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen import backend, seeds
+from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
+from keras_gen.losses import adversarial
+from keras_gen.losses import penalties as gradient_penalties
+from keras_gen.models.base import GenerativeModel, predict, spec
+from keras_gen.optimizers import PlayerOptimizers
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class GAN(GenerativeModel):
+    """Generative adversarial network: algorithm 1 of Goodfellow et al. (2014).
+
+    On every batch the discriminator takes `d_steps` gradient steps, each on its own part of
+    the batch with fresh noise, and the generator then takes `g_steps`. A step moves the
+    trainable variables of one player only; batch norm's moving statistics move whenever their
+    network runs in training mode, as in the DCGAN reference loop.
+
+    `fit` logs the mean of each player's loss, `d_loss` and `g_loss`, their sum as `loss`, the
+    discriminator's mean raw output on real and fake examples, `d_real` and `d_fake`, the same
+    as probabilities, `p_real` and `p_fake`, where the loss has them, and `penalty` where there
+    is one.
+
+    Args:
+        generator: Keras model, z (batch, latent_dim) -> examples.
+        discriminator: Keras model, examples -> one raw output, (batch, 1); no sigmoid.
+        latent_dim: Size of z, which is drawn from N(0, I).
+        loss: An adversarial loss, or a name such as "non_saturating", "hinge".
+        penalties: Penalties on the discriminator's gradient, objects or names.
+        d_steps: Steps of the discriminator on every batch.
+        g_steps: Steps of the generator on every batch.
+        packing: The discriminator sees this many examples at once, joined on the last axis
+            (PacGAN: Lin et al. 2018, https://arxiv.org/abs/1712.04086).
+        seed: Integer or None.
+
+    Example:
+
+    ```python
+    gan = kg.GAN(*kg.networks.dcgan((28, 28, 1), latent_dim=64), latent_dim=64)
+    gan.compile(
+        generator_optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5),
+        discriminator_optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5),
+    )
+    gan.fit(x, epochs=50)
+    images = gan.sample(64)
+    ```
+
+    Reference:
+        Goodfellow et al. (2014), "Generative Adversarial Nets":
+        https://arxiv.org/abs/1406.2661
+    """
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        latent_dim,
+        loss="non_saturating",
+        penalties=(),
+        d_steps=1,
+        g_steps=1,
+        packing=1,
+        seed=None,
+        **kwargs,
+    ):
+        for name, count in (("d_steps", d_steps), ("g_steps", g_steps), ("packing", packing)):
+            if count < 1:
+                raise ValueError(f"`{name}` is {count}. Pass at least 1.")
+        adversarial_loss = adversarial.get(loss)
+        penalties = [gradient_penalties.get(penalty) for penalty in penalties]
+        self.logged = _names(adversarial_loss, penalties)
+        super().__init__(**kwargs)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.latent_dim = latent_dim
+        # Not `loss`: that is an attribute of Keras's own.
+        self.adversarial_loss = adversarial_loss
+        self.penalties = penalties
+        self.d_steps = d_steps
+        self.g_steps = g_steps
+        self.packing = packing
+        self.seed = seed
+        # Three streams: evaluating or drawing pictures must not move the noise of training.
+        self.noise, self.evaluation_noise, self.user_noise = (
+            Noise(stream, dtype="float32") for stream in seeds.split(seed, 3)
+        )
+        if all(hasattr(network, "input_shape") for network in (generator, discriminator)):
+            self._fit_together()
+            # Not `self.build`: that would lock the model, and a subclass could add no layers.
+            self.built = True
+
+    @backend.step
+    def train_step(self, data):
+        x = self.unpack(data)
+        d_terms, g_terms = [], []
+
+        for i in range(self.d_steps):
+            x_real = self.pack(x[i :: self.d_steps])
+            z = self.draw_z(x_real, self.noise)
+            x_fake = ops.stop_gradient(self.pack(self.generator(z, training=True)))
+            points = self.penalised_points(x_real, x_fake, self.noise)
+            _, terms = backend.descend(
+                self.optimizer.discriminator,
+                self.discriminator.trainable_variables,
+                self.discriminator_objective,
+                *(x_real, x_fake, points),
+            )
+            d_terms.append(terms)
+
+        for _ in range(self.g_steps):
+            z = self.draw_z(x_real, self.noise)
+            _, terms = backend.descend(
+                self.optimizer.generator,
+                self.generator.trainable_variables,
+                self.generator_objective,
+                *(z, x_real),
+            )
+            g_terms.append(terms)
+
+        return self.track({**_mean(d_terms), **_mean(g_terms)}, x)
+
+    @backend.step
+    def test_step(self, data):
+        x = self.unpack(data)
+        x_real = self.pack(x)
+        z = self.draw_z(x_real, self.evaluation_noise)
+        x_fake = self.pack(self.generator(z, training=False))
+        points = self.penalised_points(x_real, x_fake, self.evaluation_noise)
+        _, d_terms = self.discriminator_objective(x_real, x_fake, points, training=False)
+        _, g_terms = self.generator_objective(z, x_real, training=False)
+        return self.track({**d_terms, **g_terms}, x)
+
+    def discriminator_objective(self, x_real, x_fake, points, training=True):
+        """What the discriminator minimises on packed examples, and the scalars to log."""
+        real_logits = self.discriminator(x_real, training=training)
+        added_losses = sum(self.discriminator.losses)
+        fake_logits = self.discriminator(x_fake, training=training)
+        # A regulariser is in both sums, a layer's `add_loss` speaks of one call each.
+        added_losses = 0.5 * (added_losses + sum(self.discriminator.losses))
+
+        loss = ops.mean(self.adversarial_loss.discriminator_loss(real_logits, fake_logits))
+        terms = {"d_loss": loss, "d_real": ops.mean(real_logits), "d_fake": ops.mean(fake_logits)}
+        if self.adversarial_loss.probability is not None:
+            terms["p_real"] = ops.mean(self.adversarial_loss.probability(real_logits))
+            terms["p_fake"] = ops.mean(self.adversarial_loss.probability(fake_logits))
+        if self.penalties:
+            terms["penalty"] = sum(
+                ops.mean(penalty.value(self.slope(x, training)))
+                for penalty, x in zip(self.penalties, points, strict=True)
+            )
+            loss = loss + terms["penalty"]
+        return loss + added_losses, terms
+
+    def generator_objective(self, z, x_real, training=True):
+        """What the generator minimises, and the scalars to log; `x_real` is packed."""
+        real_logits = None
+        if self.adversarial_loss.needs_real:
+            real_logits = self.discriminator(x_real, training=training)
+        x_fake = self.generator(z, training=training)
+        added_losses = sum(self.generator.losses)
+        fake_logits = self.discriminator(self.pack(x_fake), training=training)
+        loss = ops.mean(self.adversarial_loss.generator_loss(real_logits, fake_logits))
+        return loss + added_losses, {"g_loss": loss}
+
+    def slope(self, x, training):
+        """The gradient of the discriminator's raw output at packed examples."""
+        return backend.input_gradient(lambda x: self.discriminator(x, training=training), x)
+
+    def penalised_points(self, x_real, x_fake, noise):
+        """Where each penalty takes the slope; `noise` is the stream to draw from."""
+        return [
+            penalty.points(x_real, x_fake, penalty.draw(noise, x_real))
+            for penalty in self.penalties
+        ]
+
+    def draw_z(self, x_real, noise):
+        """A z for every example in the packs `x_real`: (batch, latent_dim)."""
+        return noise.normal((ops.shape(x_real)[0] * self.packing, self.latent_dim))
+
+    def pack(self, x):
+        """Joins each `packing` examples in a row on the last axis; a remainder is cut."""
+        if self.packing == 1:
+            return x
+        packs = ops.shape(x)[0] // self.packing
+        x = ops.reshape(x[: packs * self.packing], (packs, self.packing, *x.shape[1:]))
+        x = ops.moveaxis(x, 1, -2)  # (packs, ..., packing, channels)
+        return ops.reshape(x, (packs, *x.shape[1:-2], self.packing * x.shape[-1]))
+
+    def track(self, terms, x):
+        return super().track({"loss": terms["d_loss"] + terms["g_loss"], **terms}, x)
+
+    def compile(self, generator_optimizer=None, discriminator_optimizer=None, **kwargs):
+        """Configures training: an optimizer for each player, and else as `keras.Model.compile`.
+
+        Args:
+            generator_optimizer: Keras optimizer or its name. With `use_ema=True` the averages
+                are for `sample(ema=True)`; the raw weights stay in the model.
+            discriminator_optimizer: Keras optimizer or its name; another object.
+
+        Raises:
+            ValueError: If an optimizer is missing, or a loss or metrics are given.
+        """
+        given = {
+            "generator_optimizer": generator_optimizer,
+            "discriminator_optimizer": discriminator_optimizer,
+        }
+        for name, optimizer in given.items():
+            if optimizer is None or "optimizer" in kwargs:
+                raise ValueError(
+                    f"`compile` of a {type(self).__name__} takes two optimizers: pass "
+                    f"`generator_optimizer` and `discriminator_optimizer`; `{name}` is "
+                    f"{optimizer!r}."
+                )
+        if generator_optimizer is discriminator_optimizer and not isinstance(
+            generator_optimizer, str
+        ):
+            raise ValueError(
+                "`generator_optimizer` and `discriminator_optimizer` are the same object. Pass "
+                "two: each keeps the state of its own player."
+            )
+        scales = kwargs.pop("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
+        players = PlayerOptimizers(*(_scaled(optimizer, scales) for optimizer in given.values()))
+        super().compile(optimizer=players, auto_scale_loss=False, **kwargs)
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config is not None:
+            players = config.pop("optimizer")["config"]
+            config["generator_optimizer"] = players["generator"]
+            config["discriminator_optimizer"] = players["discriminator"]
+        return config
+
+    def build_optimizer(self):
+        self.optimizer.build_players(
+            self.generator.trainable_variables, self.discriminator.trainable_variables
+        )
+
+    def call(self, z, training=False):
+        """The examples generated from z."""
+        return self.generator(z, training=training)
+
+    def generate(self, z, ema=False, batch_size=128):
+        """Examples from a NumPy array z (n, latent_dim), NumPy.
+
+        Args:
+            z: NumPy array.
+            ema: True uses the generator's averaged weights, as its optimizer keeps them
+                (`use_ema=True`).
+        """
+        z = np.asarray(z, dtype="float32")
+        if z.ndim != 2 or len(z) == 0 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"`z` has shape {z.shape}. Pass (n, {self.latent_dim}), n at least 1.")
+        with self._averaged_generator() if ema else contextlib.nullcontext():
+            return predict(self.generator, z, batch_size)
+
+    def sample(self, num_samples, ema=False, batch_size=128):
+        """`num_samples` examples from the model, NumPy: `generate` with z from N(0, I)."""
+        if num_samples < 1:
+            raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
+        z = self.user_noise.normal((num_samples, self.latent_dim))
+        return self.generate(ops.convert_to_numpy(z), ema, batch_size)
+
+    def interpolate(self, z_from, z_to, steps=8, spherical=True, ema=False):
+        """Examples between pairs of z, both ends included.
+
+        Args:
+            z_from: NumPy array (n, latent_dim).
+            z_to: NumPy array of the same shape.
+            steps: Number of points between each pair, ends included; at least 2.
+            spherical: True follows the great circle, whose points have the length of draws
+                from N(0, I) (White 2016, https://arxiv.org/abs/1609.04468); False the line.
+
+        Returns:
+            NumPy array (n, steps, ...).
+        """
+        if steps < 2:
+            raise ValueError(f"`steps` is {steps}. Pass at least 2: both ends are included.")
+        if np.shape(z_from) != np.shape(z_to):
+            raise ValueError(
+                f"`z_from` has shape {np.shape(z_from)} and `z_to` {np.shape(z_to)}. Pass pairs: "
+                f"two arrays of the same shape."
+            )
+        z = (_great_circle if spherical else _line)(np.asarray(z_from), np.asarray(z_to), steps)
+        x = self.generate(z.reshape(-1, z.shape[-1]), ema)
+        return x.reshape(len(z), steps, *x.shape[1:])
+
+    def check_data(self, x):
+        self.check_kind(x)
+        if not np.all(np.isfinite(x)):
+            raise ValueError("The data hold NaN or infinite values. Remove them before training.")
+
+    def check_batch_size(self, n, batch_size):
+        wanted = self.d_steps * self.packing * (2 if self._compares_examples() else 1)
+        for size in {min(n, batch_size), n % batch_size or batch_size}:
+            if size < wanted:
+                raise ValueError(
+                    f"A batch of {size} examples is too small: {wanted} are wanted, for "
+                    f"d_steps={self.d_steps}, packing={self.packing} and the discriminator's "
+                    f"layers. There are {n} examples in batches of {batch_size}: change the "
+                    f"batch size, or leave the last examples out."
+                )
+
+    def unpack(self, data):
+        """x from what `fit` hands over; labels are left aside."""
+        x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        self.check_kind(x)
+        if sample_weight is not None:
+            raise ValueError(
+                f"A {type(self).__name__} cannot weight examples: the generator imitates the data "
+                f"as they come. Draw examples as often as they shall count."
+            )
+        if x.shape[0] is not None:
+            self.check_batch_size(x.shape[0], x.shape[0])
+        return x
+
+    def build(self, input_shape):
+        self._fit_together(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "latent_dim": self.latent_dim,
+            "loss": keras.saving.serialize_keras_object(self.adversarial_loss),
+            "penalties": [keras.saving.serialize_keras_object(p) for p in self.penalties],
+            "d_steps": self.d_steps,
+            "g_steps": self.g_steps,
+            "packing": self.packing,
+            "seed": self.seed,
+        }
+
+    def _fit_together(self, input_shape=None):
+        """Learns the sizes, building networks that are not built; refuses what disagrees."""
+        z = keras.KerasTensor((None, self.latent_dim))
+        takes = getattr(self.generator, "input_shape", z.shape)
+        if takes[-1] != self.latent_dim:
+            raise ValueError(
+                f"`latent_dim` is {self.latent_dim}, but the generator takes vectors of "
+                f"{takes[-1]}. Pass latent_dim={takes[-1]}."
+            )
+        x = spec(self.generator, z)
+        packed = (None, *x.shape[1:-1], x.shape[-1] * self.packing)
+        takes = getattr(self.discriminator, "input_shape", packed)
+        if tuple(takes) != packed:
+            raise ValueError(
+                f"The generator's examples have shape {x.shape[1:]}, {self.packing} packed "
+                f"{packed[1:]}, and the discriminator takes {tuple(takes[1:])}. Build both for "
+                f"the same examples and packing={self.packing}."
+            )
+        logits = spec(self.discriminator, keras.KerasTensor(packed))
+        if tuple(logits.shape) != (None, 1):
+            raise ValueError(
+                f"The discriminator's output has shape {logits.shape}. One raw output for each "
+                f"example is wanted, (batch, 1)."
+            )
+        self._check_raw_output()
+        if self.penalties:
+            gradient_penalties.check_second_derivatives(self.discriminator)
+        self.example_shape = tuple(x.shape[1:])
+
+    def _check_raw_output(self):
+        layers = getattr(self.discriminator, "layers", None)
+        if layers and getattr(layers[-1], "activation", None) is keras.activations.sigmoid:
+            raise ValueError(
+                f"The discriminator ends in a sigmoid (layer {layers[-1].name!r}). Losses take raw "
+                f"outputs, logits, and are stable for that: leave the activation out."
+            )
+
+    def _compares_examples(self):
+        comparing = (MinibatchDiscrimination, MinibatchStdDev)
+        return any(isinstance(layer, comparing) for layer in self.discriminator._flatten_layers())
+
+    @contextlib.contextmanager
+    def _averaged_generator(self):
+        optimizer = self.optimizer.generator if self.compiled else None
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        if not getattr(optimizer, "use_ema", False):
+            raise ValueError(
+                "`ema=True` wants averaged weights, and there are none. Compile with a generator "
+                "optimizer that keeps them, such as Adam(2e-4, use_ema=True, ema_momentum=0.999)."
+            )
+        variables = self.generator.trainable_variables
+        raw = _copies(variables)
+        if np.any(ops.convert_to_numpy(optimizer.iterations) > 0):  # Before, all averages are 0.
+            optimizer.finalize_variable_values(variables)
+            # Copies: on JAX the prediction gives up the buffers that it reads.
+            _assign(variables, _copies(variables))
+        try:
+            yield
+        finally:
+            _assign(variables, raw)
+
+
+def _names(adversarial_loss, penalties):
+    names = ["loss", "d_loss", "g_loss", "d_real", "d_fake"]
+    if adversarial_loss.probability is not None:
+        names += ["p_real", "p_fake"]
+    return names + ["penalty"] * bool(penalties)
+
+
+def _mean(terms):
+    return {name: sum(t[name] for t in terms) / len(terms) for name in terms[0]}
+
+
+def _scaled(optimizer, scales):
+    optimizer = keras.optimizers.get(optimizer)
+    if scales and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _copies(variables):
+    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _line(z_from, z_to, steps):
+    return np.linspace(z_from, z_to, steps, axis=1)
+
+
+def _great_circle(z_from, z_to, steps):
+    lengths = np.linalg.norm(z_from, axis=-1) * np.linalg.norm(z_to, axis=-1)
+    cosine = np.sum(z_from * z_to, axis=-1) / np.maximum(lengths, 1e-12)
+    angle = np.arccos(np.clip(cosine, -1, 1))[:, None, None]  # (n, 1, 1)
+    t = np.linspace(0, 1, steps)[None, :, None]
+    # Where there is no angle there is no circle: sin is 0, and the line will do.
+    sine = np.where(np.sin(angle) > 1e-6, np.sin(angle), 1.0)
+    circle = np.sin((1 - t) * angle) / sine * z_from[:, None]
+    circle = circle + np.sin(t * angle) / sine * z_to[:, None]
+    return np.where(np.sin(angle) > 1e-6, circle, _line(z_from, z_to, steps))

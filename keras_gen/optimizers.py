@@ -1,0 +1,120 @@
+"""Two optimizers in one container, and a schedule that holds a player still."""
+
+import keras
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class PlayerOptimizers(keras.optimizers.Optimizer):
+    """The optimizers of a GAN's two players, as the one `model.optimizer` that Keras knows.
+
+    Whatever in Keras looks at `model.optimizer` (what JAX carries from step to step, `.keras`
+    files, BackupAndRestore) sees the state of both. It takes no step itself: a model descends
+    with `generator` or `discriminator`, each of which counts its own iterations.
+
+    Args:
+        generator: Keras optimizer of the generator.
+        discriminator: Keras optimizer of the discriminator.
+    """
+
+    def __init__(self, generator, discriminator, name="player_optimizers"):
+        super().__init__(learning_rate=0.0, name=name)
+        self.generator = generator
+        self.discriminator = discriminator
+
+    def build_players(self, generator_variables, discriminator_variables):
+        """Makes the state of both."""
+        self.generator.build(generator_variables)
+        self.discriminator.build(discriminator_variables)
+        super().build([])
+
+    def build(self, variables):
+        raise ValueError(
+            "PlayerOptimizers does not know whose variables these are. Build the model before "
+            "`fit`, by calling it on a batch of z and the discriminator on a batch of data."
+        )
+
+    @property
+    def variables(self):
+        return [*super().variables, *self.generator.variables, *self.discriminator.variables]
+
+    @property
+    def iterations(self):
+        """Those of the generator."""
+        return self.generator.iterations
+
+    @property
+    def learning_rate(self):
+        return super().learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        raise AttributeError(
+            "A GAN has two learning rates. Set `model.optimizer.generator.learning_rate` or "
+            "`model.optimizer.discriminator.learning_rate`, or compile with schedules."
+        )
+
+    def finalize_variable_values(self, variables):
+        """Nothing: raw weights stay in the model, and `sample(ema=True)` uses the averages."""
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        players = {
+            player: keras.saving.deserialize_keras_object(config[player], custom_objects)
+            for player in ("generator", "discriminator")
+        }
+        return cls(**players, name=config["name"])
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class HeadStart(LearningRateSchedule):
+    """Holds a player still for its first steps, so that the other gets a head start.
+
+    Args:
+        learning_rate: Number, or a schedule that starts when the hold ends.
+        hold_steps: Steps of this player with a learning rate of 0.
+
+    Example:
+
+    ```python
+    # The generator moves alone for 500 steps.
+    gan.compile(
+        generator_optimizer=keras.optimizers.Adam(2e-4),
+        discriminator_optimizer=keras.optimizers.Adam(HeadStart(2e-4, hold_steps=500)),
+    )
+    ```
+    """
+
+    def __init__(self, learning_rate, hold_steps):
+        if hold_steps < 0:
+            raise ValueError(f"`hold_steps` is {hold_steps}. Pass a number that is not negative.")
+        self.learning_rate = learning_rate
+        self.hold_steps = hold_steps
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32") - self.hold_steps
+        learning_rate = self.learning_rate
+        if isinstance(learning_rate, LearningRateSchedule):
+            learning_rate = learning_rate(ops.maximum(step, 0.0))
+        return ops.where(step < 0, 0.0, learning_rate)
+
+    def get_config(self):
+        learning_rate = self.learning_rate
+        if isinstance(learning_rate, LearningRateSchedule):
+            learning_rate = keras.saving.serialize_keras_object(learning_rate)
+        return {"learning_rate": learning_rate, "hold_steps": self.hold_steps}
+
+    @classmethod
+    def from_config(cls, config):
+        learning_rate = config["learning_rate"]
+        if isinstance(learning_rate, dict):
+            learning_rate = keras.saving.deserialize_keras_object(learning_rate)
+        return cls(learning_rate, config["hold_steps"])

@@ -59,7 +59,8 @@ def main(argv=None):
     parser.add_argument("--json", metavar="FILE", help="write the rows there, too")
     args = parser.parse_args(argv)
     if args.name is None:
-        parser.exit(0, parser.format_help())
+        parser.print_help()
+        return
     if args.json and not os.path.isdir(os.path.dirname(os.path.abspath(args.json))):
         parser.exit(2, f"{parser.prog}: error: there is no folder for --json {args.json}\n")
 

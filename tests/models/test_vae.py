@@ -296,7 +296,7 @@ def test_a_generator_loses_no_batch():
     arrays.set_weights(vae.get_weights())
     vae.compile(keras.optimizers.SGD(0.01))
     arrays.compile(keras.optimizers.SGD(0.01))
-    vae.fit(batches(), shuffle=False, verbose=0)
+    vae.fit(batches(), steps_per_epoch=2, shuffle=False, verbose=0)
     arrays.fit(x, batch_size=4, shuffle=False, verbose=0)
     np.testing.assert_allclose(vae.reconstruct(x), arrays.reconstruct(x), rtol=1e-5)
 

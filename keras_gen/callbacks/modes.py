@@ -78,7 +78,7 @@ class ModeCoverage(_EpochPicture):
         figure = Figure(figsize=(4.8, 4.8), dpi=100, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.subplots()
-        axes.scatter(*real.T, s=6, color="0.8", linewidths=0)
+        axes.scatter(*real.T, s=20, color="0.8", linewidths=0)
         axes.scatter(*samples.T, s=3, color="black", linewidths=0)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         axes.set_title(

@@ -56,7 +56,7 @@ def dcgan(
         GANs": https://arxiv.org/abs/1511.06434; Lin et al. (2018), "PacGAN":
         https://arxiv.org/abs/1712.04086, for `packing`.
     """
-    check_sizes(image_shape, latent_dim, (kernel_size,))
+    check_sizes(image_shape, latent_dim, [kernel_size])
     _check_norm(discriminator_norm)
     if len(image_shape) != 3:
         raise ValueError(

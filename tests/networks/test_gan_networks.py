@@ -98,9 +98,9 @@ def test_dcgan_takes_any_size_by_rounding_up(shape, filters, inner):
         if isinstance(layer, keras.layers.Conv2D)
     ]
     assert sizes == inner
-    x = generator(np.zeros((2, 3)))
-    assert tuple(x.shape) == (2, *shape)
-    assert tuple(discriminator(x).shape) == (2, 1)
+    x = generator.predict_on_batch(np.zeros((2, 3)))
+    assert x.shape == (2, *shape)
+    assert discriminator.predict_on_batch(x).shape == (2, 1)
 
 
 def test_dcgan_starts_as_small_numbers_that_differ_by_layer():
@@ -231,14 +231,15 @@ def test_penalties_over_discriminators_agree_with_finite_differences(build):
         _, discriminator = build()
         penalties.check_second_derivatives(discriminator)
         random = np.random.default_rng(0)
-        # Larger than they start: a penalty of 1e-9 has no digits.
+        # The same on every backend, and larger than they start: small penalties have no digits.
         discriminator.set_weights(
-            [w + 0.3 * random.normal(size=w.shape) for w in discriminator.get_weights()]
+            [random.normal(scale=w.shape[0] ** -0.5, size=w.shape) for w in discriminator.weights]
         )
         x = random.random((4, *discriminator.input_shape[1:]))
         step = PenaltyStep(discriminator, losses.R1(), x)
         directions = [random.normal(size=v.shape) for v in discriminator.trainable_variables]
-        expected = step.slope(directions)
+        # A small step: thousands of kinks of maxout are near.
+        expected = step.slope(directions, step=1e-7)
         assert abs(expected) > 1e-3
         slope = sum(np.sum(g * d) for g, d in zip(step.gradient(), directions, strict=True))
         assert slope == pytest.approx(expected, rel=1e-5)
@@ -262,7 +263,9 @@ def test_networks_survive_a_keras_file(build, tmp_path):
         (networks.mlp_gan, {"packing": 0}, "`packing` is 0"),
         (networks.dcgan, {"image_shape": (64,)}, "Pass \\(height, width, channels\\)"),
         (networks.dcgan, {"filters": ()}, "widths"),
+        (networks.dcgan, {"discriminator_filters": ()}, "widths"),
         (networks.dcgan, {"kernel_size": 0}, "widths"),
+        (networks.dcgan, {"image_shape": (8, None, 1)}, "image_shape"),
         (networks.dcgan, {"discriminator_norm": "instance"}, "`discriminator_norm` is 'instance'"),
         (networks.dcgan, {"packing": 1.5}, "`packing` is 1.5"),
         (networks.point_gan, {"shape": (8, 8, 1)}, "Points are vectors"),

@@ -1,6 +1,14 @@
 """Pictures while training."""
 
 from keras_gen.callbacks.grids import ReconstructionGrid, SampleGrid
-from keras_gen.callbacks.images import image_grid, save_png
+from keras_gen.callbacks.images import image_grid, save_gif, save_png
+from keras_gen.callbacks.modes import ModeCoverage
 
-__all__ = ["ReconstructionGrid", "SampleGrid", "image_grid", "save_png"]
+__all__ = [
+    "ModeCoverage",
+    "ReconstructionGrid",
+    "SampleGrid",
+    "image_grid",
+    "save_gif",
+    "save_png",
+]

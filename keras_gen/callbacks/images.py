@@ -1,5 +1,6 @@
-"""Many images in one, at native pixels times an integer, and PNG files of them."""
+"""Many images in one, at native pixels times an integer, and PNG and GIF files of them."""
 
+import contextlib
 import math
 import pathlib
 
@@ -42,8 +43,63 @@ def save_png(path, picture):
     """Writes a uint8 array (rows, columns, 3) to `path`, whole or not at all."""
     from matplotlib import image  # Takes a while to import.
 
+    with _whole(path) as unfinished:
+        image.imsave(unfinished, picture, format="png")
+
+
+def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
+    """Writes pictures as an animation that repeats to `path`, whole or not at all.
+
+    Args:
+        path: The GIF.
+        pictures: Paths of PNG files, in their order, or uint8 arrays (rows, columns, 3); all of
+            one size.
+        seconds: How long a picture is shown, in steps of .01.
+        last_seconds: How long the last one is.
+
+    Example:
+
+    ```python
+    pictures = sorted(pathlib.Path("runs/gan/samples").glob("epoch_*.png"))
+    kg.callbacks.save_gif("runs/gan/samples.gif", pictures)
+    ```
+    """
+    from PIL import Image  # Comes with matplotlib.
+
+    frames = [
+        Image.fromarray(picture)
+        if isinstance(picture, np.ndarray)
+        else Image.open(picture).convert("RGB")
+        for picture in pictures
+    ]
+    sizes = sorted({frame.size for frame in frames})
+    if len(sizes) != 1:
+        raise ValueError(
+            f"There are {len(frames)} pictures of the sizes (width, height) {sizes}. Pass at least "
+            f"one, and all of one size."
+        )
+    durations = [round(100 * seconds) * 10] * (len(frames) - 1) + [round(100 * last_seconds) * 10]
+    # A palette of each frame's own; what is grey keeps its 256 levels.
+    first, *rest = [frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
+    with _whole(path) as unfinished:
+        first.save(
+            unfinished,
+            format="GIF",
+            save_all=True,
+            append_images=rest,
+            duration=durations if rest else durations[0],
+            loop=0,
+        )
+
+
+@contextlib.contextmanager
+def _whole(path):
+    """A path beside `path` to write to, which takes its place once all is written."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.tmp")
-    image.imsave(unfinished, picture, format="png")
-    unfinished.replace(path)
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,4 +1,14 @@
 from keras_gen.data.arrays import ArrayDataset
 from keras_gen.data.loading import load
+from keras_gen.data.mixtures import MixtureDataset, grid, ring
+from keras_gen.data.stacked import StackedDataset, stacked_mnist
 
-__all__ = ["ArrayDataset", "load"]
+__all__ = [
+    "ArrayDataset",
+    "MixtureDataset",
+    "StackedDataset",
+    "grid",
+    "load",
+    "ring",
+    "stacked_mnist",
+]

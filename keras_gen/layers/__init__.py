@@ -3,6 +3,7 @@
 from keras_gen.layers.batch_normalization import BatchNormalization
 from keras_gen.layers.group_normalization import GroupNormalization
 from keras_gen.layers.layer_normalization import LayerNormalization
+from keras_gen.layers.maxout import Maxout
 from keras_gen.layers.minibatch_discrimination import MinibatchDiscrimination
 from keras_gen.layers.minibatch_std_dev import MinibatchStdDev
 from keras_gen.layers.noise import Noise
@@ -13,6 +14,7 @@ __all__ = [
     "BatchNormalization",
     "GroupNormalization",
     "LayerNormalization",
+    "Maxout",
     "MinibatchDiscrimination",
     "MinibatchStdDev",
     "Noise",

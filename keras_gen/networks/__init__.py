@@ -1,6 +1,18 @@
-"""Ready-made networks, as Keras functional models: they output parameters, never squashed."""
+"""Ready-made networks, as Keras functional models: parameters, images and logits come out."""
 
 from keras_gen.networks.conv import conv_autoencoder, conv_vae
+from keras_gen.networks.dcgan import dcgan
 from keras_gen.networks.mlp import mlp_autoencoder, mlp_vae
+from keras_gen.networks.mlp_gan import mlp_gan
+from keras_gen.networks.points import pacgan_points, point_gan
 
-__all__ = ["conv_autoencoder", "conv_vae", "mlp_autoencoder", "mlp_vae"]
+__all__ = [
+    "conv_autoencoder",
+    "conv_vae",
+    "dcgan",
+    "mlp_autoencoder",
+    "mlp_gan",
+    "mlp_vae",
+    "pacgan_points",
+    "point_gan",
+]

@@ -1,0 +1,89 @@
+import numpy as np
+
+from keras_gen import metrics
+from keras_gen.callbacks.grids import _EpochPicture
+
+
+class ModeCoverage(_EpochPicture):
+    """Counts the modes of a toy mixture that a GAN covers, every epoch, and draws its samples.
+
+    Adds `modes`, `high_quality` and `mode_kl` of `metrics.mode_coverage` to the logs of every
+    epoch, so the progress bar and the history show them, and callbacks that stand behind this
+    one, such as `CSVLogger`. The pictures have the real points light and the samples dark, in
+    a frame about the real ones; a sample outside is not seen.
+
+    Args:
+        data: A `kg.data.ring`, `kg.data.grid` or other mixture in the plane: what has `x`,
+            `centres`, `sigma` and `weights`.
+        directory: Where `epoch_0001.png`, ... go; it is made.
+        num_samples: Samples of the model, from the same z each time.
+        every: Epochs between pictures; the modes are counted in all.
+        seed: Of z, which is drawn from N(0, I).
+        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+            `tensorboard`).
+
+    Example:
+
+    ```python
+    train = kg.data.ring()
+    coverage = kg.callbacks.ModeCoverage(train, "runs/ring/samples")
+    gan.fit(train, epochs=20, callbacks=[coverage, keras.callbacks.CSVLogger("history.csv")])
+    ```
+    """
+
+    def __init__(
+        self,
+        data,
+        directory,
+        num_samples=2500,
+        every=1,
+        seed=0,
+        name="epoch",
+        tensorboard_dir=None,
+    ):
+        super().__init__(directory, every, 1, name, tensorboard_dir)
+        if np.shape(data.centres)[1:] != (2,):
+            raise ValueError(
+                f"`data.centres` has shape {np.shape(data.centres)}. Pass a mixture in the plane: "
+                f"(modes, 2)."
+            )
+        self.data = data
+        self.num_samples = num_samples
+        self.seed = seed
+
+    def on_epoch_end(self, epoch, logs=None):
+        # Seeded anew and drawn here, so that training draws the same with and without it.
+        shape = (self.num_samples, self.model.latent_dim)
+        z = np.random.default_rng(self.seed).standard_normal(shape)
+        self.samples = self.model.generate(z.astype("float32"))
+        self.coverage = metrics.mode_coverage(
+            self.samples, self.data.centres, self.data.sigma, self.data.weights
+        )
+        # All callbacks are given one dictionary, Keras's own history last.
+        if logs is not None:
+            logs.update(self.coverage)
+        super().on_epoch_end(epoch, logs)
+
+    def draw(self):
+        # Take a while to import. Not pyplot: it would keep every figure.
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        real, samples = self.data.x[: self.num_samples], np.asarray(self.samples)
+        low, high = real.min(axis=0), real.max(axis=0)
+        margin = 0.15 * (high - low).max()
+        low, high = low - margin, high + margin
+        samples = samples[np.all((samples > low) & (samples < high), axis=1)]
+
+        figure = Figure(figsize=(4.8, 4.8), dpi=100, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        axes.scatter(*real.T, s=20, color="0.8", linewidths=0)
+        axes.scatter(*samples.T, s=3, color="black", linewidths=0)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+        axes.set_title(
+            f"{self.coverage['modes']} of {len(self.data.centres)} modes, "
+            f"{self.coverage['high_quality']:.1%} of high quality"
+        )
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()

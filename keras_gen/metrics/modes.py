@@ -1,0 +1,111 @@
+"""How many modes of a known mixture the samples cover, how well, and how evenly."""
+
+import numpy as np
+
+
+def mode_coverage(samples, centres, sigma, weights=None):
+    """What samples of a generator show of a mixture of round Gaussians.
+
+    A sample is of high quality if it lies within 3 sigma of the nearest centre, and belongs to
+    that mode; the others belong to none. Perfect samples in the plane are of high quality with
+    probability 1 - exp(-9 / 2) = .98889, and the KL of n of them is about (modes - 1) / (2 n).
+
+    Args:
+        samples: (n, dimensions).
+        centres: (modes, dimensions), as `kg.data.ring().centres`.
+        sigma: Standard deviation of every mode along every axis.
+        weights: True probability of every mode, (modes,); by default all the same.
+
+    Returns:
+        `modes`: how many have at least one sample of high quality; `high_quality`: the share of
+        the samples that are; `mode_kl`: KL(modes of the samples of high quality || weights) in
+        nats, NaN if there is none.
+
+    Example:
+
+    ```python
+    test = kg.data.ring(num_examples=2500, seed=1)
+    kg.metrics.mode_coverage(test.x, test.centres, test.sigma)
+    # {"modes": 8, "high_quality": 0.99, "mode_kl": 0.001}
+    ```
+
+    Reference:
+        Lin et al. (2018), "PacGAN", section 4, and its authors' code:
+        https://arxiv.org/abs/1712.04086; the first two are VEEGAN's (Srivastava et al., 2017).
+    """
+    samples, centres = np.asarray(samples, "float64"), np.asarray(centres, "float64")
+    if samples.ndim != 2 or samples.shape[1:] != centres.shape[1:] or not len(samples):
+        raise ValueError(
+            f"`samples` has shape {samples.shape} and `centres` {centres.shape}. Pass "
+            f"(n, dimensions) and (modes, dimensions), with n at least 1."
+        )
+    if weights is None:
+        weights = np.full(len(centres), 1 / len(centres))
+    weights = np.asarray(weights, "float64")
+    if weights.shape != (len(centres),) or not np.isclose(weights.sum(), 1) or weights.min() < 0:
+        raise ValueError(
+            f"`weights` is {weights}. Pass a probability for each of the {len(centres)} modes."
+        )
+    distances = np.linalg.norm(samples[:, None] - centres, axis=-1)  # (n, modes)
+    # A sample that is not finite is within 3 sigma of nothing.
+    high_quality = distances.min(axis=1) <= 3 * sigma
+    counts = np.bincount(distances.argmin(axis=1)[high_quality], minlength=len(centres))
+    return {
+        "modes": int(np.count_nonzero(counts)),
+        "high_quality": float(high_quality.mean()),
+        "mode_kl": _kl(counts, weights),
+    }
+
+
+def class_coverage(classes, num_classes=1000):
+    """What the classes of samples, as a classifier sees them, show of modes of one weight.
+
+    For Stacked MNIST: 26,000 samples, each of class 100 a + 10 b + c by a classifier of single
+    digits on its three channels. There a perfect sampler's KL is .0237 +- .0010: .0194 as for
+    any 26,000 draws, and .0043 as MNIST's digits are not equally frequent.
+
+    Args:
+        classes: Predicted classes (n,), integers from 0 to `num_classes` - 1.
+        num_classes: How many there are.
+
+    Returns:
+        `modes`: how many classes occur; `mode_kl`: KL(classes of the samples || uniform) in nats.
+
+    Example:
+
+    ```python
+    digits = classifier.predict(channels).argmax(-1).reshape(-1, 3)
+    kg.metrics.class_coverage(digits @ [100, 10, 1])  # {"modes": 1000, "mode_kl": 0.024}
+    ```
+
+    Reference:
+        Metz et al. (2017), "Unrolled Generative Adversarial Networks", section 3.3.1:
+        https://arxiv.org/abs/1611.02163
+    """
+    classes = np.asarray(classes)
+    if classes.ndim != 1 or not len(classes) or not np.issubdtype(classes.dtype, np.integer):
+        raise ValueError(
+            f"`classes` has shape {classes.shape} and type {classes.dtype}. Pass one integer per "
+            f"sample, (n,)."
+        )
+    if classes.min() < 0 or classes.max() >= num_classes:
+        raise ValueError(
+            f"`classes` goes from {classes.min()} to {classes.max()}. Pass integers from 0 to "
+            f"{num_classes - 1}, or another `num_classes`."
+        )
+    counts = np.bincount(classes, minlength=num_classes)
+    return {
+        "modes": int(np.count_nonzero(counts)),
+        "mode_kl": _kl(counts, np.full(num_classes, 1 / num_classes)),
+    }
+
+
+def _kl(counts, weights):
+    """KL(counts / n || weights), with 0 log 0 = 0."""
+    if not counts.any():
+        return float("nan")
+    seen = counts > 0
+    p = counts[seen] / counts.sum()
+    # A mode without weight that is seen is infinitely surprising.
+    with np.errstate(divide="ignore"):
+        return float(np.sum(p * (np.log(p) - np.log(weights[seen]))))

@@ -1,0 +1,158 @@
+import math
+
+import keras
+from keras import layers
+
+from keras_gen.layers import BatchNormalization, GroupNormalization, SpectralNormalization
+from keras_gen.networks import players
+from keras_gen.networks.posterior import check_sizes
+
+
+def dcgan(
+    image_shape,
+    latent_dim,
+    filters=None,
+    kernel_size=5,
+    discriminator_filters=None,
+    discriminator_norm="batch",
+    packing=1,
+):
+    """The convolutional generator and discriminator of DCGAN, for images of any size.
+
+    The discriminator halves the image with a convolution of stride 2 for every entry of
+    `filters`; the generator mirrors it with transposed ones. The generator has batch
+    normalisation and ReLU in all layers but its last, which is tanh rescaled to [0, 1]. The
+    discriminator takes [0, 1], which it rescales to [-1, 1] for itself, and has LeakyReLU(0.2)
+    everywhere and a normalisation in all layers but its first and last. Weights start as
+    N(0, 0.02^2).
+
+    Args:
+        image_shape: (height, width, channels). A side that is odd on the way down is rounded up.
+        latent_dim: Size of z.
+        filters: Channels, from the layer at the image on. By default 64, doubled in every
+            layer, down to a side below 8: (64, 128) for 28 pixels, (64, 128, 256) for 32,
+            (64, 128, 256, 512) for 64.
+        kernel_size: Side of the kernels.
+        discriminator_filters: Channels of the discriminator, if not `filters`.
+        discriminator_norm: `"batch"`, or a layer of which every place gets a copy, or None;
+            `"layer"` normalises whole images, with a gain and an offset for each channel, as
+            WGAN-GP does, and `"spectral"` divides every kernel by its norm. The layers named so
+            are those of `keras_gen.layers`, which a penalty can be taken over.
+        packing: Images that the discriminator sees at once, joined on the channel axis.
+
+    Returns:
+        `(generator, discriminator)`: z -> images, and images, (batch, height, width, channels *
+        packing), -> one logit, (batch, 1).
+
+    Example:
+
+    ```python
+    networks = kg.networks.dcgan((32, 32, 3), latent_dim=100, discriminator_norm="layer")
+    gan = kg.GAN(*networks, latent_dim=100)
+    ```
+
+    Reference:
+        Radford et al. (2016), "Unsupervised Representation Learning with Deep Convolutional
+        GANs": https://arxiv.org/abs/1511.06434; Lin et al. (2018), "PacGAN":
+        https://arxiv.org/abs/1712.04086, for `packing`.
+    """
+    check_sizes(image_shape, latent_dim, [kernel_size])
+    _check_norm(discriminator_norm)
+    if len(image_shape) != 3:
+        raise ValueError(
+            f"`image_shape` is {tuple(image_shape)}. Pass (height, width, channels), or use "
+            f"`mlp_gan`."
+        )
+    filters = _doubling(image_shape) if filters is None else filters
+    discriminator_filters = filters if discriminator_filters is None else discriminator_filters
+    check_sizes(image_shape, latent_dim, filters)
+    check_sizes(image_shape, latent_dim, discriminator_filters)
+    return (
+        _generator(image_shape, latent_dim, filters, kernel_size),
+        _discriminator(
+            players.packed(image_shape, packing),
+            discriminator_filters,
+            kernel_size,
+            discriminator_norm,
+        ),
+    )
+
+
+def _check_norm(norm):
+    if norm in (None, "batch", "layer", "spectral") or isinstance(norm, keras.layers.Layer):
+        return
+    raise ValueError(
+        f"`discriminator_norm` is {norm!r}. Pass 'batch', 'layer', 'spectral', None, or a "
+        f"normalisation layer."
+    )
+
+
+def _doubling(image_shape):
+    side, filters = min(image_shape[:2]), [64]
+    while math.ceil(side / 2 ** len(filters)) >= 8:
+        filters.append(2 * filters[-1])
+    return tuple(filters)
+
+
+def _generator(image_shape, latent_dim, filters, kernel_size):
+    height, width, image_channels = image_shape
+    # (height, width) after k halvings; the generator goes through them from the end.
+    sizes = [(math.ceil(height / 2**k), math.ceil(width / 2**k)) for k in range(len(filters) + 1)]
+    start = (*sizes[-1], filters[-1])
+    z = keras.Input((latent_dim,), name="z")
+    h = layers.Dense(math.prod(start), use_bias=False, kernel_initializer=players.normal())(z)
+    h = layers.ReLU()(_batch_norm(layers.BatchNormalization)(layers.Reshape(start)(h)))
+    for channels, size in zip(filters[-2::-1], sizes[-2:0:-1], strict=True):
+        h = _doubled(h, channels, kernel_size, size, use_bias=False)
+        h = layers.ReLU()(_batch_norm(layers.BatchNormalization)(h))
+    h = _doubled(h, image_channels, kernel_size, sizes[0], dtype=players.output_dtype())
+    return keras.Model(z, players.images(h), name="generator")
+
+
+def _doubled(h, channels, kernel_size, size, **kwargs):
+    h = layers.Conv2DTranspose(
+        channels,
+        kernel_size,
+        strides=2,
+        padding="same",
+        kernel_initializer=players.normal(),
+        **kwargs,
+    )(h)
+    if h.shape[1:3] == size:
+        return h
+    # Cut where a strided convolution of the odd side has one more row of padding.
+    return layers.Cropping2D([(h.shape[1] - size[0], 0), (h.shape[2] - size[1], 0)])(h)
+
+
+def _discriminator(input_shape, filters, kernel_size, norm):
+    spectral = SpectralNormalization if norm == "spectral" else lambda layer: layer
+    x = keras.Input(input_shape, name="x")
+    h = players.centred(x)
+    for k, channels in enumerate(filters):
+        convolution = layers.Conv2D(
+            channels,
+            kernel_size,
+            strides=2,
+            padding="same",
+            use_bias=k == 0 or norm != "batch",
+            kernel_initializer=players.normal(),
+        )
+        h = spectral(convolution)(h)
+        if k > 0 and norm not in (None, "spectral"):
+            h = _normalisation(norm)(h)
+        h = layers.LeakyReLU(negative_slope=0.2)(h)
+    logit = spectral(players.logit_layer(kernel_initializer=players.normal()))(layers.Flatten()(h))
+    return keras.Model(x, logit, name="discriminator")
+
+
+def _normalisation(norm):
+    if norm == "batch":
+        return _batch_norm(BatchNormalization)
+    if norm == "layer":
+        return GroupNormalization(groups=1, epsilon=1e-5)
+    return type(norm).from_config({**norm.get_config(), "name": None})
+
+
+def _batch_norm(kind):
+    # As in the authors' code.
+    return kind(momentum=0.9, epsilon=1e-5, gamma_initializer=players.normal(mean=1.0))

@@ -1,0 +1,83 @@
+"""Generators and discriminators for points in the plane, or other short vectors."""
+
+import keras
+from keras import layers
+
+from keras_gen.layers import Maxout
+from keras_gen.networks import players
+from keras_gen.networks.posterior import check_sizes
+
+
+def point_gan(shape=(2,), latent_dim=2, hidden=(128, 128, 128), activation="leaky_relu", packing=1):
+    """Small fully connected generator and discriminator; the generator ends linear.
+
+    Args:
+        shape: Shape of one example, (size,).
+        latent_dim: Size of z.
+        hidden: Widths of the hidden layers of both.
+        activation: Of the hidden layers of both.
+        packing: Points that the discriminator sees at once, joined on the last axis.
+
+    Returns:
+        `(generator, discriminator)`: z -> points, and points, (batch, size * packing), -> one
+        logit, (batch, 1).
+
+    Example:
+
+    ```python
+    gan = kg.GAN(*kg.networks.point_gan(), latent_dim=2)
+    gan.compile(generator_optimizer="adam", discriminator_optimizer="adam")
+    gan.fit(kg.data.ring(), epochs=10)
+    ```
+    """
+    _check_points(shape, latent_dim, hidden)
+    z = h = keras.Input((latent_dim,), name="z")
+    for width in hidden:
+        h = layers.Dense(width, activation=activation)(h)
+    points = layers.Dense(shape[0], dtype=players.output_dtype(), name="points")(h)
+    generator = keras.Model(z, points, name="generator")
+
+    x = h = keras.Input(players.packed(shape, packing), name="x")
+    for width in hidden:
+        h = layers.Dense(width, activation=activation)(h)
+    return generator, keras.Model(x, players.logit_layer()(h), name="discriminator")
+
+
+def pacgan_points(shape=(2,), latent_dim=2, packing=1):
+    """PacGAN's generator and discriminator for rings and grids of Gaussians.
+
+    Generator: four layers of 400 units without bias, batch normalisation, ReLU; then linear.
+    Discriminator: three maxout layers of 200 units, each the largest of 5. Weights start as
+    N(0, 0.02^2). With them go Adam(1e-4, beta_1=0.8), batches of 100 and 400 epochs of 100,000
+    examples. Arguments and what is returned are those of `point_gan`.
+
+    Reference:
+        Lin et al. (2018), "PacGAN: The power of two samples in generative adversarial
+        networks", section 4.1: https://arxiv.org/abs/1712.04086; the start of the weights, the
+        biases and the constants of batch normalisation are from the authors' code.
+    """
+    _check_points(shape, latent_dim, (400,))
+    z = h = keras.Input((latent_dim,), name="z")
+    for _ in range(4):
+        h = layers.Dense(400, use_bias=False, kernel_initializer=players.normal())(h)
+        h = layers.BatchNormalization(momentum=0.95, epsilon=1e-4)(h)
+        h = layers.ReLU()(h)
+    points = layers.Dense(
+        shape[0], kernel_initializer=players.normal(), dtype=players.output_dtype(), name="points"
+    )(h)
+    generator = keras.Model(z, points, name="generator")
+
+    x = h = keras.Input(players.packed(shape, packing), name="x")
+    for _ in range(3):
+        h = Maxout(pieces=5)(layers.Dense(200 * 5, kernel_initializer=players.normal())(h))
+    logit = players.logit_layer(kernel_initializer=players.normal())(h)
+    return generator, keras.Model(x, logit, name="discriminator")
+
+
+def _check_points(shape, latent_dim, hidden):
+    check_sizes(shape, latent_dim, hidden)
+    if len(shape) != 1:
+        raise ValueError(
+            f"`shape` is {tuple(shape)}. Points are vectors, (size,); for images use `mlp_gan` "
+            f"or `dcgan`."
+        )

@@ -321,6 +321,9 @@ class GAN(GenerativeModel):
     def build(self, input_shape):
         self._fit_together(input_shape)
 
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: Keras would call the generator on data. The door of `fit` builds the model."""
+
     def get_config(self):
         return {
             **super().get_config(),

@@ -49,4 +49,51 @@ def regular_vae():
     return kg.VAE(encoder, decoder, seed=1)
 
 
-MODELS = [autoencoder, vae, conv_vae, scheduled_vae, regular_vae]
+def _player(inputs, outputs, norm=None):
+    x = keras.Input((inputs,))
+    h = keras.layers.Dense(6)(x)
+    h = keras.layers.LeakyReLU(0.2)(norm()(h) if norm else h)
+    return keras.Model(x, keras.layers.Dense(outputs)(h))
+
+
+def gan(**kwargs):
+    """Batch norm and dropout in the players, two steps of the discriminator, packing."""
+    discriminator = _player(16, 1, lambda: keras.layers.Dropout(0.2, seed=6))
+    generator = _player(2, 8, keras.layers.BatchNormalization)
+    return kg.GAN(generator, discriminator, latent_dim=2, d_steps=2, packing=2, seed=1, **kwargs)
+
+
+def r3gan():
+    penalties = [kg.losses.R1(0.1), kg.losses.R2(0.1)]
+    players = _player(2, 8), _player(8, 1)
+    return kg.GAN(*players, latent_dim=2, loss="relativistic", penalties=penalties, seed=1)
+
+
+MODELS = [autoencoder, vae, conv_vae, scheduled_vae, regular_vae, gan, r3gan]
+
+
+def compile_model(model, optimizer, **kwargs):
+    """An optimizer of its own for each player; `optimizer` makes one."""
+    if isinstance(model, kg.GAN):
+        model.compile(optimizer(), optimizer(), **kwargs)
+    else:
+        model.compile(optimizer(), **kwargs)
+
+
+def examples(model, n=20):
+    return images(n) if isinstance(model, kg.Autoencoder) else images(n, shape=(8,))
+
+
+def drawn(model):
+    """Examples that the model makes of what is the same each time, NumPy."""
+    if isinstance(model, kg.GAN):
+        return model.generate(np.random.default_rng(0).standard_normal((3, 2)))
+    return model.reconstruct(images(3))
+
+
+def steps(model):
+    """Updates so far, those of both players."""
+    optimizers = [model.optimizer]
+    if isinstance(model, kg.GAN):
+        optimizers = [model.optimizer.generator, model.optimizer.discriminator]
+    return sum(int(keras.ops.convert_to_numpy(o.iterations)) for o in optimizers)

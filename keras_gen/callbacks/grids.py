@@ -47,7 +47,7 @@ class _EpochPicture(keras.callbacks.Callback):
 
 
 class SampleGrid(_EpochPicture):
-    """Decodes the same z every few epochs, so that pictures can be compared.
+    """Draws what becomes of the same z every few epochs, so that pictures can be compared.
 
     Args:
         directory: Where `epoch_0001.png`, ... go; it is made.
@@ -83,7 +83,7 @@ class SampleGrid(_EpochPicture):
         # Seeded anew, so that it is the same z each time, on every backend, after a resume.
         shape = (self.num_samples, self.model.latent_dim)
         z = np.random.default_rng(self.seed).standard_normal(shape)
-        return image_grid(self.model.decode(z), scale=self.scale)
+        return image_grid(self.model.generate(z), scale=self.scale)
 
 
 class ReconstructionGrid(_EpochPicture):
@@ -128,3 +128,47 @@ class ReconstructionGrid(_EpochPicture):
         blank = np.ones_like(self.images[:1])
         filled = [np.concatenate([row, *[blank] * (8 - len(row))]) for row in rows]
         return image_grid(np.concatenate(filled), columns=8, scale=self.scale)
+
+
+class InterpolationGrid(_EpochPicture):
+    """Draws a GAN's images between pairs of z, a pair to a row, every few epochs.
+
+    Args:
+        directory: Where `interpolation_0001.png`, ... go; it is made.
+        rows: Pairs.
+        steps: Images in a row, both ends included.
+        every: Epochs between pictures; the last epoch has one in any case.
+        scale: Every pixel becomes a square of this side.
+        seed: Of the pairs, which are drawn once, from N(0, I).
+        tensorboard_dir: Log directory, if the grids shall go there too (takes the package
+            `tensorboard`).
+
+    Example:
+
+    ```python
+    gan.fit(x, epochs=20, callbacks=[kg.callbacks.InterpolationGrid("runs/gan/samples")])
+    ```
+    """
+
+    def __init__(
+        self,
+        directory,
+        rows=6,
+        steps=10,
+        every=1,
+        scale=2,
+        seed=0,
+        name="interpolation",
+        tensorboard_dir=None,
+    ):
+        super().__init__(directory, every, scale, name, tensorboard_dir)
+        self.rows = rows
+        self.steps = steps
+        self.seed = seed
+
+    def draw(self):
+        shape = (2, self.rows, self.model.latent_dim)
+        z_from, z_to = np.random.default_rng(self.seed).standard_normal(shape)
+        images = self.model.interpolate(z_from, z_to, self.steps)  # (rows, steps, ...)
+        images = images.reshape(-1, *images.shape[2:])
+        return image_grid(images, columns=self.steps, scale=self.scale)

@@ -110,6 +110,10 @@ class VAE(Autoencoder):
         """(mean, log_var) of q(z|x) for a NumPy array of examples, each (n, latent_dim)."""
         return tuple(predict(self.encoder, self._examples(x), batch_size))
 
+    def generate(self, z, batch_size=128):
+        """E[x|z] of a NumPy array z (n, latent_dim): what a `GAN` generates from it."""
+        return self.decode(z, batch_size=batch_size)
+
     def sample(self, num_samples, draw_pixels=False, batch_size=128):
         """Examples from the model: z from N(0, I), then E[x|z].
 

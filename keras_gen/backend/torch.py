@@ -26,7 +26,7 @@ def descend(optimizer, variables, loss_fn, *inputs):
     )
     with torch.no_grad():
         optimizer.apply(list(gradients), variables)
-    return tree.map_structure(torch.detach, output)
+    return tree.map_structure(lambda v: v.detach() if torch.is_tensor(v) else v, output)
 
 
 def input_gradient(fn, x):

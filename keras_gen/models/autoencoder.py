@@ -3,7 +3,14 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend, likelihoods
-from keras_gen.models.base import GenerativeModel, predict, spec
+from keras_gen.models.base import (
+    GenerativeModel,
+    check_networks,
+    describe,
+    ends_in_sigmoid,
+    predict,
+    spec,
+)
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -35,6 +42,7 @@ class Autoencoder(GenerativeModel):
     logged = ("loss", "reconstruction")
 
     def __init__(self, encoder, decoder, likelihood="bernoulli", **kwargs):
+        check_networks(encoder=encoder, decoder=decoder)
         super().__init__(**kwargs)
         self.encoder = encoder
         self.decoder = decoder
@@ -133,7 +141,13 @@ class Autoencoder(GenerativeModel):
             )
         if sample_weight is None:
             sample_weight = ops.ones(1)
-        return x, ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+        sample_weight = ops.cast(sample_weight, "float32")
+        if len(sample_weight.shape) > 1 and tuple(sample_weight.shape[1:]) != (1,):
+            raise ValueError(
+                f"`sample_weight` has shape {tuple(sample_weight.shape)}. Pass one weight for each "
+                f"example, (n,)."
+            )
+        return x, ops.reshape(sample_weight, (-1,))
 
     def build(self, input_shape):
         self._fit_together(input_shape)
@@ -158,14 +172,19 @@ class Autoencoder(GenerativeModel):
             )
         parameters = spec(self.decoder, keras.KerasTensor((None, latent_dim)))
         self.likelihood.check_shapes(x.shape, parameters.shape)
+        if isinstance(self.likelihood, likelihoods.Bernoulli) and ends_in_sigmoid(self.decoder):
+            raise ValueError(
+                "The decoder ends in a sigmoid. Bernoulli takes logits, and is stable for that: "
+                "leave the activation out."
+            )
         self.example_shape = tuple(x.shape[1:])
         self.latent_dim = latent_dim
 
     def _code_spec(self, outputs):
         if not isinstance(outputs, keras.KerasTensor):
             raise ValueError(
-                "The encoder of an Autoencoder gives one tensor z, and this one gives "
-                f"{len(outputs)}. For (mean, log_var) use VAE."
+                f"The encoder of an Autoencoder gives one tensor z, and this one gives "
+                f"{describe(outputs)}. For (mean, log_var) use VAE."
             )
         return outputs
 

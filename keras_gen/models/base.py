@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import seeds
+from keras_gen.data import ArrayDataset
 from keras_gen.metrics import Means
 
 
@@ -59,6 +60,10 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             # Loading fills the optimizer's variables only if they are there.
             self.build_optimizer()
 
+    def optimized(self):
+        """Pairs of an optimizer and the variables that it moves."""
+        return [(self.optimizer, self.trainable_variables)]
+
     def build_optimizer(self):
         """Makes the optimizer's state for the variables that it moves."""
         self.optimizer.build(self.trainable_variables)
@@ -93,7 +98,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             first = next(data, None)
             examples, data = first, _chain(first, data)
         elif isinstance(data, keras.utils.PyDataset):
-            examples = data.x if hasattr(data, "x") else data[0]
+            examples = data.x if isinstance(data, ArrayDataset) else data[0]
         elif data is None or hasattr(data, "shape") or isinstance(data, (tuple, list)):
             examples = data
         else:
@@ -146,7 +151,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
 
     def get_compile_config(self):
         config = super().get_compile_config()
-        if config is not None:
+        if config:  # Empty, or None, if the model is not compiled.
             # Keras stores what "auto" meant on the backend that saves.
             config["jit_compile"] = self._jit_compile_argument
             _name_public_optimizers(config)
@@ -170,26 +175,66 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
                 f"`{method.__name__}` got `class_weight`, but no class is predicted here. To "
                 f"weight examples, pass `sample_weight`."
             )
-        arguments["x"] = self.checked(arguments.get("x"))
-        if hasattr(arguments["x"], "shape") and "on_batch" not in method.__name__:
-            self.check_batch_size(len(arguments["x"]), arguments.get("batch_size") or 32)
-        weighted = _with_labels(arguments["x"], arguments.get("y"), arguments.get("sample_weight"))
-        arguments.update(zip(("x", "y", "sample_weight"), weighted, strict=True))
-        validation_data = arguments.get("validation_data")
-        if validation_data is not None:
-            validation_data = self.checked(validation_data)
-            if isinstance(validation_data, tuple):
-                validation_data = _with_labels(
-                    *keras.utils.unpack_x_y_sample_weight(validation_data)
-                )
-            arguments["validation_data"] = validation_data
+        x = arguments["x"] = self.checked(arguments.get("x"))
+        if hasattr(x, "shape"):
+            one_batch = len(x) if "on_batch" in method.__name__ else 32  # Keras's default.
+            self.check_batch_size(len(x), arguments.get("batch_size") or one_batch)
+            _keep_weights(arguments)
+        if arguments.get("validation_data") is not None:
+            arguments["validation_data"] = self._checked_validation(arguments["validation_data"])
+        self._check_trained_variables()
         return method(*bound.args, **bound.kwargs)
+
+    def _checked_validation(self, data):
+        data = self.checked(data)
+        if not isinstance(data, tuple):
+            return data
+        parts = dict(zip(("x", "y", "sample_weight"), data, strict=False))
+        _keep_weights(parts)
+        return keras.utils.pack_x_y_sample_weight(**parts)
+
+    def _check_trained_variables(self):
+        """Refuses a model whose layers were frozen or thawed since it was compiled."""
+        if self.compiled and self.optimizer.built:
+            for optimizer, variables in self.optimized():
+                if {id(v) for v in optimizer._trainable_variables} != {id(v) for v in variables}:
+                    raise ValueError(
+                        f"The trainable variables of {type(self).__name__} are not those that it "
+                        f"was compiled with: a layer's `trainable` has changed. Compile again, "
+                        f"with a new optimizer."
+                    )
 
 
 def spec(network, x):
     """What `network` gives for a KerasTensor; a network that is not built is built."""
-    # Calling a network that is built would leave a node in it.
-    return network.compute_output_spec(x) if network.built else network(x)
+    if network.built:  # A call would leave a node in it.
+        return network.compute_output_spec(x)
+    outputs = network(x)
+    network.trainable = network.trainable  # Again, for the layers that the call has built.
+    return outputs
+
+
+def check_networks(**networks):
+    """Raises ValueError unless all are Keras models."""
+    for name, network in networks.items():
+        if not isinstance(network, keras.Model):
+            raise ValueError(
+                f"`{name}` is a {type(network).__name__}. Pass a Keras model: `kg.networks` builds "
+                f"some, in pairs."
+            )
+
+
+def ends_in_sigmoid(network):
+    """True where a functional network is seen to squash what it gives."""
+    layers = getattr(network, "layers", None)
+    return bool(layers) and getattr(layers[-1], "activation", None) is keras.activations.sigmoid
+
+
+def describe(outputs):
+    """What a network gives, in words for an error."""
+    if isinstance(outputs, dict):
+        return f"a dictionary with the keys {list(outputs)}"
+    return f"{len(outputs)} tensors" if isinstance(outputs, (list, tuple)) else "one tensor"
 
 
 def predict(network, inputs, batch_size):
@@ -208,11 +253,10 @@ def predict(network, inputs, batch_size):
     )
 
 
-def _with_labels(x, y, sample_weight):
-    """`(x, y, sample_weight)` with a `y`, as Keras drops the weights where there is none."""
-    if y is None and sample_weight is not None and hasattr(x, "shape"):
-        y = np.zeros(len(x), "float32")
-    return x, y, sample_weight
+def _keep_weights(arguments):
+    """Gives arguments with a `sample_weight` a `y`, without which Keras drops the weights."""
+    if arguments.get("sample_weight") is not None and arguments.get("y") is None:
+        arguments["y"] = np.zeros(len(arguments["x"]), "float32")
 
 
 def _chain(first, rest):

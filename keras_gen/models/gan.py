@@ -8,7 +8,13 @@ from keras_gen import backend, seeds
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
 from keras_gen.losses import adversarial
 from keras_gen.losses import penalties as gradient_penalties
-from keras_gen.models.base import GenerativeModel, predict, spec
+from keras_gen.models.base import (
+    GenerativeModel,
+    check_networks,
+    ends_in_sigmoid,
+    predict,
+    spec,
+)
 from keras_gen.optimizers import PlayerOptimizers
 
 
@@ -73,6 +79,7 @@ class GAN(GenerativeModel):
                 raise ValueError(f"`{name}` is {count}. Pass at least 1.")
         adversarial_loss = adversarial.get(loss)
         penalties = [gradient_penalties.get(penalty) for penalty in penalties]
+        check_networks(generator=generator, discriminator=discriminator)
         self.logged = _names(adversarial_loss, penalties)
         super().__init__(**kwargs)
         self.generator = generator
@@ -229,11 +236,17 @@ class GAN(GenerativeModel):
 
     def get_compile_config(self):
         config = super().get_compile_config()
-        if config is not None:
+        if config:
             players = config.pop("optimizer")["config"]
             config["generator_optimizer"] = players["generator"]
             config["discriminator_optimizer"] = players["discriminator"]
         return config
+
+    def optimized(self):
+        return [
+            (self.optimizer.generator, self.generator.trainable_variables),
+            (self.optimizer.discriminator, self.discriminator.trainable_variables),
+        ]
 
     def build_optimizer(self):
         self.optimizer.build_players(
@@ -362,18 +375,14 @@ class GAN(GenerativeModel):
                 f"The discriminator's output has shape {logits.shape}. One raw output for each "
                 f"example is wanted, (batch, 1)."
             )
-        self._check_raw_output()
+        if ends_in_sigmoid(self.discriminator):
+            raise ValueError(
+                "The discriminator ends in a sigmoid. Losses take raw outputs, logits, and are "
+                "stable for that: leave the activation out."
+            )
         if self.penalties:
             gradient_penalties.check_second_derivatives(self.discriminator)
         self.example_shape = tuple(x.shape[1:])
-
-    def _check_raw_output(self):
-        layers = getattr(self.discriminator, "layers", None)
-        if layers and getattr(layers[-1], "activation", None) is keras.activations.sigmoid:
-            raise ValueError(
-                f"The discriminator ends in a sigmoid (layer {layers[-1].name!r}). Losses take raw "
-                f"outputs, logits, and are stable for that: leave the activation out."
-            )
 
     def _compares_examples(self):
         comparing = (MinibatchDiscrimination, MinibatchStdDev)

@@ -1,3 +1,6 @@
+import math
+import numbers
+
 import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
@@ -7,7 +10,7 @@ from keras_gen.dtypes import in_float32
 from keras_gen.layers import Sampling
 from keras_gen.losses import divergences
 from keras_gen.models.autoencoder import Autoencoder
-from keras_gen.models.base import predict
+from keras_gen.models.base import describe, predict
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -44,9 +47,12 @@ class VAE(Autoencoder):
     logged = ("loss", "reconstruction", "kl", "elbo")
 
     def __init__(self, encoder, decoder, likelihood="bernoulli", beta=1.0, seed=None, **kwargs):
-        if not isinstance(beta, LearningRateSchedule) and not beta >= 0:
+        if not isinstance(beta, LearningRateSchedule) and not (
+            isinstance(beta, numbers.Real) and 0 <= beta < math.inf
+        ):
             raise ValueError(
-                f"`beta` is {beta}. It weights the KL term: pass a number that is not negative."
+                f"`beta` is {beta!r}. It weights the KL term: pass a number that is not negative, "
+                f"or a Keras LearningRateSchedule."
             )
         super().__init__(encoder, decoder, likelihood, **kwargs)
         self.beta = beta
@@ -148,8 +154,9 @@ class VAE(Autoencoder):
     def _code_spec(self, outputs):
         if not isinstance(outputs, (list, tuple)) or len(outputs) != 2:
             raise ValueError(
-                "The encoder of a VAE gives two tensors, (mean, log_var) of q(z|x). This one "
-                "gives one; end it in two Dense layers, or use Autoencoder."
+                f"The encoder of a VAE gives two tensors, (mean, log_var) of q(z|x), and this one "
+                f"gives {describe(outputs)}. End it in two Dense layers; z is drawn by the model. "
+                f"For one code without a distribution, use Autoencoder."
             )
         mean, log_var = outputs
         if mean.shape != log_var.shape:

@@ -1,6 +1,7 @@
 """What the scripts share: their common options, and the folder that a run leaves behind."""
 
 import argparse
+import contextlib
 import csv
 import importlib.metadata
 import json
@@ -8,11 +9,14 @@ import os
 import pathlib
 import platform
 import shlex
-import shutil
 import sys
 
-# What a run writes. Nothing else in its folder is ever touched.
-FILES = ("config.json", "history.csv", "curves.png", "model.keras", "metrics.json", "samples")
+# What a run writes: files, and files in folders. Nothing else in its folder is ever touched.
+FILES = ("config.json", "history.csv", "curves.png", "model.keras", "metrics.json", "samples.gif")
+FOLDERS = {
+    "samples": ("epoch_*.png", "reconstruction_*.png", "interpolation_*.png"),
+    "tensorboard": ("events.out.*",),
+}
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -73,6 +77,21 @@ def check_out(out, overwrite, default):
         raise ValueError(f"--out {out} is a file. Name a folder.")
     if (out / "metrics.json").exists() and not overwrite and out != default:
         raise ValueError(f"--out {out} holds a finished run. Name another, or add --overwrite.")
+    there = [name for name in (*FILES, *FOLDERS) if (out / name).exists()]
+    if there and not overwrite and not _is_a_run(out):
+        raise ValueError(
+            f"--out {out} holds {', '.join(there)} that no run of these scripts has left there. "
+            f"Name another folder, or add --overwrite to replace them."
+        )
+
+
+def _is_a_run(out):
+    """True where config.json is one that `start` has written."""
+    try:
+        command = json.loads((out / "config.json").read_text())["command"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return str(command).startswith("python -m train.")
 
 
 def start(out, name, arguments):
@@ -81,11 +100,7 @@ def start(out, name, arguments):
 
     import keras_gen
 
-    for path in (out / file for file in FILES):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    _clear(out)
     out.mkdir(parents=True, exist_ok=True)
     backend = keras.config.backend()
     config = {
@@ -100,6 +115,17 @@ def start(out, name, arguments):
         },
     }
     write_json(out / "config.json", config)
+
+
+def _clear(out):
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
+    for folder, patterns in FOLDERS.items():
+        for pattern in patterns:
+            for path in (out / folder).glob(pattern):
+                path.unlink()
+        with contextlib.suppress(OSError):  # Not there, or with other files in it.
+            (out / folder).rmdir()
 
 
 def finish(out, model, metrics):

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from matplotlib import image as png
 
+import keras_gen  # noqa: F401: load_model looks its classes up.
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -91,9 +93,46 @@ def test_a_finished_run_is_kept_unless_told_and_the_default_is_replaced(run, tmp
     assert not (out / "samples" / "epoch_0002.png").exists()
     assert (out / "notes.txt").exists()
     assert run(*QUICK, "--epochs", 1).returncode == 0
-    (tmp_path / "runs" / "vae" / "samples" / "old.png").write_text("of the run before")
+    samples = tmp_path / "runs" / "vae" / "samples"
+    (samples / "epoch_0099.png").write_text("of the run before")
+    (samples / "photo.png").write_text("not the script's")
     assert run(*QUICK, "--epochs", 1).returncode == 0
-    assert not (tmp_path / "runs" / "vae" / "samples" / "old.png").exists()
+    assert not (samples / "epoch_0099.png").exists()
+    assert (samples / "photo.png").read_text() == "not the script's"
+
+
+FOREIGN = {
+    "config.json": '{"command": "make"}',
+    "model.keras": "weights",
+    "samples/photo.png": "a photo",
+    "tensorboard/notes": "of others",
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_folder_with_files_of_others_is_refused(run, tmp_path, name):
+    path = tmp_path / "runs" / "vae" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(FOREIGN[name])
+    process = run(*QUICK)
+    assert process.returncode == 2
+    assert "that no run of these scripts has left there" in process.stderr
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
+    assert path.read_text() == FOREIGN[name]
+
+
+def test_overwrite_replaces_what_a_run_writes_and_keeps_the_rest(run, tmp_path):
+    for name, text in {**FOREIGN, "tensorboard/events.out.1": "", "samples.gif": ""}.items():
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text(text)
+    process = run(*QUICK, "--epochs", 1, "--out", "out", "--overwrite")
+    assert process.returncode == 0, process.stderr
+    for name in ("samples/photo.png", "tensorboard/notes"):
+        assert (tmp_path / "out" / name).read_text() == FOREIGN[name]
+    for name in ("tensorboard/events.out.1", "samples.gif"):
+        assert not (tmp_path / "out" / name).exists()
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["command"].startswith("python -m train.vae")
 
 
 @pytest.mark.parametrize(

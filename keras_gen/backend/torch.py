@@ -19,13 +19,14 @@ def step(method):
 def descend(optimizer, variables, loss_fn, *inputs):
     output = loss_fn(*inputs)
     loss = output[0] if isinstance(output, tuple) else output
-    gradients = torch.autograd.grad(
-        optimizer.scale_loss(loss),
-        [variable.value for variable in variables],
-        materialize_grads=True,
-    )
-    with torch.no_grad():
-        optimizer.apply(list(gradients), variables)
+    if variables:  # A player may have none, or be frozen.
+        gradients = torch.autograd.grad(
+            optimizer.scale_loss(loss),
+            [variable.value for variable in variables],
+            materialize_grads=True,
+        )
+        with torch.no_grad():
+            optimizer.apply(list(gradients), variables)
     return tree.map_structure(lambda v: v.detach() if torch.is_tensor(v) else v, output)
 
 

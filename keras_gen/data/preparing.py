@@ -4,9 +4,11 @@ import hashlib
 import importlib.util
 import io
 import os
+import random
 import tempfile
 import threading
 
+import numpy as np
 import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.resource import get_dl_fname
@@ -33,7 +35,8 @@ def prepared_builder(name, data_dir, manual_dir, download):
             f"manual_dir= with its files: {_file_names(missing)}."
         )
     try:
-        _prepare(builder, manual_dir, downloads, download)
+        with _kept_random_state():
+            _prepare(builder, manual_dir, downloads, download)
     except Exception:
         # Another process may have been quicker: TFDS's last step is to rename a folder.
         if not _is_prepared(builder):
@@ -133,6 +136,17 @@ def _prepare(builder, manual_dir, downloads, download):
                 force_checksums_validation=not download,
             ),
         )
+
+
+@contextlib.contextmanager
+def _kept_random_state():
+    # TFDS names its temporary folders at random: the first run would differ from all others.
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 @contextlib.contextmanager

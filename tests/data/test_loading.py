@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import pathlib
+import random
 import socket
 import struct
 import subprocess
@@ -115,6 +116,18 @@ def test_digits_are_read_by_tfds_itself(data_dir):
     source = tfds.builder("digits", data_dir=data_dir).as_data_source("test")
     assert len(source) == 297
     assert source[0]["image"].dtype == np.uint8
+
+
+def test_preparing_draws_no_random_numbers_of_others(tmp_path):
+    def state():
+        name, keys, *rest = np.random.get_state()
+        return random.getstate(), name, keys.tolist(), rest
+
+    before = state()
+    load("digits", data_dir=tmp_path)  # prepares them
+    assert state() == before
+    load("digits", data_dir=tmp_path)
+    assert state() == before
 
 
 def test_digits_prepare_in_silence(tmp_path, capfd):

@@ -23,6 +23,12 @@ class _EpochPicture(keras.callbacks.Callback):
         self.writer = ImageWriter(tensorboard_dir) if tensorboard_dir else None
         self.pictured = True
 
+    def on_train_begin(self, logs=None):
+        self.pictured = True
+        self.draw()  # Kept nowhere: what cannot be drawn is refused before training.
+        if self.writer:
+            self.writer.open()
+
     def on_epoch_end(self, epoch, logs=None):
         self.epoch = epoch
         self.pictured = (epoch + 1) % self.every == 0
@@ -44,6 +50,11 @@ class _EpochPicture(keras.callbacks.Callback):
     def draw(self):
         """The picture, a uint8 array (rows, columns, 3)."""
         raise NotImplementedError
+
+
+def check_num_samples(num_samples):
+    if num_samples < 1:
+        raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
 
 
 class SampleGrid(_EpochPicture):
@@ -76,6 +87,7 @@ class SampleGrid(_EpochPicture):
         tensorboard_dir=None,
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir)
+        check_num_samples(num_samples)
         self.num_samples = num_samples
         self.seed = seed
 

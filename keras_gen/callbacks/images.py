@@ -29,7 +29,7 @@ def image_grid(images, columns=None, padding=2, scale=2):
     n, height, width, _ = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    pixels = np.clip(np.nan_to_num(images) * 255 + 0.5, 0, 255).astype("uint8")
+    pixels = (np.clip(np.nan_to_num(images), 0, 1) * 255 + 0.5).astype("uint8")
     pixels = np.broadcast_to(pixels, (n, height, width, 3)).repeat(scale, 1).repeat(scale, 2)
     cell_height, cell_width = height * scale + padding, width * scale + padding
     picture = np.full((rows * cell_height + padding, columns * cell_width + padding, 3), 255)
@@ -64,7 +64,7 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
     kg.callbacks.save_gif("runs/gan/samples.gif", pictures)
     ```
     """
-    from PIL import Image  # Comes with matplotlib.
+    from PIL import Image
 
     frames = [
         Image.fromarray(picture)

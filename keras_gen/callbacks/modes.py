@@ -1,7 +1,7 @@
 import numpy as np
 
 from keras_gen import metrics
-from keras_gen.callbacks.grids import _EpochPicture
+from keras_gen.callbacks.grids import _EpochPicture, check_num_samples
 
 
 class ModeCoverage(_EpochPicture):
@@ -47,11 +47,23 @@ class ModeCoverage(_EpochPicture):
                 f"`data.centres` has shape {np.shape(data.centres)}. Pass a mixture in the plane: "
                 f"(modes, 2)."
             )
+        check_num_samples(num_samples)
         self.data = data
         self.num_samples = num_samples
         self.seed = seed
 
+    def on_train_begin(self, logs=None):
+        self.count()
+        super().on_train_begin(logs)
+
     def on_epoch_end(self, epoch, logs=None):
+        self.count()
+        # All callbacks are given one dictionary, Keras's own history last.
+        if logs is not None:
+            logs.update(self.coverage)
+        super().on_epoch_end(epoch, logs)
+
+    def count(self):
         # Seeded anew and drawn here, so that training draws the same with and without it.
         shape = (self.num_samples, self.model.latent_dim)
         z = np.random.default_rng(self.seed).standard_normal(shape)
@@ -59,10 +71,6 @@ class ModeCoverage(_EpochPicture):
         self.coverage = metrics.mode_coverage(
             self.samples, self.data.centres, self.data.sigma, self.data.weights
         )
-        # All callbacks are given one dictionary, Keras's own history last.
-        if logs is not None:
-            logs.update(self.coverage)
-        super().on_epoch_end(epoch, logs)
 
     def draw(self):
         # Take a while to import. Not pyplot: it would keep every figure.

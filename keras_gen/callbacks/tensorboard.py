@@ -6,13 +6,19 @@ import io
 class ImageWriter:
     def __init__(self, log_dir):
         try:
+            # Here, so that a missing package is refused before training.
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
         except ImportError as error:
             raise ImportError(
                 "`tensorboard_dir` takes the package tensorboard: `pip install tensorboard`, "
                 "or leave `tensorboard_dir` out."
             ) from error
-        self.writer = EventFileWriter(str(log_dir))
+        self.file_writer = EventFileWriter
+        self.log_dir = log_dir
+
+    def open(self):
+        """Starts a new event file, as every `fit` does."""
+        self.writer = self.file_writer(str(self.log_dir))
 
     def write(self, tag, picture, step):
         from matplotlib import image

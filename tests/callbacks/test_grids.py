@@ -1,7 +1,10 @@
+import io
+
 import keras
 import numpy as np
 import pytest
 from matplotlib import image as png
+from PIL import Image
 
 import keras_gen as kg
 from tests.models import tiny
@@ -90,14 +93,55 @@ def test_pictures_go_to_tensorboard(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-    trained([kg.callbacks.SampleGrid(tmp_path / "png", tensorboard_dir=tmp_path / "log")], 2)
-    (events,) = (tmp_path / "log").iterdir()
-    values = [
-        (event.step, value.tag, value)
-        for event in EventFileLoader(str(events)).Load()
-        for value in event.summary.value
-    ]
-    assert [(step, tag) for step, tag, _ in values] == [(0, "SampleGrid"), (1, "SampleGrid")]
+    def written(path):
+        return [
+            (event.step, value.tag, decode(value.tensor))
+            for event in EventFileLoader(str(path)).Load()
+            for value in event.summary.value
+        ]
+
+    def decode(tensor):
+        _, _, content = tensor.string_val  # Width and height stand before it.
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+    callback = kg.callbacks.SampleGrid(tmp_path / "png", tensorboard_dir=tmp_path / "log")
+    assert not (tmp_path / "log").exists()
+    for fits in (1, 2):  # A callback is good for more than one.
+        trained([callback], epochs=2)
+        logs = [written(path) for path in (tmp_path / "log").iterdir()]
+        assert len(logs) == fits
+        for values in logs:
+            assert [(step, tag) for step, tag, _ in values] == [(k, "SampleGrid") for k in (0, 1)]
+            for step, _, picture in values:
+                np.testing.assert_array_equal(
+                    picture, read(tmp_path / "png" / f"epoch_{step + 1:04d}.png")
+                )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: kg.callbacks.ReconstructionGrid(np.zeros((2, 64)), path),
+        lambda path: kg.callbacks.ReconstructionGrid(np.zeros((2, 8, 8, 3)), path),
+        lambda path: kg.callbacks.ReconstructionGrid(np.zeros((0, 8, 8, 1)), path),
+        lambda path: kg.callbacks.SampleGrid(path, num_samples=0),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_before_training(tmp_path, make):
+    vae = tiny.vae()
+    vae.compile(keras.optimizers.Adam(0.01))
+    before = vae.get_weights()
+    with pytest.raises(ValueError, match="shape|num_samples"):
+        vae.fit(tiny.images(), epochs=1, verbose=0, callbacks=[make(tmp_path)])
+    for a, b in zip(before, vae.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_infinite_pixels_are_drawn_without_a_warning():
+    images = np.array([np.inf, -np.inf, np.nan, 1], "float32").reshape(1, 1, 4, 1)
+    grid = kg.callbacks.image_grid(images, padding=0, scale=1)
+    assert grid[0, :, 0].tolist() == [255, 0, 0, 255]
 
 
 @pytest.mark.parametrize("every", [0, -1])

@@ -5,11 +5,13 @@ import contextlib
 import csv
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import platform
 import shlex
 import sys
+import tempfile
 
 # What a run writes: files, and files in folders. Nothing else in its folder is ever touched.
 FILES = ("config.json", "history.csv", "curves.png", "model.keras", "metrics.json", "samples.gif")
@@ -49,7 +51,7 @@ def parser(description, name, epochs):
     add("--seed", type=seed, default=0, help="of weights, noise and order: same seed, same run")
     add("--out", type=pathlib.Path, default=default_out(name), help="folder of the run")
     add("--overwrite", action="store_true", help="replace a finished run in --out")
-    add("--tensorboard", action="store_true", help="write event files to --out/tensorboard")
+    add("--tensorboard", action="store_true", help="write the pictures to --out/tensorboard too")
     return parser
 
 
@@ -64,6 +66,13 @@ def positive(text):
     return value
 
 
+def positive_float(text):
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive, finite number")
+    return value
+
+
 def seed(text):
     value = int(text)
     if not 0 <= value < 2**31:
@@ -71,8 +80,31 @@ def seed(text):
     return value
 
 
+def carry_out(parser, name, train, argv=None):
+    """Parses and trains; what goes wrong ends in one message and an exit code.
+
+    1: training diverged. 2: bad input, and nothing is trained. 130: Ctrl-C.
+    """
+    args = parser.parse_args(argv)
+    made = []
+    try:
+        made = check_out(args.out, args.overwrite, default=default_out(name))
+        train(args)
+    except (ValueError, OSError, ImportError) as error:
+        fail(parser, error)
+    except KeyboardInterrupt:
+        stop(parser, args.out)
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # Not empty: a run is in it.
+                folder.rmdir()
+
+
 def check_out(out, overwrite, default):
-    """Raises ValueError where a run may not be written to the folder `out`."""
+    """Makes the folder `out`; ValueError where a run may not, or cannot, be written to it.
+
+    Returns the folders that it has made, `out` first.
+    """
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file. Name a folder.")
     if (out / "metrics.json").exists() and not overwrite and out != default:
@@ -83,6 +115,15 @@ def check_out(out, overwrite, default):
             f"--out {out} holds {', '.join(there)} that no run of these scripts has left there. "
             f"Name another folder, or add --overwrite to replace them."
         )
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise ValueError(
+            f"--out {out} cannot be written to: {error.strerror}. Name another folder."
+        ) from error
+    return made
 
 
 def _is_a_run(out):
@@ -101,7 +142,6 @@ def start(out, name, arguments):
     import keras_gen
 
     _clear(out)
-    out.mkdir(parents=True, exist_ok=True)
     backend = keras.config.backend()
     config = {
         "command": shlex.join(["python", "-m", f"train.{name}", *sys.argv[1:]]),
@@ -130,22 +170,36 @@ def _clear(out):
 
 def finish(out, model, metrics):
     """Saves the model, and metrics.json last: it says that the run is finished."""
+    check_converged({key: metrics[key] for key in metrics if key.endswith("loss")})
     unfinished = out / ".model.tmp.keras"
     model.save(unfinished)
     unfinished.replace(out / "model.keras")
-    write_json(out / "metrics.json", metrics)
+    # JSON has no NaN, which is the KL of a GAN without one good sample.
+    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    write_json(out / "metrics.json", finite)
+
+
+def check_converged(numbers):
+    """Ends the script, with exit code 1, if one of the final numbers is not finite."""
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            sys.exit(
+                f"Training diverged: the final {name} is {value}, so no model is saved. Try a "
+                f"smaller learning rate."
+            )
 
 
 def write_json(path, content):
     """Writes whole or not at all."""
     unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
     unfinished.replace(path)
 
 
 def draw_curves(out, pairs, ylabel):
     """curves.png from history.csv: one panel for each (name, title) with its val_ twin."""
     import matplotlib
+    import numpy as np
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -156,17 +210,21 @@ def draw_curves(out, pairs, ylabel):
     figure, axes = pyplot.subplots(
         1, len(pairs), figsize=(4.2 * len(pairs), 3.4), squeeze=False, layout="constrained"
     )
+    marker = "." if len(epochs) <= 30 else None  # A line of one point is not seen.
     for axis, (name, title) in zip(axes[0], pairs, strict=True):
-        settled = []
+        shown = []
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in rows[0]:
                 values = [float(row[key]) for row in rows]
-                axis.plot(epochs, values, label=label)
-                settled += values[len(values) // 30 :]
-        # The first epochs are far off, and would press the others into a line.
-        margin = 0.05 * (max(settled) - min(settled)) or 1
+                axis.plot(epochs, values, marker=marker, label=label)
+                shown += [value for value in values if math.isfinite(value)]
         axis.set(title=title, xlabel="epoch", ylabel=ylabel)
-        axis.set_ylim(min(settled) - margin, max(settled) + margin)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        if shown:
+            # The first epochs are far off, and would press the others into a line.
+            low, high = np.percentile(shown, [2, 98])
+            margin = 0.1 * (high - low) or 0.1 * abs(high) or 1
+            axis.set_ylim(low - margin, high + margin)
         axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(out / "curves.png", dpi=120)
@@ -178,10 +236,15 @@ def fail(parser, error):
     parser.exit(2, f"{parser.prog}: error: {error}\n")
 
 
+def stop(parser, out):
+    """Ends a script on Ctrl-C: what there is stays, and is named; exit code 130."""
+    there = [name for name in (*FILES, *FOLDERS) if (out / name).exists()]
+    parser.exit(130, f"\n{parser.prog}: stopped. {out} holds {', '.join(there) or 'nothing'}.\n")
+
+
 def quiet_tensorflow():
-    """TensorFlow's start-up chatter off, unless the user asked for it."""
+    """The log of TensorFlow's C++ code off, unless the user set its level."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def _plain(value):

@@ -7,13 +7,7 @@ LIKELIHOODS = ("bernoulli", "gaussian")
 
 
 def main(argv=None):
-    parser = make_parser()
-    args = parser.parse_args(argv)
-    try:
-        run.check_out(args.out, args.overwrite, default=run.default_out("vae"))
-        train(args)
-    except (ValueError, FileNotFoundError) as error:
-        run.fail(parser, error)
+    run.carry_out(make_parser(), "vae", train, argv)
 
 
 def make_parser():
@@ -34,7 +28,7 @@ def make_parser():
         help="p(x|z); gaussian: with one learned sigma",
     )
     add("--beta", type=float, default=1.0, help="weight of the KL term")
-    add("--learning-rate", type=float, default=1e-3, help="of Adam")
+    add("--learning-rate", type=run.positive_float, default=1e-3, help="of Adam")
     return parser
 
 
@@ -44,7 +38,6 @@ def train(args):
 
     import keras_gen as kg
 
-    keras.utils.set_random_seed(args.seed)
     train, test = kg.data.load(
         args.dataset,
         batch_size=args.batch_size,
@@ -52,32 +45,32 @@ def train(args):
         data_dir=args.data_dir,
         manual_dir=args.manual_dir,
     )
-    vae = build(args, image_shape=next(iter(train)).shape[1:])
+    # A set that is prepared now, by TFDS, draws random numbers.
+    keras.utils.set_random_seed(args.seed)
+    streamed = hasattr(train, "element_spec")
+    vae = build(args, image_shape=(train.element_spec if streamed else train.x).shape[1:])
     vae.compile(optimizer=keras.optimizers.Adam(args.learning_rate))
     vae.checked(train)
-    run.start(args.out, "vae", vars(args))
 
     every = args.sample_every or max(1, args.epochs // 15)
     tensorboard_dir = args.out / "tensorboard" if args.tensorboard else None
     pictures = {"every": every, "tensorboard_dir": tensorboard_dir}
-    vae.fit(
-        train,
-        validation_data=test,
-        epochs=args.epochs,
-        callbacks=[
-            kg.callbacks.SampleGrid(args.out / "samples", seed=args.seed, **pictures),
-            kg.callbacks.ReconstructionGrid(next(iter(test)), args.out / "samples", **pictures),
-            keras.callbacks.CSVLogger(args.out / "history.csv"),
-        ],
-    )
+    callbacks = [
+        kg.callbacks.SampleGrid(args.out / "samples", seed=args.seed, **pictures),
+        kg.callbacks.ReconstructionGrid(next(iter(test)), args.out / "samples", **pictures),
+        keras.callbacks.CSVLogger(args.out / "history.csv"),
+    ]
+    run.start(args.out, "vae", vars(args))
+    # Both kinds of set shuffle themselves.
+    vae.fit(train, validation_data=test, epochs=args.epochs, shuffle=False, callbacks=callbacks)
 
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
-    run.finish(args.out, vae, metrics)
     run.draw_curves(
         args.out,
         [("elbo", "ELBO"), ("reconstruction", "Distortion"), ("kl", "Rate (KL)")],
         ylabel="nats per image",
     )
+    run.finish(args.out, vae, metrics)
     print(
         f"Test ELBO {metrics['elbo']:.2f} nats per image: "
         f"rate {metrics['kl']:.2f}, distortion {metrics['reconstruction']:.2f}\n"

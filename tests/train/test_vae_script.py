@@ -4,15 +4,18 @@ import csv
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
 import pytest
 from matplotlib import image as png
 
-import keras_gen  # noqa: F401: load_model looks its classes up.
+# load_model looks its classes up.
+import keras_gen  # noqa: F401
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -24,17 +27,14 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, data_dir):
-    def run(*arguments, module="train.vae"):
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "TFDS_DATA_DIR": str(data_dir),
-        }
-        return subprocess.run(
+    def run(*arguments, module="train.vae", start=subprocess.run, tfds=data_dir):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(tfds)}
+        return start(
             [sys.executable, "-m", module, *map(str, arguments)],
             cwd=tmp_path,
             env=environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
 
@@ -68,9 +68,10 @@ def test_a_run_leaves_pictures_curves_and_a_model_that_loads(run, tmp_path, back
     assert not [path for path in out.rglob("*") if "tmp" in path.name]
 
 
-def test_same_seed_same_model(run, tmp_path):
+def test_same_seed_same_model_even_if_the_first_run_prepares_the_data(run, tmp_path):
     for seed, out in ((3, "a"), (3, "b"), (4, "c")):
-        assert run(*QUICK, "--epochs", 1, "--seed", seed, "--out", out).returncode == 0
+        arguments = (*QUICK, "--epochs", 1, "--seed", seed, "--out", out)
+        assert run(*arguments, tfds=tmp_path / "tfds").returncode == 0
     a, b, c = (
         keras.saving.load_model(tmp_path / out / "model.keras").get_weights() for out in "abc"
     )
@@ -139,9 +140,13 @@ def test_overwrite_replaces_what_a_run_writes_and_keeps_the_rest(run, tmp_path):
     "arguments, message",
     [
         (("--out", "file"), "--out file is a file. Name a folder."),
+        (("--out", "file/sub"), "--out file/sub cannot be written to: Not a directory."),
         (("--dataset", "mnits"), "mnist"),
         (("--network", "transformer"), "invalid choice: 'transformer'"),
+        (("--data-dir", "file"), "file cannot be written to"),
         (("--beta", "-1"), "`beta` is -1.0"),
+        (("--learning-rate", "nan"), "nan is not a positive, finite number"),
+        (("--learning-rate", "-1"), "-1.0 is not a positive, finite number"),
         (("--epochs", "0"), "0 is not a positive integer"),
         (("--seed", "-1"), "-1 is not in [0, 2^31)"),
         (("--latent-dim", "x"), "invalid"),
@@ -156,6 +161,44 @@ def test_bad_arguments_end_in_one_message_and_write_nothing(run, tmp_path, argum
     assert "Traceback" not in process.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_run_that_diverges_says_so_and_leaves_no_model(run, tmp_path):
+    process = run(*QUICK, "--learning-rate", "1e30")
+    assert process.returncode == 1, process.stderr
+    assert "Training diverged: the final loss is" in process.stderr
+    assert "Traceback" not in process.stderr
+    out = tmp_path / "runs" / "vae"
+    assert (out / "curves.png").exists()
+    assert not (out / "metrics.json").exists()
+    assert not (out / "model.keras").exists()
+
+
+def test_without_tensorboard_nothing_is_cleared(run, tmp_path):
+    assert run(*QUICK, "--epochs", 1).returncode == 0
+    (tmp_path / "tensorboard.py").write_text("raise ImportError")
+    process = run(*QUICK, "--tensorboard")
+    assert process.returncode == 2
+    assert "pip install tensorboard" in process.stderr
+    assert (tmp_path / "runs" / "vae" / "metrics.json").exists()
+
+
+def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
+    out = tmp_path / "runs" / "vae"
+    process = run(*QUICK, "--epochs", 10_000, "--sample-every", 1, start=subprocess.Popen)
+    try:
+        while not (out / "samples" / "epoch_0002.png").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "stopped. runs/vae holds config.json, history.csv, samples.\n" in errors
+    assert "Traceback" not in errors
+    with open(out / "history.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) >= 1
 
 
 def test_help_imports_nothing_heavy(run):

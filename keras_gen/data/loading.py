@@ -67,10 +67,14 @@ def load(
         raise ValueError(f"`batch_size` is {batch_size}. Pass 1 or more.")
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     manual_dir = manual_dir and os.path.expanduser(manual_dir)
-    builder = preparing.prepared_builder(name, data_dir, manual_dir, download)
+    builder = preparing.find(name, data_dir)
+    # What the set's description refuses is refused before hours of download.
     shape, has_labels = _image_shape(builder), _has_labels(builder)
     if labels and not has_labels:
         raise ValueError(f"Data set {name!r} has no integer labels. Pass labels=False.")
+    if not preparing.is_prepared(builder):
+        preparing.prepare(builder, manual_dir, download)
+        builder = preparing.find(name, data_dir)
     splits = ("train", _test_split(builder))
     num_examples = sum(builder.info.splits[split].num_examples for split in splits)
     if num_examples * math.prod(shape) * 4 <= IN_MEMORY_BYTES:

@@ -20,17 +20,14 @@ from keras_gen.data.digits import Digits
 PROBE_SECONDS = 5
 
 
-def prepared_builder(name, data_dir, manual_dir, download):
-    """Returns the TFDS builder of a data set that is prepared, here and now if need be."""
-    builder = _find(name, data_dir)
-    if _is_prepared(builder):
-        return builder
+def prepare(builder, manual_dir, download):
+    """Writes a data set to TFDS's folder, from given files or downloads."""
     downloads = os.path.join(builder.data_dir_root, "downloads")
     missing = _missing(builder, manual_dir, downloads)
     if missing and not (download and _answers(missing[0])):
         reason = f"{missing[0]} does not answer" if download else "download=False"
         raise FileNotFoundError(
-            f"Data set {name!r} is not prepared in {builder.data_path}, and {reason}.\n"
+            f"Data set {builder.name!r} is not prepared in {builder.data_path}, and {reason}.\n"
             "Connect to a network, pass data_dir= (or set TFDS_DATA_DIR) where it is prepared, or "
             f"manual_dir= with its files: {_file_names(missing)}."
         )
@@ -39,16 +36,23 @@ def prepared_builder(name, data_dir, manual_dir, download):
             _prepare(builder, manual_dir, downloads, download)
     except Exception:
         # Another process may have been quicker: TFDS's last step is to rename a folder.
-        if not _is_prepared(builder):
+        if not is_prepared(builder):
             raise
-    return _find(name, data_dir)
 
 
-def _find(name, data_dir):
+def find(name, data_dir):
+    """Returns the TFDS builder of a data set; ValueError if there is none."""
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
-        known = tfds.list_builders(with_community_datasets=False)
+        pass
+    except AssertionError as error:  # A version that there is not.
+        raise ValueError(str(error)) from error
+    except ValueError as error:
+        # Of a name that is none, TFDS prints a screenful; what it says of a config is good.
+        if "Parsing builder name string" not in str(error):
+            raise
+    known = tfds.list_builders(with_community_datasets=False)
     close = difflib.get_close_matches(name, known, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
     raise ValueError(
@@ -57,7 +61,8 @@ def _find(name, data_dir):
     )
 
 
-def _is_prepared(builder):
+def is_prepared(builder):
+    """True where the data set is complete in TFDS's folder."""
     return (builder.data_path / "dataset_info.json").exists()
 
 

@@ -295,6 +295,23 @@ def test_unknown_name_is_refused_with_close_ones(tmp_path):
     assert len(str(error.value)) < 300
 
 
+@pytest.mark.parametrize("name", ["", "no name", "mnist/a/b/c"])
+def test_a_name_that_is_none_is_refused_in_one_line(tmp_path, capfd, name):
+    with pytest.raises(ValueError) as error:
+        load(name, data_dir=tmp_path)
+    assert str(error.value).startswith(f"There is no data set {name!r}.")
+    assert "\n" not in str(error.value)
+    assert "Where:" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("mnist:9.9.9", "only: 3.0.1"), ("mnist/foo", "config foo not found")]
+)
+def test_a_version_or_config_that_there_is_not_is_refused(tmp_path, name, message):
+    with pytest.raises(ValueError, match=f"(?i){message}"):
+        load(name, data_dir=tmp_path)
+
+
 def test_validation_stands_in_for_a_missing_test_split(tmp_path):
     train, test = load("tiny_unlabelled", data_dir=tmp_path)
     assert (len(train.x), len(test.x)) == (2, 2)
@@ -312,6 +329,13 @@ def test_validation_stands_in_for_a_missing_test_split(tmp_path):
 def test_sets_that_are_no_images_to_train_on_are_refused(tmp_path, name, message):
     with pytest.raises(ValueError, match=message):
         load(name, data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tiny_any_size", "tiny_sounds", "tiny_unlabelled"])
+def test_a_set_that_does_not_fit_is_refused_before_it_is_prepared(tmp_path, name):
+    with pytest.raises(ValueError):
+        load(name, data_dir=tmp_path, labels=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_batch_size_0_is_refused(data_dir):

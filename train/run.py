@@ -219,7 +219,7 @@ def draw_curves(out, pairs, ylabel):
                 axis.plot(epochs, values, marker=marker, label=label)
                 shown += [value for value in values if math.isfinite(value)]
         axis.set(title=title, xlabel="epoch", ylabel=ylabel)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if shown:
             # The first epochs are far off, and would press the others into a line.
             low, high = np.percentile(shown, [2, 98])
@@ -243,7 +243,7 @@ def stop(parser, out):
 
 
 def quiet_tensorflow():
-    """The log of TensorFlow's C++ code off, unless the user set its level."""
+    """Less of TensorFlow's log at its start, unless the user set its level."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from matplotlib import image as png
 
-# load_model looks its classes up.
-import keras_gen  # noqa: F401
+# load_model looks the classes of keras_gen up.
+from keras_gen.data import loading
+from tests.data.test_loading import TinyImages
+from train import vae
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -172,6 +174,14 @@ def test_a_run_that_diverges_says_so_and_leaves_no_model(run, tmp_path):
     assert (out / "curves.png").exists()
     assert not (out / "metrics.json").exists()
     assert not (out / "model.keras").exists()
+
+
+def test_a_streamed_set_trains_without_a_warning(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
+    arguments = {"dataset": "tiny_images", "data-dir": data_dir, "out": tmp_path, "epochs": 1}
+    vae.main([f"--{name}={value}" for name, value in arguments.items()] + ["--hidden", "4"])
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    assert model.example_shape == TinyImages.FEATURES["image"].shape
 
 
 def test_without_tensorboard_nothing_is_cleared(run, tmp_path):

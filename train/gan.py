@@ -3,44 +3,70 @@
 from train import run
 
 POINTS = ("ring", "grid")
+NETWORKS = ("dcgan", "mlp", "points")
 LOSSES = ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic")
 PENALTIES = ("gradient_penalty", "dragan", "r1", "r2")
+MODES = {"modes": "Modes covered", "high_quality": "High quality", "mode_kl": "KL over modes"}
+
+# What is used where nothing else is asked for. The points have R3GAN's loss and penalties.
+RECIPES = {
+    "points": {
+        "network": "points",
+        "loss": "relativistic",
+        "penalty": ["r1", "r2"],
+        "latent_dim": 2,
+        "epochs": 30,
+        "batch_size": 256,
+        "generator_learning_rate": 1e-3,
+        "discriminator_learning_rate": 1e-3,
+        "beta_1": 0.0,
+    },
+    "images": {
+        "network": "dcgan",
+        "loss": "non_saturating",
+        "penalty": [],
+        "latent_dim": 32,
+        "epochs": 100,
+        "batch_size": 64,
+        "generator_learning_rate": 5e-4,
+        "discriminator_learning_rate": 5e-4,
+        "beta_1": 0.5,
+    },
+}
 
 
 def main(argv=None):
-    parser = make_parser()
-    args = parser.parse_args(argv)
-    try:
-        run.check_out(args.out, args.overwrite, default=run.default_out("gan"))
-        train(args)
-    except (ValueError, FileNotFoundError) as error:
-        run.fail(parser, error)
+    run.carry_out(make_parser(), "gan", train, argv)
 
 
 def make_parser():
-    parser = run.parser(__doc__, "gan", epochs=100)
-    add = parser.add_argument
-    add(
-        "--network",
-        choices=("dcgan", "mlp", "points"),
-        help="generator and discriminator; by default points for ring and grid, else dcgan",
+    parser = run.parser(__doc__, "gan", epochs=None)
+    parser.set_defaults(batch_size=None)
+    parser.epilog = "By default " + "; ".join(
+        f"for {kind}: " + ", ".join(f"{name} {_words(value)}" for name, value in recipe.items())
+        for kind, recipe in RECIPES.items()
     )
-    add("--latent-dim", type=run.positive, default=32, help="size of z")
-    add("--loss", choices=LOSSES, default="relativistic", help="what the players minimise")
+    add = parser.add_argument
+    add("--network", choices=NETWORKS, help="generator and discriminator")
+    add("--latent-dim", type=run.positive, help="size of z")
+    add("--loss", choices=LOSSES, help="what the players minimise")
     add(
         "--penalty",
         choices=PENALTIES,
         nargs="*",
-        default=["r1", "r2"],
-        help="on the discriminator's gradient; none: --penalty alone",
+        help="on the discriminator's gradient; --penalty alone: none",
     )
-    add("--penalty-weight", type=float, default=1.0, help="gamma or lambda of each penalty")
-    add("--d-steps", type=run.positive, default=1, help="steps of the discriminator on a batch")
-    add("--packing", type=run.positive, default=1, help="images the discriminator sees at once")
-    add("--generator-learning-rate", type=float, default=1e-3, help="of Adam, falling to 0")
-    add("--discriminator-learning-rate", type=float, default=1e-3, help="of Adam, falling to 0")
-    add("--beta-1", type=float, default=0.5, help="of both Adams")
+    add("--penalty-weight", type=run.positive_float, default=0.1, help="gamma or lambda of each")
+    add("--d-steps", type=run.positive, default=1, help="discriminator steps on a batch")
+    add("--packing", type=run.positive, default=1, help="examples the discriminator sees at once")
+    add("--generator-learning-rate", type=run.positive_float, help="of Adam, falling to 0")
+    add("--discriminator-learning-rate", type=run.positive_float, help="of Adam, falling to 0")
+    add("--beta-1", type=float, help="of both Adams")
     return parser
+
+
+def _words(value):
+    return " ".join(value) or "none" if isinstance(value, list) else value
 
 
 def train(args):
@@ -49,10 +75,14 @@ def train(args):
 
     import keras_gen as kg
 
-    keras.utils.set_random_seed(args.seed)
+    for name, value in RECIPES["points" if args.dataset in POINTS else "images"].items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
     train, test = load(args)
-    example_shape = next(iter(train)).shape[1:]
-    gan = build(args, example_shape)
+    # A set that is prepared now, by TFDS, draws random numbers.
+    keras.utils.set_random_seed(args.seed)
+    streamed = hasattr(train, "element_spec")
+    gan = build(args, (train.element_spec if streamed else train[0]).shape[1:])
     steps = args.epochs * len(train)
     gan.compile(
         generator_optimizer=adam(args.generator_learning_rate, args.beta_1, steps),
@@ -61,12 +91,10 @@ def train(args):
         ),
     )
     gan.checked(train)
-    run.start(args.out, "gan", vars(args))
 
-    every = args.sample_every or max(1, args.epochs // 15)
     samples = args.out / "samples"
     pictures = {
-        "every": every,
+        "every": args.sample_every or max(1, args.epochs // 15),
         "seed": args.seed,
         "tensorboard_dir": args.out / "tensorboard" if args.tensorboard else None,
     }
@@ -77,32 +105,27 @@ def train(args):
             kg.callbacks.SampleGrid(samples, **pictures),
             kg.callbacks.InterpolationGrid(samples, **pictures),
         ]
-    log = keras.callbacks.CSVLogger(args.out / "history.csv")
-    history = gan.fit(train, epochs=args.epochs, shuffle=False, callbacks=[*callbacks, log]).history
+    callbacks.append(keras.callbacks.CSVLogger(args.out / "history.csv"))
+    run.start(args.out, "gan", vars(args))
+    # The data shuffle themselves.
+    history = gan.fit(train, epochs=args.epochs, shuffle=False, callbacks=callbacks).history
 
     metrics = gan.evaluate(test, return_dict=True, verbose=0)
-    coverage = {name: history[name][-1] for name in history if name in MODES}
-    run.finish(args.out, gan, {**metrics, **coverage})
+    coverage = {name: float(history[name][-1]) for name in MODES if name in history}
     kg.callbacks.save_gif(args.out / "samples.gif", sorted(samples.glob("epoch_*.png")))
-    run.draw_curves(
-        args.out,
-        [("d_loss", "Discriminator"), ("g_loss", "Generator")]
-        + [(name, title) for name, title in MODES.items() if name in coverage],
-        ylabel="",
-    )
+    curves = {"d_loss": "Discriminator's loss", "g_loss": "Generator's loss", **MODES}
+    run.draw_curves(args.out, [item for item in curves.items() if item[0] in history], ylabel="")
+    run.finish(args.out, gan, {**metrics, **coverage})
     if coverage:
         print(
-            f"{coverage['modes']:.0f} of {len(train.centres)} modes, high quality "
-            f"{100 * coverage['high_quality']:.1f}% (a perfect sampler: 98.9%), "
-            f"KL {coverage['mode_kl']:.4f} nats"
+            f"{coverage['modes']:.0f} of {len(train.centres)} modes, "
+            f"KL {coverage['mode_kl']:.4f} nats, high quality "
+            f"{100 * coverage['high_quality']:.1f}% (a perfect sampler: 98.9%)"
         )
     print(
         f"Pictures in {samples} and {args.out / 'samples.gif'}, curves in "
         f"{args.out / 'curves.png'}, model in {args.out / 'model.keras'}"
     )
-
-
-MODES = {"modes": "Modes covered", "high_quality": "High quality", "mode_kl": "KL over modes"}
 
 
 def load(args):
@@ -130,7 +153,7 @@ def build(args, example_shape):
 
     networks = {
         "dcgan": lambda: kg.networks.dcgan(
-            example_shape, args.latent_dim, discriminator_norm=None, packing=args.packing
+            example_shape, args.latent_dim, filters=(32, 64), kernel_size=4, packing=args.packing
         ),
         "mlp": lambda: kg.networks.mlp_gan(example_shape, args.latent_dim, packing=args.packing),
         "points": lambda: kg.networks.point_gan(
@@ -143,9 +166,8 @@ def build(args, example_shape):
         "r1": kg.losses.R1,
         "r2": kg.losses.R2,
     }
-    network = args.network or ("points" if args.dataset in POINTS else "dcgan")
     return kg.GAN(
-        *networks[network](),
+        *networks[args.network](),
         latent_dim=args.latent_dim,
         loss=args.loss,
         penalties=[penalties[name](args.penalty_weight) for name in args.penalty],

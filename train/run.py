@@ -214,7 +214,7 @@ def draw_curves(out, pairs, ylabel):
     for axis, (name, title) in zip(axes[0], pairs, strict=True):
         shown = []
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
-            if key in rows[0]:
+            if rows[0].get(key, "NA") != "NA":  # CSVLogger has columns for a validation never run.
                 values = [float(row[key]) for row in rows]
                 axis.plot(epochs, values, marker=marker, label=label)
                 shown += [value for value in values if math.isfinite(value)]

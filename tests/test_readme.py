@@ -46,3 +46,16 @@ for model, scale in ((BitsVAE, 784 * math.log(2)), (TwiceVAE, 1)):
 """
     process = run(program + check, tmp_path)
     assert process.returncode == 0, process.stderr
+
+
+def test_the_gan(tmp_path):
+    (program,) = [block for block in BLOCKS if "gan.sample(64)" in block]
+    (recipes,) = [block for block in BLOCKS if "r3gan = dict(" in block]
+    check = """
+assert images.shape == (64, 28, 28, 1) and strips.shape == (4, 8, 28, 28, 1)
+for recipe in (r3gan, wgan_gp, smoothed, pacgan):
+    packing = recipe.get("packing", 1)
+    kg.GAN(*kg.networks.mlp_gan((28, 28, 1), 4, packing=packing), latent_dim=4, **recipe)
+"""
+    process = run(program + recipes + check, tmp_path)
+    assert process.returncode == 0, process.stderr

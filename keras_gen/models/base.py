@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_gen import seeds
 from keras_gen.data import ArrayDataset
+from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
 
 
@@ -99,6 +100,9 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             examples, data = first, _chain(first, data)
         elif isinstance(data, keras.utils.PyDataset):
             examples = data.x if isinstance(data, ArrayDataset) else data[0]
+            if isinstance(data, OrderedDataset):
+                n = data.batch_size if data.drop_remainder else data.num_examples
+                self.check_batch_size(n, data.batch_size)
         elif data is None or hasattr(data, "shape") or isinstance(data, (tuple, list)):
             examples = data
         else:

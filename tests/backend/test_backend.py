@@ -63,13 +63,18 @@ def test_descend_takes_one_gradient_step_on_these_variables_alone():
 def test_descend_returns_what_the_loss_returns():
     def body(model, x):
         def loss_fn(x):
-            return ops.sum(model.w), {"double": 2 * ops.sum(model.w), "x": ops.sum(x)}
+            return ops.sum(model.w), {"double": 2 * ops.sum(model.w), "x": ops.sum(x), "two": 2.0}
 
         loss, aux = kg.descend(model.optimizer, [model.w], loss_fn, x)
         return {"loss": loss, **aux}
 
     logs = OneStep(body).run([[3.0]])
-    assert {name: float(v) for name, v in logs.items()} == {"loss": 2, "double": 4, "x": 3}
+    assert {name: float(v) for name, v in logs.items()} == {
+        "loss": 2,
+        "double": 4,
+        "x": 3,
+        "two": 2,
+    }
 
 
 def test_state_that_moves_inside_a_loss_is_carried_out():

@@ -38,6 +38,17 @@ def test_the_loss_is_minus_the_log_likelihood_at_the_code():
     np.testing.assert_allclose([logs["loss"], logs["reconstruction"]], expected, rtol=1e-5)
 
 
+def test_a_regulariser_enters_the_loss():
+    x = keras.Input((4,))
+    dense = keras.layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.5))
+    _, decoder = kg.networks.mlp_autoencoder((4,), 2)
+    model = kg.Autoencoder(keras.Model(x, dense(x)), decoder)
+    model.compile("sgd")
+    logs = model.evaluate(tiny.images(5, shape=(4,)), return_dict=True, verbose=0)
+    penalty = 0.5 * np.square(dense.get_weights()[0]).sum()
+    np.testing.assert_allclose(logs["loss"] - logs["reconstruction"], penalty, rtol=1e-4)
+
+
 def test_an_encoder_of_a_vae_is_refused():
     with pytest.raises(ValueError, match="gives one tensor z.*use VAE"):
         kg.Autoencoder(*kg.networks.mlp_vae((8, 8, 1), 3))

@@ -117,7 +117,7 @@ def test_compile_refuses_a_loss_and_metrics(name):
         tiny.vae().compile("adam", **{name: ["mse"]})
 
 
-@pytest.mark.parametrize("beta", [-0.1, float("nan")])
+@pytest.mark.parametrize("beta", [-0.1, float("nan"), float("inf"), None, "1"])
 def test_a_negative_beta_is_refused(beta):
     with pytest.raises(ValueError, match="`beta` is"):
         tiny.vae(beta=beta)
@@ -139,6 +139,48 @@ def test_a_decoder_that_does_not_fit_the_likelihood_is_refused():
 def test_an_encoder_with_one_output_is_refused():
     with pytest.raises(ValueError, match="two tensors, .mean, log_var."):
         kg.VAE(*kg.networks.mlp_autoencoder((8, 8, 1), 3))
+
+
+def test_an_encoder_that_draws_z_itself_is_told_to_leave_it_out():
+    x = keras.Input((5,))
+    encoder = keras.Model(x, [keras.layers.Dense(3)(x) for _ in range(3)])
+    _, decoder = kg.networks.mlp_vae((5,), 3)
+    with pytest.raises(ValueError, match="this one gives 3 tensors.*z is drawn by the model"):
+        kg.VAE(encoder, decoder)
+
+
+def test_a_decoder_that_squashes_is_refused():
+    encoder, _ = kg.networks.mlp_vae((5,), 3)
+    z = keras.Input((3,))
+    decoder = keras.Model(z, keras.layers.Dense(5, activation="sigmoid")(z))
+    with pytest.raises(ValueError, match="ends in a sigmoid. Bernoulli takes logits"):
+        kg.VAE(encoder, decoder)
+    kg.VAE(encoder, decoder, likelihood="gaussian")
+
+
+def test_what_is_no_network_is_refused():
+    with pytest.raises(ValueError, match="`encoder` is a function. Pass a Keras model"):
+        kg.VAE(kg.networks.mlp_vae, tiny.vae().decoder)
+
+
+def test_layers_frozen_after_compile_are_refused():
+    vae = tiny.vae()
+    vae.compile("sgd")
+    vae.encoder.trainable = False
+    with pytest.raises(ValueError, match="Compile again, with a new optimizer"):
+        vae.fit(tiny.images(), verbose=0)
+    before = vae.encoder.get_weights()
+    vae.compile("sgd")
+    vae.fit(tiny.images(), verbose=0)
+    for a, b in zip(before, vae.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_weight_for_every_pixel_is_refused():
+    vae = tiny.vae()
+    vae.compile("sgd")
+    with pytest.raises(ValueError, match="Pass one weight for each example"):
+        vae.fit(tiny.images(), sample_weight=np.ones((20, 8, 8)), verbose=0)
 
 
 def test_heads_of_two_sizes_are_refused():

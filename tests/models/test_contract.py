@@ -99,6 +99,16 @@ def test_saved_file_goes_on_as_if_never_saved(build, tmp_path):
     assert_same_weights(model, loaded)  # Optimizer and noise went on: the same bits.
 
 
+def test_a_model_that_is_not_compiled_saves_and_clones(build, tmp_path):
+    model = build()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert_same_weights(model, loaded)
+    keras.models.clone_model(model)
+    compiled(build).save(tmp_path / "compiled.keras")
+    keras.saving.load_model(tmp_path / "compiled.keras", compile=False).save(tmp_path / "2.keras")
+
+
 def test_weights_file_restores_the_noise_too(build, tmp_path):
     model, other = compiled(build), compiled(build)
     model.fit(dataset(model), epochs=1, verbose=0)

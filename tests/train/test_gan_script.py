@@ -1,0 +1,84 @@
+"""The script as a person runs it, in a process of its own."""
+
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from matplotlib import image as png
+from PIL import Image
+
+import keras_gen as kg
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(tmp_path, tmp_path_factory):
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "train.gan", *map(str, arguments)],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "TFDS_DATA_DIR": str(tmp_path_factory.getbasetemp() / "tfds_gan"),
+            },
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_a_run_on_digits_leaves_pictures_and_a_model_that_loads(run, tmp_path):
+    process = run("--network", "mlp", "--epochs", 2, "--batch-size", 256, "--sample-every", 1)
+    assert process.returncode == 0, process.stderr
+    out = tmp_path / "runs" / "gan"
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics.keys() >= {"loss", "d_loss", "g_loss", "d_real", "d_fake", "p_real", "p_fake"}
+    for name in ("epoch_0002", "interpolation_0002"):
+        assert png.imread(out / "samples" / f"{name}.png").std() > 0
+    with Image.open(out / "samples.gif") as animation:
+        assert animation.n_frames == 2
+    arguments = json.loads((out / "config.json").read_text())["arguments"]
+    assert (arguments["loss"], arguments["latent_dim"]) == ("non_saturating", 32)
+    loaded = keras.saving.load_model(out / "model.keras", safe_mode=True)
+    assert loaded.sample(3).shape == (3, 28, 28, 1)
+
+
+def test_a_run_on_the_ring_counts_its_modes(run, tmp_path):
+    process = run("--dataset", "ring", "--epochs", 1, "--batch-size", 2048, "--packing", 2)
+    assert process.returncode == 0, process.stderr
+    out = tmp_path / "runs" / "gan"
+    metrics = json.loads((out / "metrics.json").read_text())
+    with open(out / "history.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    for name in ("modes", "high_quality", "mode_kl"):
+        np.testing.assert_allclose(metrics[name], float(row[name]), rtol=1e-6)
+    assert "of 8 modes" in process.stdout
+    gan = keras.saving.load_model(out / "model.keras")
+    assert isinstance(gan, kg.GAN)
+    assert [type(penalty) for penalty in gan.penalties] == [kg.losses.R1, kg.losses.R2]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--loss", "vanilla"), "invalid choice: 'vanilla'"),
+        (("--dataset", "ring", "--network", "dcgan"), "height, width, channels"),
+        (("--generator-learning-rate", "nan"), "not a positive, finite number"),
+        (("--dataset", "ring", "--batch-size", "3", "--packing", "4"), "too small"),
+    ],
+)
+def test_bad_arguments_end_in_one_message_and_write_nothing(run, tmp_path, arguments, message):
+    process = run(*arguments)
+    assert process.returncode == 2
+    assert message in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not list(tmp_path.iterdir())

@@ -4,7 +4,12 @@ import pathlib
 import subprocess
 import sys
 
+import keras
+import numpy as np
 import pytest
+from scipy.special import logit, xlogy
+
+import keras_gen as kg
 
 ROOT = pathlib.Path(__file__).parents[2]
 MNIST = ROOT.parent / "shared" / "data" / "tfds"
@@ -20,8 +25,30 @@ def reproduce(*arguments, **environment):
     )
 
 
+needs_mnist = pytest.mark.skipif(not MNIST.exists(), reason=f"MNIST is not in {MNIST}")
+
+
+@needs_mnist
+def test_no_decoder_beats_the_entropy_of_grey_mnist():
+    """45.53 nats on the test set: what the best logits, those of the pixels themselves, give."""
+    _, test = kg.data.load("mnist", data_dir=MNIST, download=False)
+    x = test.x.astype("float64")
+    entropy = -(xlogy(x, x) + xlogy(1 - x, 1 - x)).sum((1, 2, 3)).mean()
+    np.testing.assert_allclose(entropy, 45.53, atol=0.005)
+    logits = np.clip(logit(x), -50, 50).astype("float32")
+    for shift, beaten in ((0.0, False), (0.2, True), (-0.2, True)):
+        log_prob = kg.likelihoods.Bernoulli().log_prob(
+            keras.ops.convert_to_tensor(test.x), keras.ops.convert_to_tensor(logits + shift)
+        )
+        reconstruction = -float(keras.ops.convert_to_numpy(log_prob).mean())
+        if beaten:
+            assert reconstruction > entropy + 0.1
+        else:
+            np.testing.assert_allclose(reconstruction, entropy, rtol=1e-5)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not MNIST.exists(), reason=f"MNIST is not in {MNIST}")
+@needs_mnist
 def test_the_vae_of_pytorchs_examples_reaches_its_published_elbo(tmp_path):
     """Three public logs end at 105.56 to 105.61 nats."""
     file = tmp_path / "rows.json"

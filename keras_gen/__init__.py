@@ -12,13 +12,14 @@ from keras_gen import (
     networks,
     optimizers,
 )
-from keras_gen.models import GAN, VAE, Autoencoder
+from keras_gen.models import GAN, VAE, WGAN, Autoencoder
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GAN",
     "VAE",
+    "WGAN",
     "Autoencoder",
     "backend",
     "callbacks",

@@ -3,5 +3,6 @@
 from keras_gen.models.autoencoder import Autoencoder
 from keras_gen.models.gan import GAN
 from keras_gen.models.vae import VAE
+from keras_gen.models.wgan import WGAN
 
-__all__ = ["GAN", "VAE", "Autoencoder"]
+__all__ = ["GAN", "VAE", "WGAN", "Autoencoder"]

@@ -104,32 +104,33 @@ class GAN(GenerativeModel):
     @backend.step
     def train_step(self, data):
         x = self.unpack(data)
-        d_terms, g_terms = [], []
-
-        for i in range(self.d_steps):
-            x_real = self.pack(x[i :: self.d_steps])
-            z = self.draw_z(x_real, self.noise)
-            x_fake = ops.stop_gradient(self.pack(self.generator(z, training=True)))
-            points = self.penalised_points(x_real, x_fake, self.noise)
-            _, terms = backend.descend(
-                self.optimizer.discriminator,
-                self.discriminator.trainable_variables,
-                self.discriminator_objective,
-                *(x_real, x_fake, points),
-            )
-            d_terms.append(terms)
-
-        for _ in range(self.g_steps):
-            z = self.draw_z(x_real, self.noise)
-            _, terms = backend.descend(
-                self.optimizer.generator,
-                self.generator.trainable_variables,
-                self.generator_objective,
-                *(z, x_real),
-            )
-            g_terms.append(terms)
-
+        parts = [self.pack(x[i :: self.d_steps]) for i in range(self.d_steps)]
+        d_terms = [self.discriminator_step(x_real) for x_real in parts]
+        g_terms = [self.generator_step(parts[-1]) for _ in range(self.g_steps)]
         return self.track({**_mean(d_terms), **_mean(g_terms)}, x)
+
+    def discriminator_step(self, x_real):
+        """One descent of the discriminator on packed examples, with fresh noise."""
+        z = self.draw_z(x_real, self.noise)
+        x_fake = ops.stop_gradient(self.pack(self.generator(z, training=True)))
+        points = self.penalised_points(x_real, x_fake, self.noise)
+        _, terms = backend.descend(
+            self.optimizer.discriminator,
+            self.discriminator.trainable_variables,
+            self.discriminator_objective,
+            *(x_real, x_fake, points),
+        )
+        return terms
+
+    def generator_step(self, x_real):
+        """One descent of the generator, with fresh noise; some losses compare with `x_real`."""
+        _, terms = backend.descend(
+            self.optimizer.generator,
+            self.generator.trainable_variables,
+            self.generator_objective,
+            *(self.draw_z(x_real, self.noise), x_real),
+        )
+        return terms
 
     @backend.step
     def test_step(self, data):

@@ -174,6 +174,30 @@ def test_wgan_gp_with_a_linear_critic_finds_the_exact_slope():
     )
 
 
+def test_wgan_cuts_the_critics_weights_after_each_of_its_steps():
+    """One step by hand: w + h (mean of real - mean of fake), cut to [-c, c]; G then follows it."""
+    h, c = 0.1, 0.02
+    gan = kg.WGAN(shifted(0.5), linear(1, 1, kernel=0.0, use_bias=False), 1, clip=c, d_steps=1)
+    gan.compile(keras.optimizers.SGD(h), keras.optimizers.SGD(h))
+    gan.noise.normal = lambda shape: ops.zeros(shape)  # Fakes are at 0.5.
+    for x, expected in ((0.6, 0.01), (0.55, 0.015), (2.0, c), (-2.0, -c)):
+        gan.train_on_batch(np.full((4, 1), x, "float32"))
+        weight = float(gan.discriminator.get_weights()[0].squeeze())
+        np.testing.assert_allclose(weight, expected, rtol=1e-4)
+
+
+def test_wgan_has_the_papers_defaults():
+    gan = tiny.wgan()
+    assert kg.WGAN(gan.generator, gan.discriminator, 2).get_config()["clip"] == 0.01
+    assert kg.WGAN(gan.generator, gan.discriminator, 2).d_steps == 5
+    gan.compile()
+    for player in (gan.optimizer.generator, gan.optimizer.discriminator):
+        assert isinstance(player, keras.optimizers.RMSprop)
+        np.testing.assert_allclose(float(numpy(player.learning_rate)), 5e-5, rtol=1e-6)
+    with pytest.raises(ValueError, match="`clip` is 0"):
+        kg.WGAN(gan.generator, gan.discriminator, 2, clip=0)
+
+
 def test_a_regulariser_is_paid_by_the_player_that_owns_it():
     def regular(inputs, outputs):
         x = keras.Input((inputs,))

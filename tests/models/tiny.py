@@ -69,7 +69,11 @@ def r3gan():
     return kg.GAN(*players, latent_dim=2, loss="relativistic", penalties=penalties, seed=1)
 
 
-MODELS = [autoencoder, vae, conv_vae, scheduled_vae, regular_vae, gan, r3gan]
+def wgan():
+    return kg.WGAN(_player(2, 8), _player(8, 1), latent_dim=2, clip=0.1, d_steps=2, seed=1)
+
+
+MODELS = [autoencoder, vae, conv_vae, scheduled_vae, regular_vae, gan, r3gan, wgan]
 
 
 def compile_model(model, optimizer, **kwargs):

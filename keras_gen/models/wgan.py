@@ -1,0 +1,82 @@
+import keras
+from keras import ops
+
+from keras_gen.models.gan import GAN
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class WGAN(GAN):
+    """Wasserstein GAN with weight clipping: algorithm 1 of Arjovsky et al. (2017).
+
+    The critic, which a GAN calls discriminator, takes `d_steps` steps a batch, and after each
+    its weights are cut to [-clip, clip], so that it is Lipschitz. For a gradient penalty in
+    place of the clipping (WGAN-GP), use
+    `GAN(..., loss="wasserstein", penalties=[GradientPenalty(10.0)], d_steps=5)`.
+
+    Args:
+        generator: Keras model, z (batch, latent_dim) -> examples.
+        discriminator: Keras model, examples -> one raw output, (batch, 1).
+        latent_dim: Size of z, which is drawn from N(0, I).
+        clip: c in the paper.
+        d_steps: Steps of the critic on every batch, each on its own part of it.
+        g_steps: Steps of the generator on every batch.
+        packing: Examples that the critic sees at once.
+        seed: Integer or None.
+
+    Example:
+
+    ```python
+    wgan = kg.WGAN(*kg.networks.mlp_gan((28, 28, 1), latent_dim=64), latent_dim=64)
+    wgan.compile()
+    wgan.fit(x, batch_size=5 * 64, epochs=50)
+    ```
+
+    Reference:
+        Arjovsky et al. (2017), "Wasserstein GAN": https://arxiv.org/abs/1701.07875
+    """
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        latent_dim,
+        clip=0.01,
+        d_steps=5,
+        g_steps=1,
+        packing=1,
+        seed=None,
+        **kwargs,
+    ):
+        if not clip > 0:
+            raise ValueError(f"`clip` is {clip}. Pass a positive number, such as 0.01.")
+        super().__init__(
+            generator,
+            discriminator,
+            latent_dim,
+            loss="wasserstein",
+            d_steps=d_steps,
+            g_steps=g_steps,
+            packing=packing,
+            seed=seed,
+            **kwargs,
+        )
+        self.clip = clip
+
+    def discriminator_step(self, x_real):
+        terms = super().discriminator_step(x_real)
+        for weight in self.discriminator.trainable_variables:
+            weight.assign(ops.clip(ops.convert_to_tensor(weight), -self.clip, self.clip))
+        return terms
+
+    def compile(self, generator_optimizer=None, discriminator_optimizer=None, **kwargs):
+        """As `GAN.compile`; an optimizer left out is the paper's RMSprop(5e-5)."""
+        super().compile(
+            generator_optimizer or keras.optimizers.RMSprop(5e-5),
+            discriminator_optimizer or keras.optimizers.RMSprop(5e-5),
+            **kwargs,
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        del config["loss"], config["penalties"]  # They are the model's own.
+        return {**config, "clip": self.clip}

@@ -14,6 +14,7 @@ RECIPES = {
         "network": "points",
         "loss": "relativistic",
         "penalty": ["r1", "r2"],
+        "penalty_weight": 0.1,
         "latent_dim": 2,
         "epochs": 30,
         "batch_size": 256,
@@ -40,7 +41,8 @@ def main(argv=None):
 
 
 def make_parser():
-    parser = run.parser(__doc__, "gan", epochs=None)
+    datasets = "digits, ring, grid, stacked_mnist, or the TFDS name of an image data set"
+    parser = run.parser(__doc__, "gan", epochs=None, datasets=datasets)
     parser.set_defaults(batch_size=None)
     parser.epilog = "By default " + "; ".join(
         f"for {kind}: " + ", ".join(f"{name} {_words(value)}" for name, value in recipe.items())
@@ -56,7 +58,11 @@ def make_parser():
         nargs="*",
         help="on the discriminator's gradient; --penalty alone: none",
     )
-    add("--penalty-weight", type=run.positive_float, default=0.1, help="gamma or lambda of each")
+    add(
+        "--penalty-weight",
+        type=run.positive_float,
+        help="gamma or lambda of each penalty; of one that is asked for: its paper's",
+    )
     add("--d-steps", type=run.positive, default=1, help="discriminator steps on a batch")
     add("--packing", type=run.positive, default=1, help="examples the discriminator sees at once")
     add("--generator-learning-rate", type=run.positive_float, help="of Adam, falling to 0")
@@ -75,8 +81,9 @@ def train(args):
 
     import keras_gen as kg
 
+    own_penalty = args.penalty is not None
     for name, value in RECIPES["points" if args.dataset in POINTS else "images"].items():
-        if getattr(args, name) is None:
+        if getattr(args, name) is None and not (name == "penalty_weight" and own_penalty):
             setattr(args, name, value)
     train, test = load(args)
     # A set that is prepared now, by TFDS, draws random numbers.
@@ -166,11 +173,12 @@ def build(args, example_shape):
         "r1": kg.losses.R1,
         "r2": kg.losses.R2,
     }
+    weight = [args.penalty_weight] if args.penalty_weight else []
     return kg.GAN(
         *networks[args.network](),
         latent_dim=args.latent_dim,
         loss=args.loss,
-        penalties=[penalties[name](args.penalty_weight) for name in args.penalty],
+        penalties=[penalties[name](*weight) for name in args.penalty],
         d_steps=args.d_steps,
         packing=args.packing,
         seed=args.seed,

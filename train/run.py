@@ -30,7 +30,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
-def parser(description, name, epochs):
+def parser(description, name, epochs, datasets="digits, or the TFDS name of an image data set"):
     """An argument parser with the options that all training scripts have."""
     parser = argparse.ArgumentParser(
         prog=f"python -m train.{name}",
@@ -38,7 +38,7 @@ def parser(description, name, epochs):
         formatter_class=Help,
     )
     add = parser.add_argument
-    add("--dataset", default="digits", help="digits, or the TFDS name of an image data set")
+    add("--dataset", default="digits", help=datasets)
     add("--data-dir", help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     add("--manual-dir", help="folder with a data set's original files, instead of a download")
     add("--epochs", type=positive, default=epochs, help="passes over the training set")

@@ -37,18 +37,23 @@ def run(tmp_path, tmp_path_factory):
 
 
 def test_a_run_on_digits_leaves_pictures_and_a_model_that_loads(run, tmp_path):
-    process = run("--network", "mlp", "--epochs", 2, "--batch-size", 256, "--sample-every", 1)
+    process = run(
+        *("--network", "mlp", "--epochs", 2, "--batch-size", 256, "--sample-every", 1),
+        *("--loss", "wasserstein", "--penalty", "gradient_penalty"),
+    )
     assert process.returncode == 0, process.stderr
     out = tmp_path / "runs" / "gan"
     metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics.keys() >= {"loss", "d_loss", "g_loss", "d_real", "d_fake", "p_real", "p_fake"}
+    assert metrics.keys() == {"loss", "d_loss", "g_loss", "d_real", "d_fake", "penalty"}
     for name in ("epoch_0002", "interpolation_0002"):
         assert png.imread(out / "samples" / f"{name}.png").std() > 0
     with Image.open(out / "samples.gif") as animation:
         assert animation.n_frames == 2
     arguments = json.loads((out / "config.json").read_text())["arguments"]
-    assert (arguments["loss"], arguments["latent_dim"]) == ("non_saturating", 32)
+    assert (arguments["loss"], arguments["latent_dim"]) == ("wasserstein", 32)
     loaded = keras.saving.load_model(out / "model.keras", safe_mode=True)
+    (penalty,) = loaded.penalties
+    assert penalty.weight == 10.0  # The paper's, as none was asked for.
     assert loaded.sample(3).shape == (3, 28, 28, 1)
 
 
@@ -65,6 +70,7 @@ def test_a_run_on_the_ring_counts_its_modes(run, tmp_path):
     gan = keras.saving.load_model(out / "model.keras")
     assert isinstance(gan, kg.GAN)
     assert [type(penalty) for penalty in gan.penalties] == [kg.losses.R1, kg.losses.R2]
+    assert [penalty.gamma for penalty in gan.penalties] == [0.1, 0.1]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ python -m tests [--fast] [pytest arguments]
 import argparse
 import importlib.util
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="leave out the tests marked slow")
-    parser.add_argument("--backend", choices=BACKENDS, nargs="+", help="default: the installed")
+    parser.add_argument("--backend", choices=BACKENDS, action="append", help="default: all")
     args, pytest_args = parser.parse_known_args()
     backends = args.backend or [name for name in BACKENDS if importlib.util.find_spec(name)]
     if not backends:
@@ -38,12 +39,20 @@ def main():
 
 def run(backend, pytest_args):
     print(f"\n== {backend}", flush=True)
-    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+    with tempfile.TemporaryDirectory() as folder:
+        report = pathlib.Path(folder) / "report.xml"
+        environment = {
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            # Tests build the same tiny models over and over: XLA compiles each once.
+            "JAX_COMPILATION_CACHE_DIR": folder,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
         start = time.perf_counter()
-        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report.name}", *pytest_args]
-        code = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": backend}).returncode
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *pytest_args]
+        code = subprocess.run(command, env=environment).returncode
         seconds = time.perf_counter() - start
-        text = report.read()
+        text = report.read_text() if report.exists() else ""
     suite = ElementTree.fromstring(text).find("testsuite") if text else None
     count = (
         {}

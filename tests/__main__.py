@@ -19,7 +19,9 @@ BACKENDS = ("tensorflow", "jax", "torch")
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="leave out the tests marked slow")
-    parser.add_argument("--backend", choices=BACKENDS, action="append", help="default: all")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, action="append", help="default: all installed"
+    )
     args, pytest_args = parser.parse_known_args()
     backends = args.backend or [name for name in BACKENDS if importlib.util.find_spec(name)]
     if not backends:

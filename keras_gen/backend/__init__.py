@@ -15,22 +15,47 @@
 `input_gradient(fn, x)`
     d sum(fn(x)) / dx, of the shape of `x` and differentiable once more.
 
-Beside them stands a fact: `wrong_second_derivatives` says that some of Keras's layers,
-which `losses.penalties` names, must not be differentiated twice here.
+Beside them stand two facts: `wrong_second_derivatives` says that some of Keras's layers,
+which `losses.penalties` names, must not be differentiated twice here, and
+`compiles_second_derivatives` whether a step with `input_gradient` in a loss can be compiled.
 """
 
 import keras
 
 if keras.config.backend() == "tensorflow":
-    from keras_gen.backend.tensorflow import descend, input_gradient, step, wrong_second_derivatives
+    from keras_gen.backend.tensorflow import (
+        compiles_second_derivatives,
+        descend,
+        input_gradient,
+        step,
+        wrong_second_derivatives,
+    )
 elif keras.config.backend() == "jax":
-    from keras_gen.backend.jax import descend, input_gradient, step, wrong_second_derivatives
+    from keras_gen.backend.jax import (
+        compiles_second_derivatives,
+        descend,
+        input_gradient,
+        step,
+        wrong_second_derivatives,
+    )
 elif keras.config.backend() == "torch":
-    from keras_gen.backend.torch import descend, input_gradient, step, wrong_second_derivatives
+    from keras_gen.backend.torch import (
+        compiles_second_derivatives,
+        descend,
+        input_gradient,
+        step,
+        wrong_second_derivatives,
+    )
 else:
     raise ImportError(
         f"keras_gen trains on the tensorflow, jax and torch backends, and Keras runs on "
         f"{keras.config.backend()!r}. Set KERAS_BACKEND to one of the three."
     )
 
-__all__ = ["descend", "input_gradient", "step", "wrong_second_derivatives"]
+__all__ = [
+    "compiles_second_derivatives",
+    "descend",
+    "input_gradient",
+    "step",
+    "wrong_second_derivatives",
+]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import keras
 
 wrong_second_derivatives = False
+compiles_second_derivatives = True
 
 
 def step(method):

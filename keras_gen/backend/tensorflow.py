@@ -7,6 +7,7 @@ from keras import ops, tree
 # tf.nn.moments stops a gradient inside the variance, and a resized image that is not
 # "nearest" has a gradient without a gradient.
 wrong_second_derivatives = True
+compiles_second_derivatives = True
 
 
 def step(method):

@@ -5,6 +5,8 @@ import torch
 from keras import ops, tree
 
 wrong_second_derivatives = False
+# torch.compile: "aot_autograd does not currently support double backward".
+compiles_second_derivatives = False
 
 
 def step(method):

@@ -175,9 +175,14 @@ def test_compiled_and_eager_agree(build):
 @pytest.mark.slow
 # torch.compile looks at the `.grad` of whatever it traces, and torch warns of that.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
-def test_the_compiled_step_learns(build):
+def test_the_compiled_step_learns_or_says_why_it_cannot(build, backend):
     """torch.compile takes a minute even for a toy; XLA is fast."""
     model = compiled(build, jit_compile=True)
+    if backend == "torch" and getattr(model, "penalties", None):
+        # torch itself cannot: "aot_autograd does not currently support double backward".
+        with pytest.raises(ValueError, match="torch cannot compile a penalty"):
+            model.fit(dataset(model), verbose=0)
+        return
     before = tiny.drawn(model)
     model.fit(dataset(model), epochs=8, verbose=0)
     change = np.abs(tiny.drawn(model) - before)

@@ -92,7 +92,7 @@ class DRAGAN(Penalty):
 
     x = x_real + scale * std * noise with noise from N(0, I) and std the standard deviation
     of all numbers in the batch. The paper draws from N(0, c I) without std, for one range of
-    pixels; scaling by std, with this default, is from its authors' code.
+    pixels; scaling by std, with this default, is what public implementations do.
 
     Args:
         weight: Not negative; lambda in the paper.

@@ -26,7 +26,7 @@ def shifted(m):
     return keras.Model(z, z + float(m))
 
 
-# BENCHMARKS: p = N(0, 1), q = N(m, 1); the optimal logit m^2 / 2 - m x is linear.
+# With p = N(0, 1), q = N(m, 1); the optimal logit m^2 / 2 - m x is linear.
 EXACT = {0.5: (1.325672, -0.662836, 0.787836), 1.0: (1.163451, -0.581726, 1.081726)}
 
 

@@ -112,7 +112,10 @@ def train(args):
             kg.callbacks.SampleGrid(samples, **pictures),
             kg.callbacks.InterpolationGrid(samples, **pictures),
         ]
-    callbacks.append(keras.callbacks.CSVLogger(args.out / "history.csv"))
+    callbacks += [
+        keras.callbacks.CSVLogger(args.out / "history.csv"),
+        run.stop_when_interrupted(),
+    ]
     run.start(args.out, "gan", vars(args))
     # The data shuffle themselves.
     history = gan.fit(train, epochs=args.epochs, shuffle=False, callbacks=callbacks).history

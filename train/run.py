@@ -10,6 +10,7 @@ import os
 import pathlib
 import platform
 import shlex
+import signal
 import sys
 import tempfile
 
@@ -87,6 +88,7 @@ def carry_out(parser, name, train, argv=None):
     """
     args = parser.parse_args(argv)
     made = []
+    catch_interrupts()
     try:
         made = check_out(args.out, args.overwrite, default=default_out(name))
         train(args)
@@ -98,6 +100,35 @@ def carry_out(parser, name, train, argv=None):
         for folder in made:
             with contextlib.suppress(OSError):  # Not empty: a run is in it.
                 folder.rmdir()
+
+
+_interrupted = False
+
+
+def catch_interrupts():
+    """Remembers a Ctrl-C, beside raising KeyboardInterrupt as Python does by itself."""
+
+    def interrupt(signum, frame):
+        global _interrupted
+        _interrupted = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+
+
+def stop_when_interrupted():
+    """A callback that ends `fit` after an epoch in which a Ctrl-C was lost.
+
+    Python drops an exception that is raised in a destructor, or in a callback from C, and so a
+    KeyboardInterrupt too, wherever it happens to come.
+    """
+    import keras
+
+    def check(epoch, logs):
+        if _interrupted:
+            raise KeyboardInterrupt
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=check)
 
 
 def check_out(out, overwrite, default):

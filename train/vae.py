@@ -59,6 +59,7 @@ def train(args):
         kg.callbacks.SampleGrid(args.out / "samples", seed=args.seed, **pictures),
         kg.callbacks.ReconstructionGrid(next(iter(test)), args.out / "samples", **pictures),
         keras.callbacks.CSVLogger(args.out / "history.csv"),
+        run.stop_when_interrupted(),
     ]
     run.start(args.out, "vae", vars(args))
     # Both kinds of set shuffle themselves.

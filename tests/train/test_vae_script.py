@@ -17,6 +17,7 @@ from matplotlib import image as png
 # load_model looks the classes of keras_gen up.
 from keras_gen.data import loading
 from tests.data.test_loading import TinyImages
+from train import run as train_run
 from train import vae
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -195,20 +196,36 @@ def test_without_tensorboard_nothing_is_cleared(run, tmp_path):
 
 def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
     out = tmp_path / "runs" / "vae"
-    process = run(*QUICK, "--epochs", 10_000, "--sample-every", 1, start=subprocess.Popen)
-    try:
-        while not (out / "samples" / "epoch_0002.png").exists():
-            assert process.poll() is None
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    with run(*QUICK, "--epochs", 10_000, "--sample-every", 1, start=subprocess.Popen) as process:
+        try:
+            while not (out / "samples" / "epoch_0002.png").exists():
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "stopped. runs/vae holds config.json, history.csv, samples.\n" in errors
     assert "Traceback" not in errors
     with open(out / "history.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) >= 1
+
+
+def test_ctrl_c_that_python_drops_is_not_lost(monkeypatch):
+    monkeypatch.setattr(train_run, "_interrupted", False)
+    before = signal.getsignal(signal.SIGINT)
+    train_run.catch_interrupts()
+    callback = train_run.stop_when_interrupted()
+    try:
+        callback.on_epoch_end(0, {})  # Nothing was pressed yet.
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        # Had that been raised in a destructor, Python would have printed it and gone on.
+        with pytest.raises(KeyboardInterrupt):
+            callback.on_epoch_end(1, {})
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_help_imports_nothing_heavy(run):

@@ -119,8 +119,8 @@ def catch_interrupts():
 def stop_when_interrupted():
     """A callback that ends `fit` after an epoch in which a Ctrl-C was lost.
 
-    Python drops an exception that is raised in a destructor, or in a callback from C, and so a
-    KeyboardInterrupt too, wherever it happens to come.
+    Keras 3.15 compares structures under a bare `except:`, and Python drops what a destructor
+    raises: a KeyboardInterrupt that comes there is lost.
     """
     import keras
 

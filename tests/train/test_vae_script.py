@@ -212,7 +212,7 @@ def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
         assert len(list(csv.DictReader(file))) >= 1
 
 
-def test_ctrl_c_that_python_drops_is_not_lost(monkeypatch):
+def test_ctrl_c_that_an_except_swallows_is_not_lost(monkeypatch):
     monkeypatch.setattr(train_run, "_interrupted", False)
     before = signal.getsignal(signal.SIGINT)
     train_run.catch_interrupts()
@@ -221,7 +221,6 @@ def test_ctrl_c_that_python_drops_is_not_lost(monkeypatch):
         callback.on_epoch_end(0, {})  # Nothing was pressed yet.
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        # Had that been raised in a destructor, Python would have printed it and gone on.
         with pytest.raises(KeyboardInterrupt):
             callback.on_epoch_end(1, {})
     finally:

@@ -12,7 +12,7 @@ from keras_gen import (
     networks,
     optimizers,
 )
-from keras_gen.models import GAN, VAE, WGAN, Autoencoder
+from keras_gen.models import GAN, VAE, WGAN, Autoencoder, ConditionalGAN, ConditionalVAE
 
 __version__ = "0.1.0"
 
@@ -21,6 +21,8 @@ __all__ = [
     "VAE",
     "WGAN",
     "Autoencoder",
+    "ConditionalGAN",
+    "ConditionalVAE",
     "backend",
     "callbacks",
     "data",

@@ -1,6 +1,9 @@
-"""Two optimizers in one container, and a schedule that holds a player still."""
+"""Two optimizers in one container, a schedule that holds a player still, averaged weights."""
+
+import contextlib
 
 import keras
+import numpy as np
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
@@ -118,3 +121,36 @@ class HeadStart(LearningRateSchedule):
         if isinstance(learning_rate, dict):
             learning_rate = keras.saving.deserialize_keras_object(learning_rate)
         return cls(learning_rate, config["hold_steps"])
+
+
+@contextlib.contextmanager
+def averaged(optimizer, variables):
+    """Within it the variables hold the averages that the optimizer keeps (`use_ema=True`).
+
+    Raises:
+        ValueError: If it keeps none, or is None.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not getattr(optimizer, "use_ema", False):
+        raise ValueError(
+            "`ema=True` wants averaged weights, and there are none. Compile with a generator "
+            "optimizer that keeps them, such as Adam(2e-4, use_ema=True, ema_momentum=0.999)."
+        )
+    raw = _copies(variables)
+    if np.any(ops.convert_to_numpy(optimizer.iterations) > 0):  # Before, all averages are 0.
+        optimizer.finalize_variable_values(variables)
+        # Copies: on JAX the prediction gives up the buffers that it reads.
+        _assign(variables, _copies(variables))
+    try:
+        yield
+    finally:
+        _assign(variables, raw)
+
+
+def _copies(variables):
+    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

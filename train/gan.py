@@ -1,5 +1,7 @@
 """Trains a generative adversarial network with `model.fit` and leaves pictures and a model."""
 
+import functools
+
 from train import run
 
 POINTS = ("ring", "grid")
@@ -50,6 +52,13 @@ def make_parser():
     )
     add = parser.add_argument
     add("--network", choices=NETWORKS, help="generator and discriminator")
+    add(
+        "--filters",
+        type=run.positive,
+        nargs="+",
+        default=(32, 64),
+        help="channels of the dcgan, from the layer at the image on",
+    )
     add("--latent-dim", type=run.positive, help="size of z")
     add("--loss", choices=LOSSES, help="what the players minimise")
     add(
@@ -65,6 +74,7 @@ def make_parser():
     )
     add("--d-steps", type=run.positive, default=1, help="discriminator steps on a batch")
     add("--packing", type=run.positive, default=1, help="examples the discriminator sees at once")
+    add("--conditional", action="store_true", help="give both players the labels")
     add("--generator-learning-rate", type=run.positive_float, help="of Adam, falling to 0")
     add("--discriminator-learning-rate", type=run.positive_float, help="of Adam, falling to 0")
     add("--beta-1", type=float, help="of both Adams")
@@ -88,8 +98,7 @@ def train(args):
     train, test = load(args)
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
-    streamed = hasattr(train, "element_spec")
-    gan = build(args, (train.element_spec if streamed else train[0]).shape[1:])
+    gan = build(args, *run.description(train, args.conditional))
     steps = args.epochs * len(train)
     gan.compile(
         generator_optimizer=adam(args.generator_learning_rate, args.beta_1, steps),
@@ -143,32 +152,34 @@ def load(args):
     import keras_gen as kg
 
     # A batch of --batch-size is for one step of the discriminator.
-    batch = {"batch_size": args.batch_size * args.d_steps, "seed": args.seed}
+    batch = {
+        "batch_size": args.batch_size * args.d_steps,
+        "seed": args.seed,
+        "labels": args.conditional,
+    }
+    test = {**batch, "batch_size": args.batch_size, "seed": args.seed + 1}
     if args.dataset in POINTS:
         make = {"ring": kg.data.ring, "grid": kg.data.grid}[args.dataset]
         train = make(drop_remainder=True, **batch)
-        return train, make(10_000, batch_size=args.batch_size, seed=args.seed + 1)
+        return train, make(10_000, **test)
     files = {"data_dir": args.data_dir, "manual_dir": args.manual_dir}
     if args.dataset == "stacked_mnist":
         train = kg.data.stacked_mnist(drop_remainder=True, **batch, **files)
-        return train, kg.data.stacked_mnist(2_000, batch_size=args.batch_size, **files)
+        return train, kg.data.stacked_mnist(2_000, **test, **files)
     train, test = kg.data.load(args.dataset, **batch, **files)
     if isinstance(train, kg.data.ArrayDataset):
         train.drop_remainder = True
     return train, test
 
 
-def build(args, example_shape):
+def build(args, example_shape, num_classes):
     import keras_gen as kg
 
+    sizes = {"packing": args.packing, "num_classes": num_classes}
     networks = {
-        "dcgan": lambda: kg.networks.dcgan(
-            example_shape, args.latent_dim, filters=(32, 64), kernel_size=4, packing=args.packing
-        ),
-        "mlp": lambda: kg.networks.mlp_gan(example_shape, args.latent_dim, packing=args.packing),
-        "points": lambda: kg.networks.point_gan(
-            example_shape, args.latent_dim, packing=args.packing
-        ),
+        "dcgan": functools.partial(kg.networks.dcgan, filters=args.filters, kernel_size=4),
+        "mlp": kg.networks.mlp_gan,
+        "points": kg.networks.point_gan,
     }
     penalties = {
         "gradient_penalty": kg.losses.GradientPenalty,
@@ -177,8 +188,11 @@ def build(args, example_shape):
         "r2": kg.losses.R2,
     }
     weight = [args.penalty_weight] if args.penalty_weight else []
-    return kg.GAN(
-        *networks[args.network](),
+    model = kg.GAN
+    if num_classes is not None:
+        model = functools.partial(kg.ConditionalGAN, num_classes=num_classes)
+    return model(
+        *networks[args.network](example_shape, args.latent_dim, **sizes),
         latent_dim=args.latent_dim,
         loss=args.loss,
         penalties=[penalties[name](*weight) for name in args.penalty],

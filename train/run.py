@@ -220,6 +220,19 @@ def check_converged(numbers):
             )
 
 
+def description(data, labels):
+    """The shape of an example, and the number of classes if there are `labels`, else None."""
+    if hasattr(data, "element_spec"):
+        if labels:
+            raise ValueError(
+                "--conditional takes a data set that fits in memory: of a stream the number of "
+                "classes is not known."
+            )
+        return tuple(data.element_spec.shape[1:]), None
+    examples, *_ = data[0] if labels else (data[0],)
+    return examples.shape[1:], int(data.y.max()) + 1 if labels else None
+
+
 def write_json(path, content):
     """Writes whole or not at all."""
     unfinished = path.with_name(f".{path.name}.tmp")

@@ -28,6 +28,7 @@ def make_parser():
         help="p(x|z); gaussian: with one learned sigma",
     )
     add("--beta", type=float, default=1.0, help="weight of the KL term")
+    add("--conditional", action="store_true", help="give encoder and decoder the labels")
     add("--learning-rate", type=run.positive_float, default=1e-3, help="of Adam")
     return parser
 
@@ -41,23 +42,24 @@ def train(args):
     train, test = kg.data.load(
         args.dataset,
         batch_size=args.batch_size,
+        labels=args.conditional,
         seed=args.seed,
         data_dir=args.data_dir,
         manual_dir=args.manual_dir,
     )
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
-    streamed = hasattr(train, "element_spec")
-    vae = build(args, image_shape=(train.element_spec if streamed else train.x).shape[1:])
+    vae = build(args, *run.description(train, args.conditional))
     vae.compile(optimizer=keras.optimizers.Adam(args.learning_rate))
     vae.checked(train)
 
     every = args.sample_every or max(1, args.epochs // 15)
     tensorboard_dir = args.out / "tensorboard" if args.tensorboard else None
     pictures = {"every": every, "tensorboard_dir": tensorboard_dir}
+    images, labels = next(iter(test)) if args.conditional else (next(iter(test)), None)
     callbacks = [
         kg.callbacks.SampleGrid(args.out / "samples", seed=args.seed, **pictures),
-        kg.callbacks.ReconstructionGrid(next(iter(test)), args.out / "samples", **pictures),
+        kg.callbacks.ReconstructionGrid(images, args.out / "samples", labels=labels, **pictures),
         keras.callbacks.CSVLogger(args.out / "history.csv"),
         run.stop_when_interrupted(),
     ]
@@ -80,7 +82,7 @@ def train(args):
     )
 
 
-def build(args, image_shape):
+def build(args, image_shape, num_classes):
     import keras_gen as kg
 
     networks = {"conv": kg.networks.conv_vae, "mlp": kg.networks.mlp_vae}
@@ -89,9 +91,17 @@ def build(args, image_shape):
         "gaussian": lambda: kg.likelihoods.Gaussian(sigma=0.2, learn_sigma=True),
     }
     hidden = tuple(args.hidden or NETWORKS[args.network])
-    encoder, decoder = networks[args.network](tuple(image_shape), args.latent_dim, hidden)
-    likelihood = likelihoods[args.likelihood]()
-    return kg.VAE(encoder, decoder, likelihood, beta=args.beta, seed=args.seed)
+    encoder, decoder = networks[args.network](
+        image_shape, args.latent_dim, hidden, num_classes=num_classes
+    )
+    settings = {
+        "likelihood": likelihoods[args.likelihood](),
+        "beta": args.beta,
+        "seed": args.seed,
+    }
+    if num_classes is None:
+        return kg.VAE(encoder, decoder, **settings)
+    return kg.ConditionalVAE(encoder, decoder, num_classes, **settings)
 
 
 if __name__ == "__main__":

@@ -57,8 +57,16 @@ def check_num_samples(num_samples):
         raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
 
 
+def classes_in_turn(model, n):
+    """Labels as an argument for a conditional model, and nothing for another."""
+    num_classes = getattr(model, "num_classes", None)
+    return {} if num_classes is None else {"y": np.arange(n) % num_classes}
+
+
 class SampleGrid(_EpochPicture):
     """Draws what becomes of the same z every few epochs, so that pictures can be compared.
+
+    A conditional model draws its classes in turn: one a column, if there are not too many.
 
     Args:
         directory: Where `epoch_0001.png`, ... go; it is made.
@@ -93,9 +101,13 @@ class SampleGrid(_EpochPicture):
 
     def draw(self):
         # Seeded anew, so that it is the same z each time, on every backend, after a resume.
-        shape = (self.num_samples, self.model.latent_dim)
-        z = np.random.default_rng(self.seed).standard_normal(shape)
-        return image_grid(self.model.generate(z), scale=self.scale)
+        num_samples, columns = self.num_samples, None
+        if 1 < getattr(self.model, "num_classes", 0) <= min(num_samples, 20):
+            columns = self.model.num_classes
+            num_samples -= num_samples % columns
+        z = np.random.default_rng(self.seed).standard_normal((num_samples, self.model.latent_dim))
+        images = self.model.generate(z, **classes_in_turn(self.model, num_samples))
+        return image_grid(images, columns=columns, scale=self.scale)
 
 
 class ReconstructionGrid(_EpochPicture):
@@ -104,6 +116,7 @@ class ReconstructionGrid(_EpochPicture):
     Args:
         images: (n, height, width, channels), best from the test set; the first 16 are drawn.
         directory: Where `reconstruction_0001.png`, ... go; it is made.
+        labels: Of the images, (n,), for a conditional model.
         every: Epochs between pictures; the last epoch has one in any case.
         scale: Every pixel becomes a square of this side.
         tensorboard_dir: Log directory, if the grids shall go there too (takes the package
@@ -125,12 +138,15 @@ class ReconstructionGrid(_EpochPicture):
         scale=2,
         name="reconstruction",
         tensorboard_dir=None,
+        labels=None,
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir)
         self.images = np.asarray(images)[:16]
+        self.labels = None if labels is None else np.asarray(labels)[:16]
 
     def draw(self):
-        reconstructions = self.model.reconstruct(self.images)
+        labels = () if self.labels is None else (self.labels,)
+        reconstructions = self.model.reconstruct(self.images, *labels)
         # Two rows for every eight images: them, and what became of them.
         rows = [
             row
@@ -144,6 +160,8 @@ class ReconstructionGrid(_EpochPicture):
 
 class InterpolationGrid(_EpochPicture):
     """Draws a GAN's images between pairs of z, a pair to a row, every few epochs.
+
+    The rows of a conditional GAN go through its classes.
 
     Args:
         directory: Where `interpolation_0001.png`, ... go; it is made.
@@ -181,6 +199,8 @@ class InterpolationGrid(_EpochPicture):
     def draw(self):
         shape = (2, self.rows, self.model.latent_dim)
         z_from, z_to = np.random.default_rng(self.seed).standard_normal(shape)
-        images = self.model.interpolate(z_from, z_to, self.steps)  # (rows, steps, ...)
+        labels = classes_in_turn(self.model, self.rows)
+        # (rows, steps, ...)
+        images = self.model.interpolate(z_from, z_to, steps=self.steps, **labels)
         images = images.reshape(-1, *images.shape[2:])
         return image_grid(images, columns=self.steps, scale=self.scale)

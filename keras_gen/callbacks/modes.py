@@ -65,9 +65,13 @@ class ModeCoverage(_EpochPicture):
 
     def count(self):
         # Seeded anew and drawn here, so that training draws the same with and without it.
-        shape = (self.num_samples, self.model.latent_dim)
-        z = np.random.default_rng(self.seed).standard_normal(shape)
-        self.samples = self.model.generate(z.astype("float32"))
+        random = np.random.default_rng(self.seed)
+        z = random.standard_normal((self.num_samples, self.model.latent_dim))
+        labels = {}
+        if hasattr(self.model, "num_classes"):  # A class is a mode.
+            weights = self.data.weights
+            labels["y"] = random.choice(len(weights), size=self.num_samples, p=weights)
+        self.samples = self.model.generate(z.astype("float32"), **labels)
         self.coverage = metrics.mode_coverage(
             self.samples, self.data.centres, self.data.sigma, self.data.weights
         )

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 
 from keras_gen.data.ordered import OrderedDataset
@@ -45,8 +46,13 @@ class ArrayDataset(OrderedDataset):
             )
         super().__init__(len(self.x), batch_size, shuffle, seed, drop_remainder)
 
+    @property
+    def arrays(self):
+        """All that the batches are taken from: `(x, y)`, or `x` alone."""
+        return (self.x, self.y) if self.labels and self.y is not None else self.x
+
     def examples(self, rows):
-        return (self.x[rows], self.y[rows]) if self.labels and self.y is not None else self.x[rows]
+        return keras.tree.map_structure(lambda array: array[rows], self.arrays)
 
 
 def as_float(x):

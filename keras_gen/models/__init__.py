@@ -1,8 +1,10 @@
 """Generative models: one file per paper, the algorithm from top to bottom."""
 
 from keras_gen.models.autoencoder import Autoencoder
+from keras_gen.models.conditional_gan import ConditionalGAN
+from keras_gen.models.conditional_vae import ConditionalVAE
 from keras_gen.models.gan import GAN
 from keras_gen.models.vae import VAE
 from keras_gen.models.wgan import WGAN
 
-__all__ = ["GAN", "VAE", "WGAN", "Autoencoder"]
+__all__ = ["GAN", "VAE", "WGAN", "Autoencoder", "ConditionalGAN", "ConditionalVAE"]

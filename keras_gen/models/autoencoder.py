@@ -11,6 +11,7 @@ from keras_gen.models.base import (
     predict,
     spec,
 )
+from keras_gen.models.latents import check_pairs, check_z, path
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -51,7 +52,7 @@ class Autoencoder(GenerativeModel):
         if all(hasattr(network, "input_shape") for network in (encoder, decoder)):
             # Functional networks leave nothing to build. Not `self.build`: that would lock
             # the model, and a subclass could add no layers after `super().__init__`.
-            self._fit_together(encoder.input_shape)
+            self._fit_together(self.example_input(encoder, None))
             self.built = True
 
     @backend.step
@@ -91,13 +92,7 @@ class Autoencoder(GenerativeModel):
 
     def decode(self, z, draw_pixels=False, batch_size=128):
         """E[x|z] of a NumPy array z (n, latent_dim); with `draw_pixels` a draw from p(x|z)."""
-        self._check_sized()
-        z = np.asarray(z, dtype="float32")
-        if z.ndim != 2 or z.shape[0] == 0 or z.shape[1] != self.latent_dim:
-            raise ValueError(f"`z` has shape {z.shape}. Pass (n, {self.latent_dim}), n at least 1.")
-        parameters = ops.convert_to_tensor(predict(self.decoder, z, batch_size))
-        pixels = self.likelihood.sample if draw_pixels else self.likelihood.mean
-        return ops.convert_to_numpy(pixels(parameters))
+        return self._decode(self._codes(z), draw_pixels, batch_size)
 
     def reconstruct(self, x, batch_size=128):
         """E[x|z] at the z of every example, in the shape of `x`, NumPy."""
@@ -114,15 +109,8 @@ class Autoencoder(GenerativeModel):
         Returns:
             NumPy array (n, steps, ...).
         """
-        if steps < 2:
-            raise ValueError(f"`steps` is {steps}. Pass at least 2: both ends are included.")
-        if np.shape(x_from) != np.shape(x_to):
-            raise ValueError(
-                f"`x_from` has shape {np.shape(x_from)} and `x_to` {np.shape(x_to)}. "
-                f"Pass pairs: two arrays of the same shape."
-            )
-        z_from, z_to = self._code_of(x_from), self._code_of(x_to)
-        z = np.linspace(z_from, z_to, steps, axis=1)  # (n, steps, latent_dim)
+        check_pairs(steps, x_from=x_from, x_to=x_to)
+        z = path(self._code_of(x_from), self._code_of(x_to), steps, spherical=False)
         x = self.decode(z.reshape(-1, z.shape[-1]))
         return x.reshape(len(z), steps, *x.shape[1:])
 
@@ -163,14 +151,14 @@ class Autoencoder(GenerativeModel):
     def _fit_together(self, input_shape):
         """Learns the sizes, building networks that are not built; refuses what disagrees."""
         x = keras.KerasTensor((None, *input_shape[1:]))
-        z = self._code_spec(spec(self.encoder, x))
-        latent_dim = getattr(self.decoder, "input_shape", z.shape)[-1]
+        z = self._code_spec(spec(self.encoder, self.beside_labels(x)))
+        latent_dim = self.example_input(self.decoder, z.shape)[-1]
         if z.shape[-1] != latent_dim:
             raise ValueError(
                 f"The encoder's z has size {z.shape[-1]} and the decoder takes {latent_dim}. "
                 f"Build both with the same `latent_dim`."
             )
-        parameters = spec(self.decoder, keras.KerasTensor((None, latent_dim)))
+        parameters = spec(self.decoder, self.beside_labels(keras.KerasTensor((None, latent_dim))))
         self.likelihood.check_shapes(x.shape, parameters.shape)
         if isinstance(self.likelihood, likelihoods.Bernoulli) and ends_in_sigmoid(self.decoder):
             raise ValueError(
@@ -197,6 +185,15 @@ class Autoencoder(GenerativeModel):
 
     def _code_of(self, x):
         return self.encode(x)
+
+    def _codes(self, z):
+        self._check_sized()
+        return check_z(z, self.latent_dim)
+
+    def _decode(self, inputs, draw_pixels, batch_size):
+        parameters = ops.convert_to_tensor(predict(self.decoder, inputs, batch_size))
+        pixels = self.likelihood.sample if draw_pixels else self.likelihood.mean
+        return ops.convert_to_numpy(pixels(parameters))
 
     def _examples(self, x):
         x = np.asarray(x)

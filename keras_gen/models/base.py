@@ -87,10 +87,12 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
     def test_on_batch(self, *args, **kwargs):
         return self._call_checked(super().test_on_batch, args, kwargs)
 
-    def checked(self, data):
+    def checked(self, data, y=None):
         """The data, whatever `fit` takes, refused if what can be seen of them is wrong.
 
         Arrays are seen whole, of a stream the first batch; a generator is given back whole.
+
+        `y` are the labels, where they come apart from the data.
 
         Raises:
             ValueError: By `check_data`, or if there are no data.
@@ -99,7 +101,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             first = next(data, None)
             examples, data = first, _chain(first, data)
         elif isinstance(data, keras.utils.PyDataset):
-            examples = data.x if isinstance(data, ArrayDataset) else data[0]
+            examples = data.arrays if isinstance(data, ArrayDataset) else data[0]
             if isinstance(data, OrderedDataset):
                 n = data.batch_size if data.drop_remainder else data.num_examples
                 self.check_batch_size(n, data.batch_size)
@@ -109,9 +111,10 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             examples = next(iter(data), None)
         if examples is None:
             raise ValueError("There are no data: `x` is None or an empty stream.")
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(examples)
+        x, labels, _ = keras.utils.unpack_x_y_sample_weight(examples)
         x = ops.convert_to_numpy(x)
         self.check_data(x)
+        self.check_labels(labels if y is None else y, len(x))
         if not self.built:
             # Here and not in the first step: TensorFlow would be compiling that already.
             self.build((None, *x.shape[1:]))
@@ -122,6 +125,24 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
     def check_data(self, x):
         """Raises ValueError where the NumPy array `x` cannot be trained on."""
         raise NotImplementedError
+
+    def check_labels(self, y, n):
+        """Raises ValueError where the labels of `n` examples, or None, cannot be used."""
+
+    def beside_labels(self, x, packing=1):
+        """The inputs of a network: `x`, a KerasTensor, and its labels where there are some."""
+        return x
+
+    def example_input(self, network, default):
+        """The shape that a network takes for examples or z, or `default` if it is not built."""
+        shape = getattr(network, "input_shape", default)
+        if not isinstance(shape, tuple) or isinstance(shape[0], (list, tuple)):
+            raise ValueError(
+                f"{type(self).__name__} gives {network.name!r} one input, and it takes "
+                f"{len(shape)}. For labels beside the examples use ConditionalVAE or "
+                f"ConditionalGAN."
+            )
+        return shape
 
     def check_kind(self, x):
         """Raises ValueError on a wrong type or shape; a tensor inside a step is known so far."""
@@ -179,7 +200,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
                 f"`{method.__name__}` got `class_weight`, but no class is predicted here. To "
                 f"weight examples, pass `sample_weight`."
             )
-        x = arguments["x"] = self.checked(arguments.get("x"))
+        x = arguments["x"] = self.checked(arguments.get("x"), arguments.get("y"))
         if hasattr(x, "shape"):
             one_batch = len(x) if "on_batch" in method.__name__ else 32  # Keras's default.
             self.check_batch_size(len(x), arguments.get("batch_size") or one_batch)
@@ -242,18 +263,22 @@ def describe(outputs):
 
 
 def predict(network, inputs, batch_size):
-    """The outputs of a Keras model for a NumPy array, in compiled calls of one size.
+    """The outputs of a Keras model for NumPy arrays, one or a list, in compiled calls of one size.
 
     Not `network.predict`: on torch that draws from the global generator, so a picture drawn
     while training would change the order of the data.
     """
+    n = len(keras.tree.flatten(inputs)[0])
     outputs = []
-    for start in range(0, len(inputs), batch_size):
-        # Filled up with repetitions: every other size would be compiled anew.
-        batch = np.resize(inputs[start : start + batch_size], (batch_size, *inputs.shape[1:]))
-        outputs.append(network.predict_on_batch(batch))
+    for start in range(0, n, batch_size):
+        outputs.append(network.predict_on_batch(_filled_batch(inputs, start, batch_size)))
+    return keras.tree.map_structure(lambda *batches: np.concatenate(batches)[:n], *outputs)
+
+
+def _filled_batch(inputs, start, batch_size):
+    """A batch filled up with repetitions: every other size would be compiled anew."""
     return keras.tree.map_structure(
-        lambda *batches: np.concatenate(batches)[: len(inputs)], *outputs
+        lambda a: np.resize(a[start : start + batch_size], (batch_size, *a.shape[1:])), inputs
     )
 
 

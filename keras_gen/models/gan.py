@@ -15,7 +15,8 @@ from keras_gen.models.base import (
     predict,
     spec,
 )
-from keras_gen.optimizers import PlayerOptimizers
+from keras_gen.models.latents import check_z, path
+from keras_gen.optimizers import PlayerOptimizers, averaged
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -103,51 +104,51 @@ class GAN(GenerativeModel):
 
     @backend.step
     def train_step(self, data):
-        x = self.unpack(data)
-        parts = [self.pack(x[i :: self.d_steps]) for i in range(self.d_steps)]
-        d_terms = [self.discriminator_step(x_real) for x_real in parts]
-        g_terms = [self.generator_step(parts[-1]) for _ in range(self.g_steps)]
-        return self.track({**_mean(d_terms), **_mean(g_terms)}, x)
+        data = self.unpack(data)  # (x,), and (x, y) where there are labels
+        parts = [[self.pack(a[i :: self.d_steps]) for a in data] for i in range(self.d_steps)]
+        d_terms = [self.discriminator_step(*part) for part in parts]
+        g_terms = [self.generator_step(*parts[-1]) for _ in range(self.g_steps)]
+        return self.track({**_mean(d_terms), **_mean(g_terms)}, data[0])
 
-    def discriminator_step(self, x_real):
+    def discriminator_step(self, x_real, y=None):
         """One descent of the discriminator on packed examples, with fresh noise."""
         z = self.draw_z(x_real, self.noise)
-        x_fake = ops.stop_gradient(self.pack(self.generator(z, training=True)))
+        x_fake = ops.stop_gradient(self.pack(self.fakes(z, y, training=True)))
         points = self.penalised_points(x_real, x_fake, self.noise)
         _, terms = backend.descend(
             self.optimizer.discriminator,
             self.discriminator.trainable_variables,
             self.discriminator_objective,
-            *(x_real, x_fake, points),
+            *(x_real, x_fake, points, y),
         )
         return terms
 
-    def generator_step(self, x_real):
+    def generator_step(self, x_real, y=None):
         """One descent of the generator, with fresh noise; some losses compare with `x_real`."""
         _, terms = backend.descend(
             self.optimizer.generator,
             self.generator.trainable_variables,
             self.generator_objective,
-            *(self.draw_z(x_real, self.noise), x_real),
+            *(self.draw_z(x_real, self.noise), x_real, y),
         )
         return terms
 
     @backend.step
     def test_step(self, data):
-        x = self.unpack(data)
-        x_real = self.pack(x)
+        data = self.unpack(data)
+        x_real, *y = map(self.pack, data)
         z = self.draw_z(x_real, self.evaluation_noise)
-        x_fake = self.pack(self.generator(z, training=False))
+        x_fake = self.pack(self.fakes(z, *y, training=False))
         points = self.penalised_points(x_real, x_fake, self.evaluation_noise)
-        _, d_terms = self.discriminator_objective(x_real, x_fake, points, training=False)
-        _, g_terms = self.generator_objective(z, x_real, training=False)
-        return self.track({**d_terms, **g_terms}, x)
+        _, d_terms = self.discriminator_objective(x_real, x_fake, points, *y, training=False)
+        _, g_terms = self.generator_objective(z, x_real, *y, training=False)
+        return self.track({**d_terms, **g_terms}, data[0])
 
-    def discriminator_objective(self, x_real, x_fake, points, training=True):
+    def discriminator_objective(self, x_real, x_fake, points, y=None, training=True):
         """What the discriminator minimises on packed examples, and the scalars to log."""
-        real_logits = self.discriminator(x_real, training=training)
+        real_logits = self.logits(x_real, y, training)
         added_losses = sum(self.discriminator.losses)
-        fake_logits = self.discriminator(x_fake, training=training)
+        fake_logits = self.logits(x_fake, y, training)
         # A regulariser is in both sums, a layer's `add_loss` speaks of one call each.
         added_losses = 0.5 * (added_losses + sum(self.discriminator.losses))
 
@@ -158,26 +159,34 @@ class GAN(GenerativeModel):
             terms["p_fake"] = ops.mean(self.adversarial_loss.probability(fake_logits))
         if self.penalties:
             terms["penalty"] = sum(
-                ops.mean(penalty.value(self.slope(x, training)))
+                ops.mean(penalty.value(self.slope(x, y, training)))
                 for penalty, x in zip(self.penalties, points, strict=True)
             )
             loss = loss + terms["penalty"]
         return loss + added_losses, terms
 
-    def generator_objective(self, z, x_real, training=True):
-        """What the generator minimises, and the scalars to log; `x_real` is packed."""
+    def generator_objective(self, z, x_real, y=None, training=True):
+        """What the generator minimises, and the scalars to log; `x_real` and `y` are packed."""
         real_logits = None
         if self.adversarial_loss.needs_real:
-            real_logits = self.discriminator(x_real, training=training)
-        x_fake = self.generator(z, training=training)
+            real_logits = self.logits(x_real, y, training)
+        x_fake = self.fakes(z, y, training)
         added_losses = sum(self.generator.losses)
-        fake_logits = self.discriminator(self.pack(x_fake), training=training)
+        fake_logits = self.logits(self.pack(x_fake), y, training)
         loss = ops.mean(self.adversarial_loss.generator_loss(real_logits, fake_logits))
         return loss + added_losses, {"g_loss": loss}
 
-    def slope(self, x, training):
+    def slope(self, x, y, training):
         """The gradient of the discriminator's raw output at packed examples."""
-        return backend.input_gradient(lambda x: self.discriminator(x, training=training), x)
+        return backend.input_gradient(lambda x: self.logits(x, y, training), x)
+
+    def fakes(self, z, y=None, training=False):
+        """The generator's examples; labels `y`, packed, are for models that have them."""
+        return self.generator(z, training=training)
+
+    def logits(self, x, y=None, training=False):
+        """The discriminator's raw outputs on packed examples, (packs, 1)."""
+        return self.discriminator(x, training=training)
 
     def penalised_points(self, x_real, x_fake, noise):
         """Where each penalty takes the slope; `noise` is the stream to draw from."""
@@ -191,11 +200,16 @@ class GAN(GenerativeModel):
         return noise.normal((ops.shape(x_real)[0] * self.packing, self.latent_dim))
 
     def pack(self, x):
-        """Joins each `packing` examples in a row on the last axis; a remainder is cut."""
+        """Joins each `packing` examples in a row on the last axis; a remainder is cut.
+
+        Labels (n,) become (packs, packing).
+        """
         if self.packing == 1:
             return x
         packs = ops.shape(x)[0] // self.packing
         x = ops.reshape(x[: packs * self.packing], (packs, self.packing, *x.shape[1:]))
+        if len(x.shape) == 2:
+            return x
         x = ops.moveaxis(x, 1, -2)  # (packs, ..., packing, channels)
         return ops.reshape(x, (packs, *x.shape[1:-2], self.packing * x.shape[-1]))
 
@@ -266,18 +280,17 @@ class GAN(GenerativeModel):
             ema: True uses the generator's averaged weights, as its optimizer keeps them
                 (`use_ema=True`).
         """
-        z = np.asarray(z, dtype="float32")
-        if z.ndim != 2 or len(z) == 0 or z.shape[1] != self.latent_dim:
-            raise ValueError(f"`z` has shape {z.shape}. Pass (n, {self.latent_dim}), n at least 1.")
-        with self._averaged_generator() if ema else contextlib.nullcontext():
-            return predict(self.generator, z, batch_size)
+        return self._generate(check_z(z, self.latent_dim), ema, batch_size)
 
     def sample(self, num_samples, ema=False, batch_size=128):
         """`num_samples` examples from the model, NumPy: `generate` with z from N(0, I)."""
+        return self.generate(self.user_z(num_samples), ema, batch_size)
+
+    def user_z(self, num_samples):
+        """Draws from N(0, I) for pictures, NumPy (num_samples, latent_dim)."""
         if num_samples < 1:
             raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
-        z = self.user_noise.normal((num_samples, self.latent_dim))
-        return self.generate(ops.convert_to_numpy(z), ema, batch_size)
+        return ops.convert_to_numpy(self.user_noise.normal((num_samples, self.latent_dim)))
 
     def interpolate(self, z_from, z_to, steps=8, spherical=True, ema=False):
         """Examples between pairs of z, both ends included.
@@ -292,14 +305,7 @@ class GAN(GenerativeModel):
         Returns:
             NumPy array (n, steps, ...).
         """
-        if steps < 2:
-            raise ValueError(f"`steps` is {steps}. Pass at least 2: both ends are included.")
-        if np.shape(z_from) != np.shape(z_to):
-            raise ValueError(
-                f"`z_from` has shape {np.shape(z_from)} and `z_to` {np.shape(z_to)}. Pass pairs: "
-                f"two arrays of the same shape."
-            )
-        z = (_great_circle if spherical else _line)(np.asarray(z_from), np.asarray(z_to), steps)
+        z = path(z_from, z_to, steps, spherical)
         x = self.generate(z.reshape(-1, z.shape[-1]), ema)
         return x.reshape(len(z), steps, *x.shape[1:])
 
@@ -326,7 +332,7 @@ class GAN(GenerativeModel):
                 )
 
     def unpack(self, data):
-        """x from what `fit` hands over; labels are left aside."""
+        """`(x,)` from what `fit` hands over; labels are left aside."""
         x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         self.check_kind(x)
         if sample_weight is not None:
@@ -336,7 +342,7 @@ class GAN(GenerativeModel):
             )
         if x.shape[0] is not None:
             self.check_batch_size(x.shape[0], x.shape[0])
-        return x
+        return (x,)
 
     def build(self, input_shape):
         self._fit_together(input_shape)
@@ -361,22 +367,24 @@ class GAN(GenerativeModel):
     def _fit_together(self, input_shape=None):
         """Learns the sizes, building networks that are not built; refuses what disagrees."""
         z = keras.KerasTensor((None, self.latent_dim))
-        takes = getattr(self.generator, "input_shape", z.shape)
+        takes = self.example_input(self.generator, z.shape)
         if takes[-1] != self.latent_dim:
             raise ValueError(
                 f"`latent_dim` is {self.latent_dim}, but the generator takes vectors of "
                 f"{takes[-1]}. Pass latent_dim={takes[-1]}."
             )
-        x = spec(self.generator, z)
+        x = spec(self.generator, self.beside_labels(z))
         packed = (None, *x.shape[1:-1], x.shape[-1] * self.packing)
-        takes = getattr(self.discriminator, "input_shape", packed)
+        takes = self.example_input(self.discriminator, packed)
         if tuple(takes) != packed:
             raise ValueError(
                 f"The generator's examples have shape {x.shape[1:]}, {self.packing} packed "
                 f"{packed[1:]}, and the discriminator takes {tuple(takes[1:])}. Build both for "
                 f"the same examples and packing={self.packing}."
             )
-        logits = spec(self.discriminator, keras.KerasTensor(packed))
+        logits = spec(
+            self.discriminator, self.beside_labels(keras.KerasTensor(packed), self.packing)
+        )
         if tuple(logits.shape) != (None, 1):
             raise ValueError(
                 f"The discriminator's output has shape {logits.shape}. One raw output for each "
@@ -395,25 +403,11 @@ class GAN(GenerativeModel):
         comparing = (MinibatchDiscrimination, MinibatchStdDev)
         return any(isinstance(layer, comparing) for layer in self.discriminator._flatten_layers())
 
-    @contextlib.contextmanager
-    def _averaged_generator(self):
+    def _generate(self, inputs, ema, batch_size):
         optimizer = self.optimizer.generator if self.compiled else None
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        if not getattr(optimizer, "use_ema", False):
-            raise ValueError(
-                "`ema=True` wants averaged weights, and there are none. Compile with a generator "
-                "optimizer that keeps them, such as Adam(2e-4, use_ema=True, ema_momentum=0.999)."
-            )
-        variables = self.generator.trainable_variables
-        raw = _copies(variables)
-        if np.any(ops.convert_to_numpy(optimizer.iterations) > 0):  # Before, all averages are 0.
-            optimizer.finalize_variable_values(variables)
-            # Copies: on JAX the prediction gives up the buffers that it reads.
-            _assign(variables, _copies(variables))
-        try:
-            yield
-        finally:
-            _assign(variables, raw)
+        weights = self.generator.trainable_variables
+        with averaged(optimizer, weights) if ema else contextlib.nullcontext():
+            return predict(self.generator, inputs, batch_size)
 
 
 def _names(adversarial_loss, penalties):
@@ -432,28 +426,3 @@ def _scaled(optimizer, scales):
     if scales and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
-
-
-def _copies(variables):
-    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
-
-
-def _assign(variables, values):
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-
-def _line(z_from, z_to, steps):
-    return np.linspace(z_from, z_to, steps, axis=1)
-
-
-def _great_circle(z_from, z_to, steps):
-    lengths = np.linalg.norm(z_from, axis=-1) * np.linalg.norm(z_to, axis=-1)
-    cosine = np.sum(z_from * z_to, axis=-1) / np.maximum(lengths, 1e-12)
-    angle = np.arccos(np.clip(cosine, -1, 1))[:, None, None]  # (n, 1, 1)
-    t = np.linspace(0, 1, steps)[None, :, None]
-    # Where there is no angle there is no circle: sin is 0, and the line will do.
-    sine = np.where(np.sin(angle) > 1e-6, np.sin(angle), 1.0)
-    circle = np.sin((1 - t) * angle) / sine * z_from[:, None]
-    circle = circle + np.sin(t * angle) / sine * z_to[:, None]
-    return np.where(np.sin(angle) > 1e-6, circle, _line(z_from, z_to, steps))

@@ -72,26 +72,24 @@ class VAE(Autoencoder):
 
     @backend.step
     def train_step(self, data):
-        x, sample_weight = self.unpack(data)
+        data = self.unpack(data)  # (x, sample_weight), and y where there are labels
         if isinstance(self.beta, LearningRateSchedule):
             self.scheduled_beta.assign(self.beta(self.optimizer.iterations))
-        _, terms = backend.descend(
-            self.optimizer, self.trainable_variables, self.objective, x, sample_weight
-        )
-        return self.track(terms, x)
+        _, terms = backend.descend(self.optimizer, self.trainable_variables, self.objective, *data)
+        return self.track(terms, data[0])
 
     @backend.step
     def test_step(self, data):
-        x, sample_weight = self.unpack(data)
-        _, terms = self.objective(x, sample_weight, training=False)
-        return self.track(terms, x)
+        data = self.unpack(data)
+        _, terms = self.objective(*data, training=False)
+        return self.track(terms, data[0])
 
-    def objective(self, x, sample_weight, training=True):
+    def objective(self, x, sample_weight, y=None, training=True):
         """-ELBO, with beta and regularisers, and the scalars to log, in nats per example."""
         sampling = self.sampling if training else self.evaluation_sampling
-        mean, log_var = map(in_float32, self.encoder(x, training=training))  # of q(z|x)
+        mean, log_var = map(in_float32, self.encoded(x, y, training))  # of q(z|x)
         z = sampling((mean, log_var))  # (batch, latent_dim)
-        parameters = self.decoder(z, training=training)  # of p(x|z)
+        parameters = self.decoded(z, y, training)  # of p(x|z)
         reconstruction = -self.likelihood.log_prob(x, parameters)  # (batch,)
         kl = divergences.kl_to_standard_normal(mean, log_var)  # (batch,)
 
@@ -100,6 +98,14 @@ class VAE(Autoencoder):
         loss = reconstruction + self.current_beta() * kl + sum(self.losses)
         elbo = -(reconstruction + kl)
         return loss, {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": elbo}
+
+    def encoded(self, x, y=None, training=False):
+        """(mean, log_var) of q(z|x), tensors; labels `y` are for models that have them."""
+        return self.encoder(x, training=training)
+
+    def decoded(self, z, y=None, training=False):
+        """The parameters of p(x|z), a tensor."""
+        return self.decoder(z, training=training)
 
     def current_beta(self):
         """The number itself, or the schedule's value at the last training step."""
@@ -130,17 +136,19 @@ class VAE(Autoencoder):
         Returns:
             NumPy array (num_samples, ...).
         """
+        return self.decode(self.user_z(num_samples), draw_pixels, batch_size)
+
+    def user_z(self, num_samples):
+        """Draws from N(0, I) for pictures, NumPy (num_samples, latent_dim)."""
         if num_samples < 1:
             raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
         self._check_sized()
-        z = self.user_sampling.noise((num_samples, self.latent_dim))
-        return self.decode(ops.convert_to_numpy(z), draw_pixels, batch_size)
+        return ops.convert_to_numpy(self.user_sampling.noise((num_samples, self.latent_dim)))
 
     def reconstruct(self, x, sample=False, batch_size=128):
         """E[x|z] at the mean of q(z|x), or with `sample` at a draw from it, NumPy."""
-        mean, log_var = self.encode(x, batch_size)
-        z = self.user_sampling((mean, log_var)) if sample else mean
-        return self.decode(ops.convert_to_numpy(z), batch_size=batch_size)
+        z = self._code(self.encode(x, batch_size), sample)
+        return self.decode(z, batch_size=batch_size)
 
     def get_config(self):
         beta = self.beta
@@ -150,6 +158,10 @@ class VAE(Autoencoder):
 
     def _code_of(self, x):
         return self.encode(x)[0]
+
+    def _code(self, posterior, sample):
+        """The mean of (mean, log_var), or a draw; NumPy."""
+        return ops.convert_to_numpy(self.user_sampling(posterior) if sample else posterior[0])
 
     def _code_spec(self, outputs):
         if not isinstance(outputs, (list, tuple)) or len(outputs) != 2:

@@ -62,8 +62,8 @@ class WGAN(GAN):
         )
         self.clip = clip
 
-    def discriminator_step(self, x_real):
-        terms = super().discriminator_step(x_real)
+    def discriminator_step(self, x_real, y=None):
+        terms = super().discriminator_step(x_real, y)
         for weight in self.discriminator.trainable_variables:
             weight.assign(ops.clip(ops.convert_to_tensor(weight), -self.clip, self.clip))
         return terms

@@ -5,10 +5,18 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.networks import labels
 from keras_gen.networks.posterior import check_sizes, code, posterior
 
 
-def conv_vae(image_shape, latent_dim, filters=(32, 64), activation="relu", parameters_per_value=1):
+def conv_vae(
+    image_shape,
+    latent_dim,
+    filters=(32, 64),
+    activation="relu",
+    parameters_per_value=1,
+    num_classes=None,
+):
     """Encoder and decoder of a VAE for images, such as 28x28 or 32x32, grey or colour.
 
     Every entry of `filters` is a 3x3 convolution of stride 2; the decoder mirrors it with
@@ -21,10 +29,13 @@ def conv_vae(image_shape, latent_dim, filters=(32, 64), activation="relu", param
         activation: Of the hidden layers.
         parameters_per_value: Decoder outputs for every value of x, as the likelihood's
             attribute of that name says.
+        num_classes: Of a `ConditionalVAE`: both networks take a label too, as one channel a
+            class beside x, and one-hot beside z.
 
     Returns:
         `(encoder, decoder)`: x -> (mean, log_var), each (batch, latent_dim), and
-        z -> parameters, (batch, height, width, channels * parameters_per_value).
+        z -> parameters, (batch, height, width, channels * parameters_per_value); with
+        `num_classes` [x, y] and [z, y], y (batch,) integers.
 
     Example:
 
@@ -32,9 +43,11 @@ def conv_vae(image_shape, latent_dim, filters=(32, 64), activation="relu", param
     vae = kg.VAE(*kg.networks.conv_vae((32, 32, 3), latent_dim=64))
     ```
     """
-    x, h = _encoder_trunk(image_shape, latent_dim, filters, activation)
-    encoder = keras.Model(x, posterior(h, latent_dim), name="encoder")
-    return encoder, _decoder(image_shape, latent_dim, filters, activation, parameters_per_value)
+    inputs, h = _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes)
+    encoder = keras.Model(inputs, posterior(h, latent_dim), name="encoder")
+    return encoder, _decoder(
+        image_shape, latent_dim, filters, activation, parameters_per_value, num_classes
+    )
 
 
 def conv_autoencoder(
@@ -46,7 +59,7 @@ def conv_autoencoder(
     return encoder, _decoder(image_shape, latent_dim, filters, activation, parameters_per_value)
 
 
-def _encoder_trunk(image_shape, latent_dim, filters, activation):
+def _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes=None):
     check_sizes(image_shape, latent_dim, filters)
     factor = 2 ** len(filters)
     if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
@@ -55,18 +68,24 @@ def _encoder_trunk(image_shape, latent_dim, filters, activation):
             f"take (height, width, channels) with both sides divisible by {factor}; shorten "
             f"`filters`, or resize or pad the images."
         )
-    x = h = keras.Input(image_shape, name="x")
+    inputs = h = keras.Input(image_shape, name="x")
+    if num_classes is not None:
+        y = labels.label_input(num_classes)
+        inputs, h = [h, y], labels.planes(h, y, num_classes)
     for channels in filters:
         h = layers.Conv2D(channels, 3, strides=2, padding="same", activation=activation)(h)
-    return x, layers.Flatten()(h)
+    return inputs, layers.Flatten()(h)
 
 
-def _decoder(image_shape, latent_dim, filters, activation, parameters_per_value):
+def _decoder(image_shape, latent_dim, filters, activation, parameters_per_value, num_classes=None):
     height, width, channels = image_shape
     factor = 2 ** len(filters)
     start = (height // factor, width // factor, filters[-1])
-    z = keras.Input((latent_dim,), name="z")
-    h = layers.Dense(math.prod(start), activation=activation)(z)
+    inputs = h = keras.Input((latent_dim,), name="z")
+    if num_classes is not None:
+        y = labels.label_input(num_classes)
+        inputs, h = [h, y], labels.beside(h, y, num_classes)
+    h = layers.Dense(math.prod(start), activation=activation)(h)
     h = layers.Reshape(start)(h)
     for hidden_channels in reversed(filters[:-1]):
         h = layers.Conv2DTranspose(
@@ -80,4 +99,4 @@ def _decoder(image_shape, latent_dim, filters, activation, parameters_per_value)
         dtype="float32",
         name="parameters",
     )(h)
-    return keras.Model(z, parameters, name="decoder")
+    return keras.Model(inputs, parameters, name="decoder")

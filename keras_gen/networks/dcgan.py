@@ -16,6 +16,8 @@ def dcgan(
     discriminator_filters=None,
     discriminator_norm="batch",
     packing=1,
+    num_classes=None,
+    conditioning="projection",
 ):
     """The convolutional generator and discriminator of DCGAN, for images of any size.
 
@@ -39,10 +41,15 @@ def dcgan(
             WGAN-GP does, and `"spectral"` divides every kernel by its norm. The layers named so
             are those of `keras_gen.layers`, which a penalty can be taken over.
         packing: Images that the discriminator sees at once, joined on the channel axis.
+        num_classes: Of a `ConditionalGAN`: both networks take a label too.
+        conditioning: How the discriminator does: `"projection"` adds the product of its last
+            features and a vector learned for the label; `"concatenation"` gives the image a
+            channel for every class.
 
     Returns:
         `(generator, discriminator)`: z -> images, and images, (batch, height, width, channels *
-        packing), -> one logit, (batch, 1).
+        packing), -> one logit, (batch, 1); with `num_classes` [z, y] and [images, y], y
+        integers, (batch,), or (batch, packing) where the images are packed.
 
     Example:
 
@@ -54,7 +61,8 @@ def dcgan(
     Reference:
         Radford et al. (2016), "Unsupervised Representation Learning with Deep Convolutional
         GANs": https://arxiv.org/abs/1511.06434; Lin et al. (2018), "PacGAN":
-        https://arxiv.org/abs/1712.04086, for `packing`.
+        https://arxiv.org/abs/1712.04086, for `packing`; Miyato and Koyama (2018), "cGANs with
+        Projection Discriminator": https://arxiv.org/abs/1802.05637.
     """
     check_sizes(image_shape, latent_dim, [kernel_size])
     _check_norm(discriminator_norm)
@@ -68,12 +76,13 @@ def dcgan(
     check_sizes(image_shape, latent_dim, filters)
     check_sizes(image_shape, latent_dim, discriminator_filters)
     return (
-        _generator(image_shape, latent_dim, filters, kernel_size),
+        _generator(image_shape, latent_dim, filters, kernel_size, num_classes),
         _discriminator(
             players.packed(image_shape, packing),
             discriminator_filters,
             kernel_size,
             discriminator_norm,
+            players.Label(num_classes, conditioning, packing),
         ),
     )
 
@@ -94,19 +103,19 @@ def _doubling(image_shape):
     return tuple(filters)
 
 
-def _generator(image_shape, latent_dim, filters, kernel_size):
+def _generator(image_shape, latent_dim, filters, kernel_size, num_classes):
     height, width, image_channels = image_shape
     # (height, width) after k halvings; the generator goes through them from the end.
     sizes = [(math.ceil(height / 2**k), math.ceil(width / 2**k)) for k in range(len(filters) + 1)]
     start = (*sizes[-1], filters[-1])
-    z = keras.Input((latent_dim,), name="z")
-    h = layers.Dense(math.prod(start), use_bias=False, kernel_initializer=players.normal())(z)
+    inputs, h = players.latent_input(latent_dim, num_classes)
+    h = layers.Dense(math.prod(start), use_bias=False, kernel_initializer=players.normal())(h)
     h = layers.ReLU()(_batch_norm(layers.BatchNormalization)(layers.Reshape(start)(h)))
     for channels, size in zip(filters[-2::-1], sizes[-2:0:-1], strict=True):
         h = _doubled(h, channels, kernel_size, size, use_bias=False)
         h = layers.ReLU()(_batch_norm(layers.BatchNormalization)(h))
     h = _doubled(h, image_channels, kernel_size, sizes[0], dtype=players.output_dtype())
-    return keras.Model(z, players.images(h), name="generator")
+    return keras.Model(inputs, players.images(h), name="generator")
 
 
 def _doubled(h, channels, kernel_size, size, **kwargs):
@@ -124,10 +133,10 @@ def _doubled(h, channels, kernel_size, size, **kwargs):
     return layers.Cropping2D([(h.shape[1] - size[0], 0), (h.shape[2] - size[1], 0)])(h)
 
 
-def _discriminator(input_shape, filters, kernel_size, norm):
+def _discriminator(input_shape, filters, kernel_size, norm, label):
     spectral = SpectralNormalization if norm == "spectral" else lambda layer: layer
     x = keras.Input(input_shape, name="x")
-    h = players.centred(x)
+    inputs, h = label.inputs(x), label.concatenated(players.centred(x))
     for k, channels in enumerate(filters):
         convolution = layers.Conv2D(
             channels,
@@ -141,8 +150,9 @@ def _discriminator(input_shape, filters, kernel_size, norm):
         if k > 0 and norm not in (None, "spectral"):
             h = _normalisation(norm)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
-    logit = spectral(players.logit_layer(kernel_initializer=players.normal()))(layers.Flatten()(h))
-    return keras.Model(x, logit, name="discriminator")
+    h = layers.Flatten()(h)
+    logit = spectral(players.logit_layer(kernel_initializer=players.normal()))(h)
+    return keras.Model(inputs, label.projected(logit, h, spectral), name="discriminator")
 
 
 def _normalisation(norm):

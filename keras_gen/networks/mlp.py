@@ -5,10 +5,18 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.networks import labels
 from keras_gen.networks.posterior import check_sizes, code, posterior
 
 
-def mlp_vae(image_shape, latent_dim, hidden=(500,), activation="relu", parameters_per_value=1):
+def mlp_vae(
+    image_shape,
+    latent_dim,
+    hidden=(500,),
+    activation="relu",
+    parameters_per_value=1,
+    num_classes=None,
+):
     """Encoder and decoder of a VAE; the default is the textbook's 784-500-z with ReLU.
 
     Args:
@@ -18,10 +26,13 @@ def mlp_vae(image_shape, latent_dim, hidden=(500,), activation="relu", parameter
         activation: Of the hidden layers.
         parameters_per_value: Decoder outputs for every value of x, as the likelihood's
             attribute of that name says.
+        num_classes: Of a `ConditionalVAE`: both networks take a label too, one-hot beside x
+            and z.
 
     Returns:
         `(encoder, decoder)`: x -> (mean, log_var), each (batch, latent_dim), and
-        z -> parameters, (batch, *image_shape) with the last axis times parameters_per_value.
+        z -> parameters, (batch, *image_shape) with the last axis times parameters_per_value;
+        with `num_classes` [x, y] and [z, y], y (batch,) integers.
 
     Example:
 
@@ -32,9 +43,11 @@ def mlp_vae(image_shape, latent_dim, hidden=(500,), activation="relu", parameter
     Reference:
         Kingma and Welling (2014), section 5: one hidden layer of 500 units on MNIST.
     """
-    x, h = _encoder_trunk(image_shape, latent_dim, hidden, activation)
-    encoder = keras.Model(x, posterior(h, latent_dim), name="encoder")
-    return encoder, _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value)
+    inputs, h = _encoder_trunk(image_shape, latent_dim, hidden, activation, num_classes)
+    encoder = keras.Model(inputs, posterior(h, latent_dim), name="encoder")
+    return encoder, _decoder(
+        image_shape, latent_dim, hidden, activation, parameters_per_value, num_classes
+    )
 
 
 def mlp_autoencoder(
@@ -46,20 +59,26 @@ def mlp_autoencoder(
     return encoder, _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value)
 
 
-def _encoder_trunk(image_shape, latent_dim, hidden, activation):
+def _encoder_trunk(image_shape, latent_dim, hidden, activation, num_classes=None):
     check_sizes(image_shape, latent_dim, hidden)
-    x = keras.Input(image_shape, name="x")
+    inputs = x = keras.Input(image_shape, name="x")
     h = layers.Flatten()(x)
+    if num_classes is not None:
+        y = labels.label_input(num_classes)
+        inputs, h = [x, y], labels.beside(h, y, num_classes)
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
-    return x, h
+    return inputs, h
 
 
-def _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value):
-    z = h = keras.Input((latent_dim,), name="z")
+def _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value, num_classes=None):
+    inputs = h = keras.Input((latent_dim,), name="z")
+    if num_classes is not None:
+        y = labels.label_input(num_classes)
+        inputs, h = [h, y], labels.beside(h, y, num_classes)
     for width in reversed(hidden):
         h = layers.Dense(width, activation=activation)(h)
     h = layers.Dense(math.prod(image_shape) * parameters_per_value, dtype="float32")(h)
     output_shape = (*image_shape[:-1], image_shape[-1] * parameters_per_value)
     parameters = layers.Reshape(output_shape, dtype="float32", name="parameters")(h)
-    return keras.Model(z, parameters, name="decoder")
+    return keras.Model(inputs, parameters, name="decoder")

@@ -13,6 +13,8 @@ def mlp_gan(
     generator_hidden=(256, 512, 1024),
     discriminator_hidden=(512, 256),
     packing=1,
+    num_classes=None,
+    conditioning="projection",
 ):
     """The textbook's fully connected generator and discriminator for images.
 
@@ -26,9 +28,12 @@ def mlp_gan(
         generator_hidden: Widths of the generator's hidden layers.
         discriminator_hidden: Widths of the discriminator's.
         packing: Images that the discriminator sees at once, joined on the last axis.
+        num_classes: Of a `ConditionalGAN`: both networks take a label too.
+        conditioning: How the discriminator does, `"projection"` or `"concatenation"`.
 
     Returns:
-        `(generator, discriminator)`: z -> images, and images -> one logit, (batch, 1).
+        `(generator, discriminator)`: z -> images, and images -> one logit, (batch, 1); with
+        `num_classes` [z, y] and [images, y], y integers, (batch,).
 
     Example:
 
@@ -38,24 +43,27 @@ def mlp_gan(
 
     Reference:
         Goodfellow et al. (2014), "Generative Adversarial Nets": https://arxiv.org/abs/1406.2661;
-        Lin et al. (2018), "PacGAN": https://arxiv.org/abs/1712.04086, for `packing`.
+        Lin et al. (2018), "PacGAN": https://arxiv.org/abs/1712.04086, for `packing`; Miyato and
+        Koyama (2018): https://arxiv.org/abs/1802.05637, for projection.
     """
     check_sizes(image_shape, latent_dim, generator_hidden)
     check_sizes(image_shape, latent_dim, discriminator_hidden)
 
-    z = h = keras.Input((latent_dim,), name="z")
+    inputs, h = players.latent_input(latent_dim, num_classes)
     for width in generator_hidden:
         h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
         h = layers.BatchNormalization(momentum=0.8)(h)
     h = layers.Dense(math.prod(image_shape), dtype=players.output_dtype())(h)
     h = layers.Reshape(image_shape, dtype=players.output_dtype())(h)
-    generator = keras.Model(z, players.images(h), name="generator")
+    generator = keras.Model(inputs, players.images(h), name="generator")
 
     x = keras.Input(players.packed(image_shape, packing), name="x")
-    h = layers.Flatten()(players.centred(x))
+    label = players.Label(num_classes, conditioning, packing)
+    inputs, h = label.inputs(x), label.concatenated(layers.Flatten()(players.centred(x)))
     for width in discriminator_hidden:
         h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
-    discriminator = keras.Model(x, players.logit_layer()(h), name="discriminator")
+    logit = label.projected(players.logit_layer()(h), h)
+    discriminator = keras.Model(inputs, logit, name="discriminator")
     return generator, discriminator

@@ -5,6 +5,49 @@ import numbers
 import keras
 from keras import layers
 
+from keras_gen.networks import labels
+
+
+def latent_input(latent_dim, num_classes=None):
+    """A generator's inputs, z or [z, y], and the vector made of them."""
+    z = keras.Input((latent_dim,), name="z")
+    if num_classes is None:
+        return z, z
+    y = labels.label_input(num_classes)
+    return [z, y], labels.beside(z, y, num_classes)
+
+
+class Label:
+    """A discriminator's label, or none: its input, and the place where it comes in."""
+
+    def __init__(self, num_classes, conditioning, packing):
+        if conditioning not in ("projection", "concatenation"):
+            raise ValueError(
+                f"`conditioning` is {conditioning!r}. Pass 'projection' or 'concatenation'."
+            )
+        self.num_classes = num_classes
+        self.conditioning = conditioning
+        self.y = None if num_classes is None else labels.label_input(num_classes, packing)
+
+    def inputs(self, x):
+        return x if self.y is None else [x, self.y]
+
+    def concatenated(self, x):
+        """The label beside a vector or an image, if it is concatenated."""
+        if self.y is None or self.conditioning != "concatenation":
+            return x
+        beside = labels.planes if len(x.shape) == 4 else labels.beside
+        return beside(x, self.y, self.num_classes)
+
+    def projected(self, logit, features, wrapper=lambda layer: layer):
+        """logit + v_y . features, with v_y learned, if the label is projected on."""
+        if self.y is None or self.conditioning != "projection":
+            return logit
+        v = layers.Dense(features.shape[-1], use_bias=False, kernel_initializer=normal())
+        v = wrapper(v)(labels.one_hot(self.y, self.num_classes))
+        product = layers.Dot(axes=1, dtype=output_dtype())([v, features])
+        return layers.Add(dtype=output_dtype(), name="conditional_logit")([logit, product])
+
 
 def images(h):
     """tanh as pixels: from [-1, 1] to [0, 1]."""

@@ -8,7 +8,15 @@ from keras_gen.networks import players
 from keras_gen.networks.posterior import check_sizes
 
 
-def point_gan(shape=(2,), latent_dim=2, hidden=(128, 128, 128), activation="leaky_relu", packing=1):
+def point_gan(
+    shape=(2,),
+    latent_dim=2,
+    hidden=(128, 128, 128),
+    activation="leaky_relu",
+    packing=1,
+    num_classes=None,
+    conditioning="projection",
+):
     """Small fully connected generator and discriminator; the generator ends linear.
 
     Args:
@@ -17,10 +25,11 @@ def point_gan(shape=(2,), latent_dim=2, hidden=(128, 128, 128), activation="leak
         hidden: Widths of the hidden layers of both.
         activation: Of the hidden layers of both.
         packing: Points that the discriminator sees at once, joined on the last axis.
+        num_classes, conditioning: As in `mlp_gan`.
 
     Returns:
         `(generator, discriminator)`: z -> points, and points, (batch, size * packing), -> one
-        logit, (batch, 1).
+        logit, (batch, 1); with `num_classes` [z, y] and [points, y].
 
     Example:
 
@@ -31,16 +40,19 @@ def point_gan(shape=(2,), latent_dim=2, hidden=(128, 128, 128), activation="leak
     ```
     """
     _check_points(shape, latent_dim, hidden)
-    z = h = keras.Input((latent_dim,), name="z")
+    inputs, h = players.latent_input(latent_dim, num_classes)
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
     points = layers.Dense(shape[0], dtype=players.output_dtype(), name="points")(h)
-    generator = keras.Model(z, points, name="generator")
+    generator = keras.Model(inputs, points, name="generator")
 
-    x = h = keras.Input(players.packed(shape, packing), name="x")
+    x = keras.Input(players.packed(shape, packing), name="x")
+    label = players.Label(num_classes, conditioning, packing)
+    inputs, h = label.inputs(x), label.concatenated(x)
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
-    return generator, keras.Model(x, players.logit_layer()(h), name="discriminator")
+    logit = label.projected(players.logit_layer()(h), h)
+    return generator, keras.Model(inputs, logit, name="discriminator")
 
 
 def pacgan_points(shape=(2,), latent_dim=2, packing=1):

@@ -121,9 +121,11 @@ def train(args):
             kg.callbacks.SampleGrid(samples, **pictures),
             kg.callbacks.InterpolationGrid(samples, **pictures),
         ]
+    guard = kg.callbacks.StopAtNonFinite()
     callbacks += [
         keras.callbacks.CSVLogger(args.out / "history.csv"),
         run.stop_when_interrupted(),
+        guard,
     ]
     run.start(args.out, "gan", vars(args))
     # The data shuffle themselves.
@@ -134,6 +136,7 @@ def train(args):
     kg.callbacks.save_gif(args.out / "samples.gif", sorted(samples.glob("epoch_*.png")))
     curves = {"d_loss": "Discriminator's loss", "g_loss": "Generator's loss", **MODES}
     run.draw_curves(args.out, [item for item in curves.items() if item[0] in history], ylabel="")
+    run.check_finite(args.out, gan, guard)
     run.finish(args.out, gan, {**metrics, **coverage})
     if coverage:
         print(

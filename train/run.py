@@ -199,15 +199,26 @@ def _clear(out):
             (out / folder).rmdir()
 
 
+def check_finite(out, model, guard):
+    """Ends the script, with exit code 1, if training was stopped: the model is kept."""
+    if guard.message:
+        _save(out, model)
+        sys.exit(f"Training diverged, and its last good weights are in {out / 'model.keras'}.")
+
+
 def finish(out, model, metrics):
     """Saves the model, and metrics.json last: it says that the run is finished."""
     check_converged({key: metrics[key] for key in metrics if key.endswith("loss")})
-    unfinished = out / ".model.tmp.keras"
-    model.save(unfinished)
-    unfinished.replace(out / "model.keras")
+    _save(out, model)
     # JSON has no NaN, which is the KL of a GAN without one good sample.
     finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     write_json(out / "metrics.json", finite)
+
+
+def _save(out, model):
+    unfinished = out / ".model.tmp.keras"
+    model.save(unfinished)
+    unfinished.replace(out / "model.keras")
 
 
 def check_converged(numbers):

@@ -57,11 +57,13 @@ def train(args):
     tensorboard_dir = args.out / "tensorboard" if args.tensorboard else None
     pictures = {"every": every, "tensorboard_dir": tensorboard_dir}
     images, labels = next(iter(test)) if args.conditional else (next(iter(test)), None)
+    guard = kg.callbacks.StopAtNonFinite()
     callbacks = [
         kg.callbacks.SampleGrid(args.out / "samples", seed=args.seed, **pictures),
         kg.callbacks.ReconstructionGrid(images, args.out / "samples", labels=labels, **pictures),
         keras.callbacks.CSVLogger(args.out / "history.csv"),
         run.stop_when_interrupted(),
+        guard,
     ]
     run.start(args.out, "vae", vars(args))
     # Both kinds of set shuffle themselves.
@@ -73,6 +75,7 @@ def train(args):
         [("elbo", "ELBO"), ("reconstruction", "Distortion"), ("kl", "Rate (KL)")],
         ylabel="nats per image",
     )
+    run.check_finite(args.out, vae, guard)
     run.finish(args.out, vae, metrics)
     print(
         f"Test ELBO {metrics['elbo']:.2f} nats per image: "

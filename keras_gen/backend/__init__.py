@@ -10,7 +10,9 @@
     `(scalar, aux)`, and `descend` returns the same structure, cut off from the gradient.
     State that changes inside `loss_fn` (batch norm, seeds, trackers) is carried out;
     nothing else may leave through a closure or `self`. Loss scaling and replicas are
-    handled here. Variables that the loss does not reach have a gradient of zero.
+    handled here. Variables that the loss does not reach have a gradient of zero. Where the loss
+    or a gradient is not finite, no variable moves and the optimizer's state stays as it was;
+    at the end of the step a model that has `note_descents` is told (`guard.py`).
 
 `input_gradient(fn, x)`
     d sum(fn(x)) / dx, of the shape of `x` and differentiable once more.

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from keras_gen.backend.guard import guarded, report
+
 wrong_second_derivatives = False
 compiles_second_derivatives = True
 
@@ -25,7 +27,8 @@ def step(method):
             for pair in zip(group, values, strict=True)
         ]
         with _Scope(pairs):
-            logs = method(self, data)
+            with guarded(self):
+                logs = method(self, data)
             return logs, tuple([variable.value for variable in group] for group in groups)
 
     return stateless_step
@@ -40,10 +43,14 @@ def descend(optimizer, variables, loss_fn, *inputs):
 
     values = [variable.value for variable in variables]
     output, gradients = _value_and_grad(scaled_loss, values, *inputs)
+    finite = report(optimizer, output[0] if isinstance(output, tuple) else output, gradients)
+    state = [variable.value for variable in optimizer.variables]
     # Not `apply`: under loss scaling it branches on the gradients with side effects.
-    new_values, new_state = optimizer.stateless_apply(
-        [variable.value for variable in optimizer.variables], gradients, values
-    )
+    new_values, new_state = optimizer.stateless_apply(state, gradients, values)
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        new_values, new_state = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old), (new_values, new_state), (values, state)
+        )
     _assign([*variables, *optimizer.variables], [*new_values, *new_state])
     return output
 

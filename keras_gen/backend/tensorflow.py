@@ -3,6 +3,9 @@ import functools
 import numpy as np
 import tensorflow as tf
 from keras import ops, tree
+from keras.optimizers import LossScaleOptimizer
+
+from keras_gen.backend.guard import guarded, report
 
 # tf.nn.moments stops a gradient inside the variance, and a resized image that is not
 # "nearest" has a gradient without a gradient.
@@ -14,7 +17,8 @@ def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):
         # `train_on_batch`, and eager `fit` on TensorFlow, hand over NumPy arrays.
-        return method(self, tree.map_structure(_as_tensor, data))
+        with guarded(self):
+            return method(self, tree.map_structure(_as_tensor, data))
 
     return step_on_tensors
 
@@ -32,7 +36,19 @@ def descend(optimizer, variables, loss_fn, *inputs):
         [variable.value for variable in variables],
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
-    optimizer.apply(gradients, variables)
+    if not variables:
+        return output
+    finite = report(optimizer, loss, gradients)
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        # Replicas meet within `apply`, which cannot be in a branch: a bad part counts as zero.
+        gradients = [tf.where(finite, gradient, tf.zeros_like(gradient)) for gradient in gradients]
+        optimizer.apply(gradients, variables)
+    elif isinstance(optimizer, LossScaleOptimizer):  # Has a branch of its own.
+        optimizer.apply(gradients, variables)
+    else:
+        if not optimizer.built:
+            optimizer.build(variables)  # Not in the branch.
+        tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
     return output
 
 

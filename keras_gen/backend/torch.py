@@ -3,6 +3,9 @@ import functools
 import numpy as np
 import torch
 from keras import ops, tree
+from keras.optimizers import LossScaleOptimizer
+
+from keras_gen.backend.guard import guarded, report
 
 wrong_second_derivatives = False
 # torch.compile: "aot_autograd does not currently support double backward".
@@ -13,7 +16,8 @@ def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):
         # `train_on_batch` hands over NumPy arrays.
-        return method(self, tree.map_structure(_as_tensor, data))
+        with guarded(self):
+            return method(self, tree.map_structure(_as_tensor, data))
 
     return step_on_tensors
 
@@ -28,7 +32,9 @@ def descend(optimizer, variables, loss_fn, *inputs):
             materialize_grads=True,
         )
         with torch.no_grad():
-            optimizer.apply(list(gradients), variables)
+            finite = report(optimizer, loss.detach(), gradients)
+            if finite or isinstance(optimizer, LossScaleOptimizer):  # It leaves out by itself.
+                optimizer.apply(list(gradients), variables)
     return tree.map_structure(lambda v: v.detach() if torch.is_tensor(v) else v, output)
 
 

@@ -1,5 +1,6 @@
-"""Pictures while training."""
+"""Pictures while training, and a stop where numbers are no longer finite."""
 
+from keras_gen.callbacks.finite import StopAtNonFinite
 from keras_gen.callbacks.grids import InterpolationGrid, ReconstructionGrid, SampleGrid
 from keras_gen.callbacks.images import image_grid, save_gif, save_png
 from keras_gen.callbacks.modes import ModeCoverage
@@ -9,6 +10,7 @@ __all__ = [
     "ModeCoverage",
     "ReconstructionGrid",
     "SampleGrid",
+    "StopAtNonFinite",
     "image_grid",
     "save_gif",
     "save_png",

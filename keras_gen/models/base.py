@@ -17,13 +17,24 @@ from keras_gen.metrics import Means
 class GenerativeModel(seeds.SavesSeeds, keras.Model):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 
-    `logged` names what a step's logs hold. Each step hands its scalars to `track`.
+    `logged` names what a step's logs hold. Each step hands its scalars to `track`. `players`
+    names what `optimized` lists.
     """
 
     logged = ("loss",)
+    players = ("model",)
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
+        # For each player the number of its first update that was not finite, or 0.
+        self.first_bad_updates = self.add_weight(
+            shape=(len(self.players),),
+            initializer="zeros",
+            dtype="int32",
+            trainable=False,
+            aggregation="only_first_replica",
+            name="first_bad_updates",
+        )
         self.means = Means(self.logged)
         self.example_shape = None  # Without the batch; known when the networks are.
 
@@ -64,6 +75,15 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
     def optimized(self):
         """Pairs of an optimizer and the variables that it moves."""
         return [(self.optimizer, self.trainable_variables)]
+
+    def note_descents(self, reports):
+        """Keeps the number of each player's first update that was left out as not finite."""
+        first = ops.convert_to_tensor(self.first_bad_updates)
+        for optimizer, finite, update in reports:
+            mine = np.array([optimizer is other for other, _ in self.optimized()])
+            is_first = ops.logical_and(first == 0, ops.logical_not(finite))
+            first = ops.where(ops.logical_and(is_first, mine), update, first)
+        self.first_bad_updates.assign(first)
 
     def build_optimizer(self):
         """Makes the optimizer's state for the variables that it moves."""

@@ -62,6 +62,8 @@ class GAN(GenerativeModel):
         https://arxiv.org/abs/1406.2661
     """
 
+    players = ("generator", "discriminator")
+
     def __init__(
         self,
         generator,

@@ -80,7 +80,8 @@ def test_same_seed_same_model_even_if_the_first_run_prepares_the_data(run, tmp_p
     )
     for one, same, other in zip(a, b, c, strict=True):
         np.testing.assert_array_equal(one, same)
-        assert np.any(one != other)
+        if one.dtype == "float32":  # The note of bad updates is 0 in both.
+            assert np.any(one != other)
 
 
 def test_a_finished_run_is_kept_unless_told_and_the_default_is_replaced(run, tmp_path):
@@ -166,15 +167,19 @@ def test_bad_arguments_end_in_one_message_and_write_nothing(run, tmp_path, argum
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_a_run_that_diverges_says_so_and_leaves_no_model(run, tmp_path):
+def test_a_run_that_diverges_says_so_and_keeps_the_last_good_weights(run, tmp_path):
     process = run(*QUICK, "--learning-rate", "1e30")
     assert process.returncode == 1, process.stderr
-    assert "Training diverged: the final loss is" in process.stderr
+    assert "Training diverged, and its last good weights are in runs/vae/model.keras" in (
+        process.stderr
+    )
+    assert "Epoch 1: update " in process.stdout
     assert "Traceback" not in process.stderr
     out = tmp_path / "runs" / "vae"
     assert (out / "curves.png").exists()
     assert not (out / "metrics.json").exists()
-    assert not (out / "model.keras").exists()
+    for weight in keras.saving.load_model(out / "model.keras").get_weights():
+        assert np.all(np.isfinite(weight))
 
 
 def test_a_streamed_set_trains_without_a_warning(tmp_path, data_dir, monkeypatch):

@@ -1,0 +1,46 @@
+import keras
+import numpy as np
+from keras import ops
+
+
+class StopAtNonFinite(keras.callbacks.Callback):
+    """Stops `fit` at the end of an epoch in which a loss or gradient was not finite.
+
+    The step itself left that update out, so the weights are the last good ones: the model can
+    be saved, or trained on with a smaller learning rate.
+
+    Attributes:
+        message: Which update of which player it was, and the epoch; None if all were finite.
+
+    Example:
+
+    ```python
+    vae.fit(x, epochs=100, callbacks=[kg.callbacks.StopAtNonFinite()])
+    ```
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.message = None
+
+    def on_train_begin(self, logs=None):
+        self.message = None
+        weight = self.model.first_bad_updates
+        weight.assign(ops.zeros(weight.shape, weight.dtype))
+
+    def on_epoch_end(self, epoch, logs=None):
+        updates = np.array(ops.convert_to_numpy(self.model.first_bad_updates))
+        bad = {
+            player: update
+            for player, update in zip(self.model.players, updates, strict=True)
+            if update
+        }
+        if not bad:
+            return
+        said = " and ".join(f"update {update} of the {player}" for player, update in bad.items())
+        self.message = (
+            f"Epoch {epoch + 1}: {said} had a loss or gradient that is not finite and was left "
+            f"out. The weights are the last good ones. Try a smaller learning rate."
+        )
+        print(f"\n{self.message}")
+        self.model.stop_training = True

@@ -1,0 +1,140 @@
+"""A loss that is not finite destroys nothing, and is named."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_gen as kg
+from tests.models import tiny
+
+BUILDERS = [tiny.regular_vae, tiny.scheduled_vae, tiny.gan, tiny.r3gan, tiny.wgan]
+
+
+def compiled(build, **kwargs):
+    keras.utils.set_random_seed(3)
+    model = build()
+    tiny.compile_model(model, lambda: keras.optimizers.Adam(0.01), **kwargs)
+    return model
+
+
+def batches(model, bad):
+    """Three batches; of the second a number is NaN, if `bad`."""
+    data = [tiny.examples(model, 24)[8 * k : 8 * (k + 1)].copy() for k in range(3)]
+    if bad:
+        data[1].reshape(-1)[5] = np.nan
+    return data
+
+
+def train_behind_the_door(model, batch):
+    """The door would look at the data and refuse them."""
+    keras.Model.train_on_batch(model, batch)
+
+
+def values(variables):
+    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def learned(model):
+    """Weights and optimizer, without the noise and the note of the bad update."""
+    return values(
+        variable
+        for variable in [*model.weights, *model.optimizer.variables]
+        if "seed" not in variable.path and variable is not model.first_bad_updates
+    )
+
+
+@pytest.mark.parametrize(
+    "build, eagerly",
+    [*[(build, False) for build in BUILDERS], (tiny.gan, True)],
+    ids=lambda value: getattr(value, "__name__", "eager" if value else "compiled"),
+)
+def test_an_update_that_is_not_finite_is_left_out(build, eagerly):
+    model = compiled(build, run_eagerly=eagerly)
+    good, bad, _ = batches(model, bad=True)
+    model.train_on_batch(good)
+    before = learned(model)
+    train_behind_the_door(model, bad)
+    after = learned(model)
+    assert all(np.all(np.isfinite(value)) for value in after)
+    # The loss of the generator alone may not see the real examples, and then it moves.
+    if build not in (tiny.gan, tiny.wgan):
+        for a, b in zip(before, after, strict=True):
+            np.testing.assert_array_equal(a, b)
+    players = dict(zip(model.players, values([model.first_bad_updates])[0], strict=True))
+    if build is tiny.gan:  # Two steps of the discriminator on each batch.
+        assert players["discriminator"] == 3 and players["generator"] == 0
+    elif build is tiny.r3gan:
+        assert players == {"generator": 2, "discriminator": 2}
+
+
+def test_moving_statistics_survive_a_bad_batch():
+    """Batch norm averages its input into its state before any loss is known."""
+    model = compiled(tiny.regular_vae)
+    good, bad, _ = batches(model, bad=True)
+    model.train_on_batch(good)
+    norm = next(layer for layer in model.encoder.layers if "batch_norm" in layer.name)
+    before = values(norm.non_trainable_variables)
+    train_behind_the_door(model, bad)
+    for a, b in zip(before, values(norm.non_trainable_variables), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.train_on_batch(good)
+    assert np.abs(values(norm.non_trainable_variables)[0] - before[0]).max() > 1e-6
+
+
+def test_the_callback_stops_at_the_end_of_the_epoch_and_names_step_and_player(capsys):
+    model = compiled(tiny.gan)
+    stop = kg.callbacks.StopAtNonFinite()
+    data = kg.data.ArrayDataset(tiny.examples(model, 24), batch_size=8, shuffle=False)
+    model.fit(data, epochs=2, verbose=0, callbacks=[stop])
+    assert stop.message is None
+    # The door looks at all of an array: the number goes bad behind it.
+    spoiled = _Spoiled(batches(model, bad=False), batches(model, bad=True))
+    spoil = keras.callbacks.LambdaCallback(on_epoch_begin=spoiled.begin)
+    history = model.fit(spoiled, epochs=5, shuffle=False, verbose=0, callbacks=[spoil, stop])
+    assert len(history.epoch) == 2
+    # Two steps on each of six batches, then of three, then of one came before.
+    assert stop.message.startswith("Epoch 2: update 21 of the discriminator had a loss or gradient")
+    assert "generator" not in stop.message
+    assert stop.message in capsys.readouterr().out
+    assert np.all(np.isfinite(model.sample(20)))
+    model.fit(data, epochs=1, verbose=0, callbacks=[stop])
+    assert stop.message is None
+
+
+class _Spoiled(keras.utils.PyDataset):
+    """Batches that are others from the second epoch on."""
+
+    def __init__(self, *batches):
+        super().__init__()
+        self.batches = batches
+        self.epoch = 0
+
+    def begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def __len__(self):
+        return len(self.batches[0])
+
+    def __getitem__(self, index):
+        return self.batches[min(self.epoch, 1)][index]
+
+
+def test_overflow_under_loss_scaling_is_no_fault():
+    """The scale is too large at first on purpose, and halves until gradients are finite."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = compiled(tiny.vae)
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.optimizer.dynamic_scale.assign(2.0**40)
+    weights = values(model.trainable_variables)
+    good, bad, _ = batches(model, bad=True)
+    model.train_on_batch(good)
+    assert values([model.first_bad_updates])[0] == 0
+    assert values([model.optimizer.dynamic_scale])[0] == 2.0**39
+    for a, b in zip(weights, values(model.trainable_variables), strict=True):
+        np.testing.assert_array_equal(a, b)
+    train_behind_the_door(model, bad)
+    assert values([model.first_bad_updates])[0] == 1

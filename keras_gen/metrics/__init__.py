@@ -1,6 +1,14 @@
-"""What is measured: running means of a step's logs, and coverage of modes."""
+"""What is measured: running means of a step's logs, use of latents, and coverage of modes."""
 
+from keras_gen.metrics.latents import active_units, elbo_surgery, kl_per_latent
 from keras_gen.metrics.means import Means
 from keras_gen.metrics.modes import class_coverage, mode_coverage
 
-__all__ = ["Means", "class_coverage", "mode_coverage"]
+__all__ = [
+    "Means",
+    "active_units",
+    "class_coverage",
+    "elbo_surgery",
+    "kl_per_latent",
+    "mode_coverage",
+]

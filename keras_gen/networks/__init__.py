@@ -2,6 +2,7 @@
 
 from keras_gen.networks.conv import conv_autoencoder, conv_vae
 from keras_gen.networks.dcgan import dcgan
+from keras_gen.networks.linear import linear_vae
 from keras_gen.networks.mlp import mlp_autoencoder, mlp_vae
 from keras_gen.networks.mlp_gan import mlp_gan
 from keras_gen.networks.points import pacgan_points, point_gan
@@ -10,6 +11,7 @@ __all__ = [
     "conv_autoencoder",
     "conv_vae",
     "dcgan",
+    "linear_vae",
     "mlp_autoencoder",
     "mlp_gan",
     "mlp_vae",

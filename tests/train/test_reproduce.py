@@ -60,6 +60,18 @@ def test_the_vae_of_pytorchs_examples_reaches_its_published_elbo(tmp_path):
     assert 105.2 < row["obtained"] < 106.0
 
 
+@pytest.mark.slow
+@needs_mnist
+def test_the_linear_vae_arrives_at_probabilistic_pca(tmp_path):
+    """Within a quarter of a nat of 182.1547 and 186.0241, from below."""
+    file = tmp_path / "rows.json"
+    process = reproduce("linear-vae", "--json", str(file), TFDS_DATA_DIR=str(MNIST))
+    assert process.returncode == 0, process.stdout + process.stderr
+    for row, closed_form in zip(json.loads(file.read_text()), (182.1547, 186.0241), strict=True):
+        assert row["published"] == pytest.approx(closed_form, abs=1e-4)
+        assert closed_form - 0.25 < row["obtained"] < closed_form + 0.03
+
+
 def test_without_a_name_it_lists_what_it_can_reproduce():
     process = reproduce()
     assert process.returncode == 0

@@ -1,0 +1,135 @@
+"""What q(z|x) does with its latents: how many are used, and what their rate is spent on.
+
+All take what `VAE.encode` gives, `mean` and `log_var` of q(z|x), each (n, latent_dim).
+"""
+
+import math
+
+import numpy as np
+
+# Numbers of q(z_i|x_j) that are held at a time.
+CHUNK = 2**22
+
+
+def kl_per_latent(mean, log_var):
+    """KL(q(z_k|x) || p(z_k)) of every latent, (latent_dim,): the mean over examples, in nats.
+
+    Their sum is the rate, the `kl` that a `VAE` logs. A latent near 0 has collapsed onto the
+    prior.
+
+    Reference:
+        Kingma and Welling (2014), appendix B: https://arxiv.org/abs/1312.6114
+    """
+    mean, log_var = _posteriors(mean, log_var)
+    # expm1: var - 1 loses its digits where the posterior equals the prior.
+    return 0.5 * np.mean(mean**2 + np.expm1(log_var) - log_var, axis=0)
+
+
+def active_units(mean, threshold=0.01):
+    """How many latents have a posterior mean whose variance over the data exceeds `threshold`.
+
+    Example:
+
+    ```python
+    mean, log_var = vae.encode(test.x)
+    kg.metrics.active_units(mean)
+    ```
+
+    Reference:
+        Burda et al. (2016), "Importance Weighted Autoencoders", section 5.2:
+        https://arxiv.org/abs/1509.00519
+    """
+    mean, _ = _posteriors(mean, np.zeros_like(mean))
+    return int(np.sum(np.var(mean, axis=0) > threshold))
+
+
+def elbo_surgery(mean, log_var, num_samples=2, seed=0):
+    """Splits the rate into what z tells about the example, and q(z)'s distance from the prior.
+
+    With q(z) = 1/n sum_i q(z|x_i), the aggregate posterior of these n examples,
+
+        1/n sum_i KL(q(z|x_i) || p(z)) = I(i; z) + KL(q(z) || p(z)).
+
+    The mutual information I(i; z) between z and the number of its example lies between 0 and
+    log n, and nears log n wherever z identifies its example: compare it with log n, and only at
+    equal n. The rate is a closed form, I(i; z) a Monte Carlo estimate and the rest is their
+    difference, so the identity holds for what is returned and both estimates have one error.
+
+    Args:
+        mean: (n, latent_dim).
+        log_var: (n, latent_dim).
+        num_samples: Draws of z per example, at least 2; the time grows as num_samples * n^2.
+        seed: Of NumPy's generator.
+
+    Returns:
+        `rate`, `mutual_information`, `aggregate_kl` and `standard_error`, of either of the last
+        two, in nats.
+
+    Example:
+
+    ```python
+    kg.metrics.elbo_surgery(*vae.encode(test.x))
+    ```
+
+    Reference:
+        Hoffman and Johnson (2016), "ELBO surgery: yet another way to carve up the variational
+        evidence lower bound": http://approximateinference.org/accepted/HoffmanJohnson2016.pdf
+    """
+    mean, log_var = _posteriors(mean, log_var)
+    if num_samples < 2:
+        raise ValueError(
+            f"`num_samples` is {num_samples}. Pass at least 2: the standard error is that of the "
+            f"draws of one example."
+        )
+    random = np.random.default_rng(seed)
+    n = len(mean)
+    information = np.empty((num_samples, n))
+    for row in information:
+        z = mean + np.exp(0.5 * log_var) * random.normal(size=mean.shape)
+        row[:] = _information(z, mean, log_var)
+    rate = float(np.sum(kl_per_latent(mean, log_var)))
+    mutual_information = float(information.mean())
+    # Every example has its own draws: what differs between examples is no error.
+    variance = information.var(axis=0, ddof=1).mean() / (num_samples * n)
+    return {
+        "rate": rate,
+        "mutual_information": mutual_information,
+        "aggregate_kl": rate - mutual_information,
+        "standard_error": math.sqrt(variance),
+    }
+
+
+def _information(z, mean, log_var):
+    """KL(q(i|z) || uniform) = log n - H(q(i|z)) of every z, (n,).
+
+    Its mean over q(z) is I(i; z), as is that of log q(z|x_i) - log q(z) with the i that z comes
+    from; this one is never negative, and varies less.
+    """
+    n = len(mean)
+    precision = np.exp(-log_var)
+    # log q(z|x_j) is linear in (z^2, z, 1): one matrix product, and no (n, n, latent_dim).
+    constant = -0.5 * np.sum(log_var + mean**2 * precision, axis=1, keepdims=True)
+    weights = np.concatenate([-0.5 * precision, mean * precision, constant], axis=1).T
+    features = np.concatenate([z**2, z, np.ones((n, 1))], axis=1)
+    result = []
+    rows = max(1, CHUNK // n)
+    for start in range(0, n, rows):
+        log_q = features[start : start + rows] @ weights  # log q(z|x_j) + constant: (rows, n)
+        log_q -= log_q.max(axis=1, keepdims=True)
+        q = np.exp(log_q)
+        total = q.sum(axis=1)
+        # q(j|z) = q / total, so the sum of q(j|z) log(n q(j|z)) is this.
+        result.append(np.sum(q * log_q, axis=1) / total - np.log(total / n))
+    return np.concatenate(result)
+
+
+def _posteriors(mean, log_var):
+    mean, log_var = np.asarray(mean, "float64"), np.asarray(log_var, "float64")
+    if mean.ndim != 2 or mean.shape != log_var.shape or not mean.size:
+        raise ValueError(
+            f"`mean` has shape {mean.shape} and `log_var` {log_var.shape}. Pass both as "
+            f"(n, latent_dim), n at least 1."
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(log_var).all()):
+        raise ValueError("`mean` or `log_var` holds NaN or infinite values: the encoder diverged.")
+    return mean, log_var

@@ -13,6 +13,7 @@ from keras_gen import (
     optimizers,
 )
 from keras_gen.models import GAN, VAE, WGAN, Autoencoder, ConditionalGAN, ConditionalVAE
+from keras_gen.ppca import PPCA
 
 __version__ = "0.1.0"
 
@@ -20,6 +21,7 @@ __all__ = [
     "GAN",
     "VAE",
     "WGAN",
+    "PPCA",
     "Autoencoder",
     "ConditionalGAN",
     "ConditionalVAE",

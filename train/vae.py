@@ -3,7 +3,14 @@
 from train import run
 
 NETWORKS = {"mlp": (500, 500), "conv": (32, 64)}  # and their default --hidden
-LIKELIHOODS = ("bernoulli", "gaussian")
+LIKELIHOODS = (
+    "bernoulli",
+    "continuous_bernoulli",
+    "gaussian",
+    "heteroscedastic_gaussian",
+    "discretized_logistic",
+    "categorical",
+)
 
 
 def main(argv=None):
@@ -25,7 +32,8 @@ def make_parser():
         "--likelihood",
         choices=LIKELIHOODS,
         default="bernoulli",
-        help="p(x|z); gaussian: with one learned sigma",
+        help="p(x|z); gaussian: with one learned sigma; discretized_logistic and categorical: "
+        "of 8-bit images, the latter best with the conv network",
     )
     add("--beta", type=float, default=1.0, help="weight of the KL term")
     add("--learning-rate", type=run.positive_float, default=1e-3, help="of Adam")
@@ -85,11 +93,21 @@ def build(args, image_shape):
     networks = {"conv": kg.networks.conv_vae, "mlp": kg.networks.mlp_vae}
     likelihoods = {
         "bernoulli": kg.likelihoods.Bernoulli,
-        "gaussian": lambda: kg.likelihoods.Gaussian(sigma=0.2, learn_sigma=True),
+        "continuous_bernoulli": kg.likelihoods.ContinuousBernoulli,
+        "gaussian": lambda seed: kg.likelihoods.Gaussian(0.2, learn_sigma=True, seed=seed),
+        "heteroscedastic_gaussian": kg.likelihoods.HeteroscedasticGaussian,
+        "discretized_logistic": kg.likelihoods.DiscretizedLogistic,
+        "categorical": kg.likelihoods.Categorical,
     }
+    # With a seed of its own: from the global one it would take what the networks start from.
+    likelihood = likelihoods[args.likelihood](seed=args.seed)
     hidden = tuple(args.hidden or NETWORKS[args.network])
-    encoder, decoder = networks[args.network](tuple(image_shape), args.latent_dim, hidden)
-    likelihood = likelihoods[args.likelihood]()
+    encoder, decoder = networks[args.network](
+        tuple(image_shape),
+        args.latent_dim,
+        hidden,
+        parameters_per_value=likelihood.parameters_per_value,
+    )
     return kg.VAE(encoder, decoder, likelihood, beta=args.beta, seed=args.seed)
 
 

@@ -10,6 +10,7 @@ from keras import ops
 import keras_gen as kg
 from keras_gen import likelihoods
 from tests.likelihoods.common import gradient, numpy, tensor
+from train import vae as script
 
 # Arguments that are not the defaults, of few levels as the networks here are tiny.
 LIKELIHOODS = {
@@ -152,3 +153,25 @@ def test_parameters_that_do_not_fit_are_refused(likelihood):
     match = rf"\(4, 4, {2 * k + 1}\).*{kind} takes \(4, 4, {2 * k}\): {k} output"
     with pytest.raises(ValueError, match=match):
         likelihood.log_prob(ops.ones((3, 4, 4, 2)), wrong)
+
+
+def test_the_command_line_offers_it_with_a_network_that_fits(name):
+    assert script.LIKELIHOODS == tuple(LIKELIHOODS)
+    args = script.make_parser().parse_args(["--likelihood", name, "--hidden", "4", "--seed", "5"])
+    vae = script.build(args, image_shape=(4, 4, 2))
+    assert type(vae.likelihood) is LIKELIHOODS[name][0]
+    assert vae.likelihood.seed == 5
+    assert vae.sample(3, draw_pixels=True).shape == (3, 4, 4, 2)
+
+
+@pytest.mark.parametrize("name", ["discretized_logistic", "categorical"])
+def test_fit_refuses_grey_values_that_are_no_levels(name):
+    likelihood = likelihoods.get(name)
+    k = likelihood.parameters_per_value
+    networks = kg.networks.mlp_vae((4, 4, 1), 2, hidden=(4,), parameters_per_value=k)
+    vae = kg.VAE(*networks, likelihood)
+    vae.compile("sgd")
+    x = np.random.default_rng(0).random((8, 4, 4, 1)).astype("float32")
+    with pytest.raises(ValueError, match="takes the 256 values k / 255"):
+        vae.fit(x, verbose=0)
+    vae.fit(np.round(255 * x) / 255, verbose=0)  # As the message says.

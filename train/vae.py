@@ -3,7 +3,14 @@
 from train import run
 
 NETWORKS = {"mlp": (500, 500), "conv": (32, 64)}  # and their default --hidden
-LIKELIHOODS = ("bernoulli", "gaussian")
+LIKELIHOODS = (
+    "bernoulli",
+    "continuous_bernoulli",
+    "gaussian",
+    "heteroscedastic_gaussian",
+    "discretized_logistic",
+    "categorical",
+)
 
 
 def main(argv=None):
@@ -25,7 +32,8 @@ def make_parser():
         "--likelihood",
         choices=LIKELIHOODS,
         default="bernoulli",
-        help="p(x|z); gaussian: with one learned sigma",
+        help="p(x|z); gaussian: with one learned sigma; discretized_logistic and categorical: "
+        "of 8-bit images, the latter best with the conv network",
     )
     add("--beta", type=float, default=1.0, help="weight of the KL term")
     add("--conditional", action="store_true", help="give encoder and decoder the labels")
@@ -91,17 +99,23 @@ def build(args, image_shape, num_classes):
     networks = {"conv": kg.networks.conv_vae, "mlp": kg.networks.mlp_vae}
     likelihoods = {
         "bernoulli": kg.likelihoods.Bernoulli,
-        "gaussian": lambda: kg.likelihoods.Gaussian(sigma=0.2, learn_sigma=True),
+        "continuous_bernoulli": kg.likelihoods.ContinuousBernoulli,
+        "gaussian": lambda seed: kg.likelihoods.Gaussian(0.2, learn_sigma=True, seed=seed),
+        "heteroscedastic_gaussian": kg.likelihoods.HeteroscedasticGaussian,
+        "discretized_logistic": kg.likelihoods.DiscretizedLogistic,
+        "categorical": kg.likelihoods.Categorical,
     }
+    # With a seed of its own: from the global one it would take what the networks start from.
+    likelihood = likelihoods[args.likelihood](seed=args.seed)
     hidden = tuple(args.hidden or NETWORKS[args.network])
     encoder, decoder = networks[args.network](
-        image_shape, args.latent_dim, hidden, num_classes=num_classes
+        image_shape,
+        args.latent_dim,
+        hidden,
+        parameters_per_value=likelihood.parameters_per_value,
+        num_classes=num_classes,
     )
-    settings = {
-        "likelihood": likelihoods[args.likelihood](),
-        "beta": args.beta,
-        "seed": args.seed,
-    }
+    settings = {"likelihood": likelihood, "beta": args.beta, "seed": args.seed}
     if num_classes is None:
         return kg.VAE(encoder, decoder, **settings)
     return kg.ConditionalVAE(encoder, decoder, num_classes, **settings)

@@ -7,10 +7,7 @@ from keras import ops
 from scipy import stats
 
 from keras_gen import likelihoods
-
-
-def numpy(tensor):
-    return ops.convert_to_numpy(tensor)
+from tests.likelihoods.common import numpy
 
 
 def test_bernoulli_log_prob_is_scipys_summed_over_pixels():
@@ -57,64 +54,8 @@ def test_bernoulli_never_exceeds_minus_the_entropy_of_grey_pixels():
     np.testing.assert_allclose(numpy(log_prob), -entropy, rtol=1e-5)
 
 
-def test_gaussian_log_prob_is_scipys_summed_over_pixels():
-    rng = np.random.default_rng(3)
-    x, mean = rng.standard_normal((2, 4, 3, 2)).astype("float32")
-    expected = stats.norm.logpdf(x.astype("float64"), mean, 0.3).sum((1, 2))
-    log_prob = likelihoods.Gaussian(0.3).log_prob(
-        ops.convert_to_tensor(x), ops.convert_to_tensor(mean)
-    )
-    np.testing.assert_allclose(numpy(log_prob), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "likelihood, parameter, variance",
-    [
-        (likelihoods.Bernoulli(seed=0), np.log(0.3 / 0.7), 0.3 * 0.7),
-        (likelihoods.Gaussian(0.5, seed=0), 0.3, 0.25),
-    ],
-)
-def test_samples_have_the_mean_and_variance(likelihood, parameter, variance):
-    parameters = ops.full((1000, 40), parameter)
-    samples = numpy(likelihood.sample(parameters))
-    error = np.sqrt(variance / samples.size)
-    np.testing.assert_allclose(numpy(likelihood.mean(parameters)), 0.3, rtol=1e-5)
-    assert abs(samples.mean() - 0.3) < 4 * error
-    np.testing.assert_allclose(samples.var(), variance, rtol=0.03)
-
-
-def test_learned_sigma_is_a_weight_that_loads(tmp_path):
-    x = keras.Input((3,))
-    likelihood = likelihoods.Gaussian(0.5, learn_sigma=True)
-    assert [w.trainable for w in likelihood.weights] == [True]
-    assert not likelihoods.Gaussian(0.5).trainable_weights
-    likelihood.log_sigma.assign(np.log(0.25))
-    keras.Model(x, likelihood(x)).save(tmp_path / "likelihood.keras")
-    loaded = keras.saving.load_model(tmp_path / "likelihood.keras").layers[-1]
-    np.testing.assert_allclose(np.exp(numpy(loaded.log_sigma)), 0.25, rtol=1e-6)
-    assert loaded.learn_sigma
-
-
 def test_half_precision_is_summed_in_float32():
     x, logits = ops.ones((1, 784)), ops.cast(ops.full((1, 784), 0.5), "float16")
     log_prob = likelihoods.Bernoulli().log_prob(x, logits)
     assert keras.backend.standardize_dtype(log_prob.dtype) == "float32"
     np.testing.assert_allclose(numpy(log_prob), [784 * np.log(1 / (1 + np.exp(-0.5)))], rtol=1e-5)
-
-
-def test_a_name_gives_the_default_object():
-    assert isinstance(likelihoods.get("bernoulli"), likelihoods.Bernoulli)
-    assert likelihoods.get("gaussian").sigma == 1.0
-    with pytest.raises(ValueError, match="'poisson'.*'bernoulli', 'gaussian'"):
-        likelihoods.get("poisson")
-
-
-@pytest.mark.parametrize("sigma", [0, -1.0, float("nan"), float("inf")])
-def test_a_sigma_that_is_not_positive_is_refused(sigma):
-    with pytest.raises(ValueError, match="sigma"):
-        likelihoods.Gaussian(sigma)
-
-
-def test_parameters_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"\(4, 4, 2\).*takes \(4, 4, 1\)"):
-        likelihoods.Bernoulli().log_prob(ops.ones((3, 4, 4, 1)), ops.ones((3, 4, 4, 2)))

@@ -1,0 +1,45 @@
+"""p(x|z): how a decoder's raw outputs, the parameters, make a density of the data.
+
+A likelihood is a Keras layer, as it may own a weight (a learned sigma). Its decoder has
+`parameters_per_value` outputs for every number in `x`, all on the last axis: data of shape
+(28, 28, 1) and a likelihood with 2 parameters take a decoder that ends in (28, 28, 2). Those of
+one kind lie together: for (32, 32, 3), three means and then three log scales.
+"""
+
+from keras_gen.likelihoods.base import Likelihood
+from keras_gen.likelihoods.bernoulli import Bernoulli
+from keras_gen.likelihoods.categorical import Categorical
+from keras_gen.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from keras_gen.likelihoods.discretized_logistic import DiscretizedLogistic
+from keras_gen.likelihoods.gaussian import Gaussian, HeteroscedasticGaussian
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "ContinuousBernoulli",
+    "DiscretizedLogistic",
+    "Gaussian",
+    "HeteroscedasticGaussian",
+    "Likelihood",
+    "get",
+]
+
+
+def get(identifier):
+    """The likelihood itself, or the default one of a name, such as "bernoulli"."""
+    named = {
+        "bernoulli": Bernoulli,
+        "continuous_bernoulli": ContinuousBernoulli,
+        "gaussian": Gaussian,
+        "heteroscedastic_gaussian": HeteroscedasticGaussian,
+        "discretized_logistic": DiscretizedLogistic,
+        "categorical": Categorical,
+    }
+    if isinstance(identifier, Likelihood):
+        return identifier
+    if identifier in named:
+        return named[identifier]()
+    raise ValueError(
+        f"`likelihood` is {identifier!r}. Pass a likelihood object such as Bernoulli(), or "
+        f"one of the names {', '.join(map(repr, named))}."
+    )

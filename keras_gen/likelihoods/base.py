@@ -1,0 +1,82 @@
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen import seeds
+from keras_gen.dtypes import in_float32
+
+
+class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
+    """Base class: a subclass writes `value_log_prob`, `mean`, `sample` and `check_data`.
+
+    Args:
+        seed: Integer or None, for `sample`.
+    """
+
+    parameters_per_value = 1
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        (stream,) = seeds.split(seed, 1)
+        self.seed_generator = keras.random.SeedGenerator(stream)
+        self.built = True  # A weight is made in __init__: its shape does not depend on x.
+
+    def log_prob(self, x, parameters):
+        """log p(x | parameters) in nats, summed over everything but the batch: (batch,)."""
+        x, parameters = in_float32(x), in_float32(parameters)
+        self.check_shapes(tuple(x.shape), tuple(parameters.shape))
+        value_log_prob = self.value_log_prob(x, parameters)
+        return ops.sum(value_log_prob, axis=list(range(1, len(value_log_prob.shape))))
+
+    def value_log_prob(self, x, parameters):
+        """log p of every number in `x`, in nats, in the shape of `x`."""
+        raise NotImplementedError
+
+    def mean(self, parameters):
+        """E[x | parameters], in the shape of the data."""
+        raise NotImplementedError
+
+    def sample(self, parameters):
+        """A draw from p(x | parameters), in the shape of the data."""
+        raise NotImplementedError
+
+    def check_data(self, x):
+        """Raises ValueError where the NumPy array `x` holds a value of density zero."""
+        raise NotImplementedError
+
+    def check_shapes(self, x_shape, parameters_shape):
+        """Raises ValueError unless a decoder's output shape fits the data's, batch apart."""
+        wanted = (*x_shape[1:-1], x_shape[-1] * self.parameters_per_value)
+        if tuple(parameters_shape[1:]) != wanted:
+            raise ValueError(
+                f"The decoder's output has shape {tuple(parameters_shape[1:])}. For data of "
+                f"shape {tuple(x_shape[1:])}, {type(self).__name__} takes {wanted}: "
+                f"{self.parameters_per_value} output(s) for every value. Change the decoder's "
+                f"last layer, or pass another likelihood."
+            )
+
+    def noise(self, distribution, parameters):
+        """A draw of `keras.random.uniform` or `normal` in the shape and type of `parameters`."""
+        dtype = keras.backend.standardize_dtype(parameters.dtype)
+        return distribution(ops.shape(parameters), dtype=dtype, seed=self.seed_generator)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] // self.parameters_per_value)
+
+    def call(self, parameters):
+        return self.mean(parameters)
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
+
+
+def check_in_unit_interval(x, likelihood):
+    """Raises ValueError unless all of the NumPy array `x` lies in [0, 1]."""
+    low, high = float(np.min(x)), float(np.max(x))
+    if not (low >= 0 and high <= 1):  # NaN fails both comparisons.
+        raise ValueError(
+            f"{type(likelihood).__name__} takes values in [0, 1], and the data lie in "
+            f"[{low:g}, {high:g}]. Divide 8-bit images by 255, remove NaN, or pass "
+            f"`likelihood=Gaussian()`."
+        )

@@ -1,0 +1,45 @@
+import keras
+from keras import ops
+
+from keras_gen.dtypes import in_float32
+from keras_gen.likelihoods.base import Likelihood, check_in_unit_interval
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Bernoulli(Likelihood):
+    """Each value is 1 with probability sigmoid(logit); the decoder gives the logits.
+
+    log p(x) = x log sigmoid(l) + (1 - x) log(1 - sigmoid(l)), which is minus the binary
+    cross-entropy. For grey values in (0, 1) it is used all over the literature, though it is
+    then no density: it never exceeds minus the entropy of the pixels, H(x), and E[x] is right.
+    `ContinuousBernoulli` is the density.
+
+    Args:
+        seed: Integer or None, for `sample`.
+
+    Example:
+
+    ```python
+    likelihood = Bernoulli()
+    likelihood.log_prob(keras.ops.ones((2, 3)), keras.ops.zeros((2, 3)))  # -3 log 2, twice
+    ```
+
+    Reference:
+        Kingma and Welling (2014), appendix C.1: https://arxiv.org/abs/1312.6114
+    """
+
+    def value_log_prob(self, x, parameters):
+        logits = parameters
+        # log sigmoid(l) = l - softplus(l) and log(1 - sigmoid(l)) = -softplus(l).
+        return x * logits - ops.softplus(logits)
+
+    def mean(self, parameters):
+        return ops.sigmoid(in_float32(parameters))
+
+    def sample(self, parameters):
+        probabilities = self.mean(parameters)
+        uniform = self.noise(keras.random.uniform, probabilities)
+        return ops.cast(uniform < probabilities, "float32")
+
+    def check_data(self, x):
+        check_in_unit_interval(x, self)

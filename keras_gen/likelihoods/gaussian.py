@@ -1,0 +1,133 @@
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen.dtypes import in_float32
+from keras_gen.likelihoods import numerics
+from keras_gen.likelihoods.base import Likelihood
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Gaussian(Likelihood):
+    """Each value is normal around the decoder's output, with one sigma for all.
+
+    log p(x) = -(x - mean)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2.
+
+    Args:
+        sigma: Standard deviation, positive, in the units of the data.
+        learn_sigma: True trains sigma (as log sigma, a weight) from that start: the
+            sigma-VAE of Rybkin et al. (2021), https://arxiv.org/abs/2006.13202
+        seed: Integer or None, for `sample`.
+
+    Example:
+
+    ```python
+    likelihood = Gaussian(sigma=0.1, learn_sigma=True)
+    ```
+
+    Reference:
+        Kingma and Welling (2014), appendix C.2: https://arxiv.org/abs/1312.6114
+    """
+
+    def __init__(self, sigma=1.0, learn_sigma=False, seed=None, **kwargs):
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"`sigma` is {sigma}. Pass a positive standard deviation.")
+        super().__init__(seed=seed, **kwargs)
+        self.sigma = sigma
+        self.learn_sigma = learn_sigma
+        self.log_sigma = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(math.log(sigma)),
+            trainable=learn_sigma,
+            name="log_sigma",
+        )
+
+    def value_log_prob(self, x, parameters):
+        log_sigma = ops.convert_to_tensor(self.log_sigma)
+        return _log_normal(x, parameters, log_sigma)
+
+    def mean(self, parameters):
+        return in_float32(parameters)
+
+    def sample(self, parameters):
+        mean = self.mean(parameters)
+        noise = self.noise(keras.random.normal, mean)
+        return mean + ops.exp(ops.convert_to_tensor(self.log_sigma)) * noise
+
+    def check_data(self, x):
+        _check_finite(x)
+
+    def get_config(self):
+        return {**super().get_config(), "sigma": self.sigma, "learn_sigma": self.learn_sigma}
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class HeteroscedasticGaussian(Likelihood):
+    """Each value is normal with a mean and a sigma of its own, both from the decoder.
+
+    log p(x) = -(x - mean)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2. The decoder gives the
+    means and then as many values of log_sigma.
+
+    sigma^2 = min_sigma^2 + exp(2 log_sigma), as if a little noise were on the data. Without it
+    the density of pixels that are always black grows without bound as their sigma falls
+    (Mattei and Frellsen, 2018); with it, gradients are finite for raw outputs of any size.
+
+    Args:
+        min_sigma: The smallest standard deviation, positive, in the units of the data.
+        seed: Integer or None, for `sample`.
+
+    Example:
+
+    ```python
+    networks = kg.networks.mlp_vae((28, 28, 1), latent_dim=20, parameters_per_value=2)
+    vae = kg.VAE(*networks, HeteroscedasticGaussian(min_sigma=0.05))
+    ```
+
+    References:
+        Kingma and Welling (2014), appendix C.2: https://arxiv.org/abs/1312.6114
+        Mattei and Frellsen (2018), "Leveraging the Exact Likelihood of Deep Latent Variable
+        Models": https://arxiv.org/abs/1802.04826
+    """
+
+    parameters_per_value = 2
+
+    def __init__(self, min_sigma=0.01, seed=None, **kwargs):
+        if not 0 < min_sigma < math.inf:
+            raise ValueError(f"`min_sigma` is {min_sigma}. Pass a positive standard deviation.")
+        super().__init__(seed=seed, **kwargs)
+        self.min_sigma = min_sigma
+
+    def value_log_prob(self, x, parameters):
+        return _log_normal(x, *self._mean_and_log_sigma(parameters))
+
+    def mean(self, parameters):
+        mean, _ = self._mean_and_log_sigma(in_float32(parameters))
+        return mean
+
+    def sample(self, parameters):
+        mean, log_sigma = self._mean_and_log_sigma(in_float32(parameters))
+        noise = self.noise(keras.random.normal, mean)
+        return mean + ops.exp(log_sigma) * noise
+
+    def check_data(self, x):
+        _check_finite(x)
+
+    def get_config(self):
+        return {**super().get_config(), "min_sigma": self.min_sigma}
+
+    def _mean_and_log_sigma(self, parameters):
+        mean, log_sigma = ops.split(parameters, 2, axis=-1)
+        log_var = numerics.soft_floor(2 * log_sigma, 2 * math.log(self.min_sigma))
+        return mean, 0.5 * log_var
+
+
+def _log_normal(x, mean, log_sigma):
+    standardised = (x - mean) * ops.exp(-log_sigma)
+    return -0.5 * ops.square(standardised) - log_sigma - 0.5 * math.log(2 * math.pi)
+
+
+def _check_finite(x):
+    if not np.all(np.isfinite(x)):
+        raise ValueError("The data hold NaN or infinite values. Remove them before training.")

@@ -28,7 +28,8 @@ def step(method):
         ]
         with _Scope(pairs):
             with guarded(self):
-                logs = method(self, data)
+                # Eager `fit` hands over NumPy arrays.
+                logs = method(self, jax.tree.map(jnp.asarray, data))
             return logs, tuple([variable.value for variable in group] for group in groups)
 
     return stateless_step

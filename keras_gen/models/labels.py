@@ -29,6 +29,9 @@ class Labelled:
                 f"num_classes={self.num_classes}: pass 0 to {self.num_classes - 1}."
             )
 
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: Keras would call the model without labels. The door of `fit` builds it."""
+
     def labels(self, y, n):
         """`y` as an array (n,), int32: a number stands for `n` of the same."""
         y = np.asarray(y) if y is not None else None

@@ -31,7 +31,8 @@ def assert_same_weights(model, other, rtol=0.0):
 def dataset(model, **kwargs):
     # 24 examples, as GANs here want at least 4 in a batch; the likelihoods take a part of one.
     n = 24 if isinstance(model, kg.GAN) else 20
-    return ArrayDataset(tiny.examples(model, n), batch_size=8, seed=4, **kwargs)
+    x, y = tiny.examples(model, n), tiny.labels(model, n)
+    return ArrayDataset(x, y, batch_size=8, seed=4, **kwargs)
 
 
 def test_fit_logs_what_it_says_and_a_likelihood_rises(build):
@@ -55,7 +56,8 @@ def test_pictures_and_validation_leave_training_alone(build):
         def on_epoch_end(self, epoch, logs=None):
             tiny.drawn(self.model)
             if hasattr(self.model, "sample"):
-                self.model.sample(2)
+                labels = tiny.labels(self.model, 2)
+                self.model.sample(2, *([] if labels is None else [labels]))
 
     watched, alone = compiled(build), compiled(build)
     watched.fit(
@@ -121,9 +123,9 @@ def test_weights_file_restores_the_noise_too(build, tmp_path):
 
 def test_train_on_batch_is_a_step_of_fit(build):
     model, other = compiled(build), compiled(build)
-    x = tiny.examples(model, 8)
-    logs = model.train_on_batch(x, return_dict=True)
-    history = other.fit(x, batch_size=8, shuffle=False, verbose=0).history
+    x, y = tiny.examples(model, 8), tiny.labels(model, 8)
+    logs = model.train_on_batch(x, y, return_dict=True)
+    history = other.fit(x, y, batch_size=8, shuffle=False, verbose=0).history
     assert logs.keys() == history.keys()
     np.testing.assert_allclose([logs[k] for k in logs], [history[k][0] for k in logs], rtol=1e-6)
     assert_same_weights(model, other)
@@ -158,7 +160,8 @@ def test_a_subclass_may_call_the_step_of_its_parent(build):
     tiny.compile_model(model, lambda: keras.optimizers.Adam(0.01))
     once = compiled(build)
     for one in (model, once):
-        one.fit(tiny.examples(one, 8), batch_size=8, epochs=3, verbose=0)
+        x, y = tiny.examples(one, 8), tiny.labels(one, 8)
+        one.fit(x, y, batch_size=8, epochs=3, verbose=0)
     assert tiny.steps(model) == 2 * tiny.steps(once) > 0
 
 

@@ -73,7 +73,37 @@ def wgan():
     return kg.WGAN(_player(2, 8), _player(8, 1), latent_dim=2, clip=0.1, d_steps=2, seed=1)
 
 
-MODELS = [autoencoder, vae, conv_vae, scheduled_vae, regular_vae, gan, r3gan, wgan]
+def conditional_gan():
+    """Labels beside packed examples, two steps of the discriminator, and a penalty."""
+    networks = kg.networks.point_gan((8,), 2, hidden=(6,), packing=2, num_classes=3)
+    return kg.ConditionalGAN(
+        *networks,
+        latent_dim=2,
+        num_classes=3,
+        d_steps=2,
+        packing=2,
+        penalties=[kg.losses.GradientPenalty(0.1)],
+        seed=1,
+    )
+
+
+def conditional_vae():
+    networks = kg.networks.conv_vae(IMAGE_SHAPE, 3, filters=(4,), num_classes=3)
+    return kg.ConditionalVAE(*networks, num_classes=3, seed=1)
+
+
+MODELS = [
+    autoencoder,
+    vae,
+    conv_vae,
+    scheduled_vae,
+    regular_vae,
+    conditional_vae,
+    gan,
+    r3gan,
+    wgan,
+    conditional_gan,
+]
 
 
 def compile_model(model, optimizer, **kwargs):
@@ -88,11 +118,19 @@ def examples(model, n=20):
     return images(n) if isinstance(model, kg.Autoencoder) else images(n, shape=(8,))
 
 
+def labels(model, n=20):
+    """Of the examples, or None if the model takes none."""
+    if not hasattr(model, "num_classes"):
+        return None
+    return np.random.default_rng(1).integers(model.num_classes, size=n)
+
+
 def drawn(model):
     """Examples that the model makes of what is the same each time, NumPy."""
+    y = () if labels(model) is None else (labels(model, 3),)
     if isinstance(model, kg.GAN):
-        return model.generate(np.random.default_rng(0).standard_normal((3, 2)))
-    return model.reconstruct(images(3))
+        return model.generate(np.random.default_rng(0).standard_normal((3, 2)), *y)
+    return model.reconstruct(images(3), *y)
 
 
 def steps(model):

@@ -1,5 +1,6 @@
 """Trains a generative adversarial network with `model.fit` and leaves pictures and a model."""
 
+import argparse
 import functools
 
 from train import run
@@ -10,13 +11,16 @@ LOSSES = ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", 
 PENALTIES = ("gradient_penalty", "dragan", "r1", "r2")
 MODES = {"modes": "Modes covered", "high_quality": "High quality", "mode_kl": "KL over modes"}
 
+NORMS = ("batch", "layer", "spectral", "none")
+
 # What is used where nothing else is asked for. The points have R3GAN's loss and penalties.
-RECIPES = {
+DEFAULTS = {
     "points": {
         "network": "points",
         "loss": "relativistic",
         "penalty": ["r1", "r2"],
         "penalty_weight": 0.1,
+        "d_steps": 1,
         "latent_dim": 2,
         "epochs": 30,
         "batch_size": 256,
@@ -28,12 +32,44 @@ RECIPES = {
         "network": "dcgan",
         "loss": "non_saturating",
         "penalty": [],
+        "d_steps": 1,
+        "discriminator_norm": "batch",
         "latent_dim": 32,
         "epochs": 100,
         "batch_size": 64,
         "generator_learning_rate": 5e-4,
         "discriminator_learning_rate": 5e-4,
         "beta_1": 0.5,
+    },
+}
+
+# What --recipe puts in their place.
+RECIPES = {
+    "wgan": {
+        "loss": "wasserstein",
+        "penalty": [],
+        "d_steps": 5,
+        "discriminator_norm": "batch",
+        "epochs": 400,
+        "generator_learning_rate": 5e-4,
+        "discriminator_learning_rate": 5e-4,
+        "beta_1": 0.0,
+    },
+    "wgan_gp": {
+        "loss": "wasserstein",
+        "penalty": ["gradient_penalty"],
+        "penalty_weight": 10.0,
+        "d_steps": 5,
+        "discriminator_norm": "layer",
+        "epochs": 400,
+        "beta_1": 0.0,
+    },
+    "r3gan": {
+        "loss": "relativistic",
+        "penalty": ["r1", "r2"],
+        "d_steps": 1,
+        "discriminator_norm": "none",
+        "beta_1": 0.0,
     },
 }
 
@@ -46,11 +82,16 @@ def make_parser():
     datasets = "digits, ring, grid, stacked_mnist, or the TFDS name of an image data set"
     parser = run.parser(__doc__, "gan", epochs=None, datasets=datasets)
     parser.set_defaults(batch_size=None)
-    parser.epilog = "By default " + "; ".join(
-        f"for {kind}: " + ", ".join(f"{name} {_words(value)}" for name, value in recipe.items())
-        for kind, recipe in RECIPES.items()
+    settings = {
+        **{f"By default for {kind}": values for kind, values in DEFAULTS.items()},
+        **{f"--recipe {name}": values for name, values in RECIPES.items()},
+    }
+    parser.epilog = ". ".join(
+        f"{title}: " + ", ".join(f"{name} {_words(value)}" for name, value in values.items())
+        for title, values in settings.items()
     )
     add = parser.add_argument
+    add("--recipe", choices=RECIPES, help="a paper's settings; what is given beside it goes first")
     add("--network", choices=NETWORKS, help="generator and discriminator")
     add(
         "--filters",
@@ -72,13 +113,27 @@ def make_parser():
         type=run.positive_float,
         help="gamma or lambda of each penalty; of one that is asked for: its paper's",
     )
-    add("--d-steps", type=run.positive, default=1, help="discriminator steps on a batch")
+    add("--d-steps", type=run.positive, help="discriminator steps on a batch")
+    add("--discriminator-norm", choices=NORMS, help="in the dcgan's discriminator")
     add("--packing", type=run.positive, default=1, help="examples the discriminator sees at once")
     add("--conditional", action="store_true", help="give both players the labels")
     add("--generator-learning-rate", type=run.positive_float, help="of Adam, falling to 0")
     add("--discriminator-learning-rate", type=run.positive_float, help="of Adam, falling to 0")
+    add(
+        "--ema",
+        type=fraction,
+        help="average the generator's weights with this momentum, such as 0.999, and draw the "
+        "pictures with the averages; the losses are those of the raw weights",
+    )
     add("--beta-1", type=float, help="of both Adams")
     return parser
+
+
+def fraction(text):
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 1")
+    return value
 
 
 def _words(value):
@@ -91,17 +146,15 @@ def train(args):
 
     import keras_gen as kg
 
-    own_penalty = args.penalty is not None
-    for name, value in RECIPES["points" if args.dataset in POINTS else "images"].items():
-        if getattr(args, name) is None and not (name == "penalty_weight" and own_penalty):
-            setattr(args, name, value)
+    fill_in(args)
+    check(args)
     train, test = load(args)
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
     gan = build(args, *run.description(train, args.conditional))
     steps = args.epochs * len(train)
     gan.compile(
-        generator_optimizer=adam(args.generator_learning_rate, args.beta_1, steps),
+        generator_optimizer=adam(args.generator_learning_rate, args.beta_1, steps, args.ema),
         discriminator_optimizer=adam(
             args.discriminator_learning_rate, args.beta_1, steps * args.d_steps
         ),
@@ -113,6 +166,7 @@ def train(args):
         "every": args.sample_every or max(1, args.epochs // 15),
         "seed": args.seed,
         "tensorboard_dir": args.out / "tensorboard" if args.tensorboard else None,
+        "ema": args.ema is not None,
     }
     if args.dataset in POINTS:
         callbacks = [kg.callbacks.ModeCoverage(train, samples, **pictures)]
@@ -150,6 +204,29 @@ def train(args):
     )
 
 
+def fill_in(args):
+    """Gives every option that was left open the value of the recipe, or of the data set."""
+    settings = dict(DEFAULTS["points" if args.dataset in POINTS else "images"])
+    recipe = RECIPES.get(args.recipe, {})
+    if "penalty" in recipe:  # A weight belongs to its penalties.
+        settings.pop("penalty_weight", None)
+    settings.update(recipe)
+    if args.penalty is not None:
+        settings.pop("penalty_weight", None)
+    for name, value in settings.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+
+
+def check(args):
+    """Raises ValueError on options that do not go together."""
+    if args.recipe == "wgan" and (args.conditional or args.penalty or args.loss != "wasserstein"):
+        raise ValueError(
+            "--recipe wgan clips the critic's weights, under its own loss: it takes no --loss, "
+            "--penalty or --conditional. See --recipe wgan_gp."
+        )
+
+
 def load(args):
     """Training and test data, in batches that are all full."""
     import keras_gen as kg
@@ -179,8 +256,11 @@ def build(args, example_shape, num_classes):
     import keras_gen as kg
 
     sizes = {"packing": args.packing, "num_classes": num_classes}
+    norm = None if args.discriminator_norm == "none" else args.discriminator_norm
     networks = {
-        "dcgan": functools.partial(kg.networks.dcgan, filters=args.filters, kernel_size=4),
+        "dcgan": functools.partial(
+            kg.networks.dcgan, filters=args.filters, kernel_size=4, discriminator_norm=norm
+        ),
         "mlp": kg.networks.mlp_gan,
         "points": kg.networks.point_gan,
     }
@@ -191,25 +271,28 @@ def build(args, example_shape, num_classes):
         "r2": kg.losses.R2,
     }
     weight = [args.penalty_weight] if args.penalty_weight else []
-    model = kg.GAN
-    if num_classes is not None:
-        model = functools.partial(kg.ConditionalGAN, num_classes=num_classes)
-    return model(
-        *networks[args.network](example_shape, args.latent_dim, **sizes),
-        latent_dim=args.latent_dim,
-        loss=args.loss,
-        penalties=[penalties[name](*weight) for name in args.penalty],
-        d_steps=args.d_steps,
-        packing=args.packing,
-        seed=args.seed,
-    )
+    players = networks[args.network](example_shape, args.latent_dim, **sizes)
+    settings = {
+        "latent_dim": args.latent_dim,
+        "d_steps": args.d_steps,
+        "packing": args.packing,
+        "seed": args.seed,
+    }
+    if args.recipe == "wgan":
+        return kg.WGAN(*players, **settings)
+    settings["loss"] = args.loss
+    settings["penalties"] = [penalties[name](*weight) for name in args.penalty]
+    if num_classes is None:
+        return kg.GAN(*players, **settings)
+    return kg.ConditionalGAN(*players, num_classes=num_classes, **settings)
 
 
-def adam(learning_rate, beta_1, steps):
+def adam(learning_rate, beta_1, steps, ema=None):
     import keras
 
+    averages = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
     return keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(learning_rate, steps), beta_1=beta_1
+        keras.optimizers.schedules.CosineDecay(learning_rate, steps), beta_1=beta_1, **averages
     )
 
 

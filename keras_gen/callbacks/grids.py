@@ -57,10 +57,12 @@ def check_num_samples(num_samples):
         raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
 
 
-def classes_in_turn(model, n):
-    """Labels as an argument for a conditional model, and nothing for another."""
-    num_classes = getattr(model, "num_classes", None)
-    return {} if num_classes is None else {"y": np.arange(n) % num_classes}
+def drawing_arguments(model, n, ema):
+    """What a model takes beside z for `n` pictures: labels in turn, averaged weights."""
+    arguments = {"ema": True} if ema else {}
+    if hasattr(model, "num_classes"):
+        arguments["y"] = np.arange(n) % model.num_classes
+    return arguments
 
 
 class SampleGrid(_EpochPicture):
@@ -74,6 +76,7 @@ class SampleGrid(_EpochPicture):
         every: Epochs between pictures; the last epoch has one in any case.
         scale: Every pixel becomes a square of this side.
         seed: Of z, which is drawn once, from N(0, I).
+        ema: True draws with a GAN's averaged weights (`use_ema=True`), else with the raw ones.
         tensorboard_dir: Log directory, if the grids shall go there too (takes the package
             `tensorboard`).
 
@@ -93,11 +96,13 @@ class SampleGrid(_EpochPicture):
         seed=0,
         name="epoch",
         tensorboard_dir=None,
+        ema=False,
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir)
         check_num_samples(num_samples)
         self.num_samples = num_samples
         self.seed = seed
+        self.ema = ema
 
     def draw(self):
         # Seeded anew, so that it is the same z each time, on every backend, after a resume.
@@ -106,7 +111,7 @@ class SampleGrid(_EpochPicture):
             columns = self.model.num_classes
             num_samples -= num_samples % columns
         z = np.random.default_rng(self.seed).standard_normal((num_samples, self.model.latent_dim))
-        images = self.model.generate(z, **classes_in_turn(self.model, num_samples))
+        images = self.model.generate(z, **drawing_arguments(self.model, num_samples, self.ema))
         return image_grid(images, columns=columns, scale=self.scale)
 
 
@@ -170,6 +175,7 @@ class InterpolationGrid(_EpochPicture):
         every: Epochs between pictures; the last epoch has one in any case.
         scale: Every pixel becomes a square of this side.
         seed: Of the pairs, which are drawn once, from N(0, I).
+        ema: As in `SampleGrid`.
         tensorboard_dir: Log directory, if the grids shall go there too (takes the package
             `tensorboard`).
 
@@ -190,17 +196,18 @@ class InterpolationGrid(_EpochPicture):
         seed=0,
         name="interpolation",
         tensorboard_dir=None,
+        ema=False,
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir)
         self.rows = rows
         self.steps = steps
         self.seed = seed
+        self.ema = ema
 
     def draw(self):
         shape = (2, self.rows, self.model.latent_dim)
         z_from, z_to = np.random.default_rng(self.seed).standard_normal(shape)
-        labels = classes_in_turn(self.model, self.rows)
-        # (rows, steps, ...)
-        images = self.model.interpolate(z_from, z_to, steps=self.steps, **labels)
+        arguments = drawing_arguments(self.model, self.rows, self.ema)
+        images = self.model.interpolate(z_from, z_to, steps=self.steps, **arguments)
         images = images.reshape(-1, *images.shape[2:])
         return image_grid(images, columns=self.steps, scale=self.scale)

@@ -19,6 +19,7 @@ class ModeCoverage(_EpochPicture):
         num_samples: Samples of the model, from the same z each time.
         every: Epochs between pictures; the modes are counted in all.
         seed: Of z, which is drawn from N(0, I).
+        ema: As in `SampleGrid`.
         tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
             `tensorboard`).
 
@@ -40,6 +41,7 @@ class ModeCoverage(_EpochPicture):
         seed=0,
         name="epoch",
         tensorboard_dir=None,
+        ema=False,
     ):
         super().__init__(directory, every, 1, name, tensorboard_dir)
         if np.shape(data.centres)[1:] != (2,):
@@ -51,6 +53,7 @@ class ModeCoverage(_EpochPicture):
         self.data = data
         self.num_samples = num_samples
         self.seed = seed
+        self.ema = ema
 
     def on_train_begin(self, logs=None):
         self.count()
@@ -67,11 +70,11 @@ class ModeCoverage(_EpochPicture):
         # Seeded anew and drawn here, so that training draws the same with and without it.
         random = np.random.default_rng(self.seed)
         z = random.standard_normal((self.num_samples, self.model.latent_dim))
-        labels = {}
+        arguments = {"ema": True} if self.ema else {}
         if hasattr(self.model, "num_classes"):  # A class is a mode.
             weights = self.data.weights
-            labels["y"] = random.choice(len(weights), size=self.num_samples, p=weights)
-        self.samples = self.model.generate(z.astype("float32"), **labels)
+            arguments["y"] = random.choice(len(weights), size=self.num_samples, p=weights)
+        self.samples = self.model.generate(z.astype("float32"), **arguments)
         self.coverage = metrics.mode_coverage(
             self.samples, self.data.centres, self.data.sigma, self.data.weights
         )

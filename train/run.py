@@ -210,9 +210,12 @@ def finish(out, model, metrics):
     """Saves the model, and metrics.json last: it says that the run is finished."""
     check_converged({key: metrics[key] for key in metrics if key.endswith("loss")})
     _save(out, model)
-    # JSON has no NaN, which is the KL of a GAN without one good sample.
-    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-    write_json(out / "metrics.json", finite)
+    write_json(out / "metrics.json", finite(metrics))
+
+
+def finite(metrics):
+    """Numbers as JSON has them: no NaN, which is the KL of a GAN without one good sample."""
+    return {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _save(out, model):

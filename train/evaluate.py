@@ -1,0 +1,221 @@
+"""Measures a finished run: prints a table, and adds the numbers to its metrics.json."""
+
+import argparse
+import json
+import pathlib
+import time
+
+from train import gan as gan_script
+from train import run
+
+
+def main(argv=None):
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    run.catch_interrupts()
+    try:
+        evaluate(args)
+    except (ValueError, OSError, ImportError) as error:
+        run.fail(parser, error)
+    except KeyboardInterrupt:
+        parser.exit(130, f"\n{parser.prog}: stopped. {args.run} is as it was.\n")
+
+
+def make_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m train.evaluate", description=__doc__, formatter_class=run.Help
+    )
+    add = parser.add_argument
+    add("run", type=pathlib.Path, help="folder of the run, such as runs/vae")
+    add(
+        "--num-samples",
+        type=run.positive,
+        default=5000,
+        help="draws of z for the likelihood of an image",
+    )
+    add(
+        "--num-examples",
+        type=run.positive,
+        default=1000,
+        help="test images, the first, whose likelihood is estimated",
+    )
+    add("--seed", type=run.seed, default=0, help="of all draws")
+    add("--data-dir", help="where TFDS keeps data sets (else the run's, or TFDS_DATA_DIR)")
+    return parser
+
+
+def evaluate(args):
+    config = read_config(args.run)
+    run.quiet_tensorflow()
+    import keras
+
+    import keras_gen as kg
+
+    start = time.perf_counter()
+    keras.utils.set_random_seed(args.seed)
+    model = keras.saving.load_model(args.run / "model.keras")
+    settings = argparse.Namespace(**config["arguments"])
+    settings.data_dir = args.data_dir or settings.data_dir
+    if isinstance(model, kg.GAN):
+        metrics, provenance = measure_gan(model, settings, args)
+    else:
+        metrics, provenance = measure_vae(model, settings, args)
+    provenance = {
+        **provenance,
+        "data_set": settings.dataset,
+        "seed": args.seed,
+        "training_seed": settings.seed,
+        "backend": keras.config.backend(),
+        "keras": keras.__version__,
+        "keras_gen": kg.__version__,
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    run.check_converged(
+        {name: value for name, value in metrics.items() if name.endswith(("loss", "nll"))}
+    )
+    path = args.run / "metrics.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    run.write_json(path, {**before, **run.finite(metrics), "evaluation": provenance})
+
+    print(f"\n{'metric':<28}{'value':>12}  what it is")
+    for name, value in metrics.items():
+        print(f"{name:<28}{value:>12.4f}  {DESCRIPTIONS.get(name, '')}")
+    print("\n" + ", ".join(f"{name} {value}" for name, value in provenance.items()))
+    print(f"Written to {path}")
+
+
+def read_config(folder):
+    """config.json of a finished run; ValueError where there is none."""
+    missing = [name for name in ("config.json", "model.keras") if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{folder} holds no finished run: {' and '.join(missing)} is missing. Pass the folder "
+            f"that a training script has left, such as runs/vae."
+        )
+    return json.loads((folder / "config.json").read_text())
+
+
+def measure_vae(vae, settings, args):
+    """Bounds and likelihood on the test set, and what the latents say."""
+    import numpy as np
+
+    import keras_gen as kg
+
+    labels = hasattr(vae, "num_classes")
+    _, test = kg.data.load(
+        settings.dataset,
+        batch_size=settings.batch_size,
+        labels=labels,
+        data_dir=settings.data_dir,
+        manual_dir=settings.manual_dir,
+    )
+    x, y = examples(test, labels)
+    metrics = vae.evaluate(test, return_dict=True, verbose=0)
+    given = (y,) if labels else ()
+    mean, log_var = vae.encode(x, *given)
+    metrics["active_units"] = kg.metrics.active_units(mean)
+    surgery = kg.metrics.elbo_surgery(mean, log_var, seed=args.seed)
+    metrics["mutual_information"] = surgery["mutual_information"]
+    metrics["aggregate_kl"] = surgery["aggregate_kl"]
+
+    n = min(args.num_examples, len(x))
+    log_likelihood, error = vae.log_likelihood(
+        x[:n], *[y[:n] for y in given], num_samples=args.num_samples, return_standard_error=True
+    )
+    metrics["nll"] = -float(log_likelihood.mean())
+    # Of the estimate of the mean over these images; images are independent draws.
+    metrics["nll_standard_error"] = float(np.sqrt(np.sum(error**2)) / n)
+    if isinstance(vae.likelihood, kg.likelihoods.Bernoulli):
+        metrics["reconstruction_floor"] = entropy(x)
+    return metrics, {
+        "test_examples": len(x),
+        "likelihood_examples": n,
+        "importance_samples": args.num_samples,
+        "likelihood": type(vae.likelihood).__name__,
+        "pixels": kind_of_pixels(vae, x),
+        "elbo_surgery_bound": f"log {len(x)} = {np.log(len(x)):.3f}",
+    }
+
+
+def examples(test, labels):
+    """The test set as arrays, `(x, y)`; a streamed one is read."""
+    import numpy as np
+
+    if hasattr(test, "x"):
+        return test.x, test.y
+    batches = [batch if labels else (batch, ()) for batch in test.as_numpy_iterator()]
+    return tuple(np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+
+
+def entropy(x):
+    """Mean over images of the entropy of their grey pixels as coins, nats: 0 if all are 0 or 1.
+
+    No decoder with a Bernoulli likelihood brings the cross-entropy of its pixels below it.
+    """
+    import numpy as np
+
+    p = np.stack([x, 1 - x]).astype("float64")
+    nats = -p * np.log(np.where(p > 0, p, 1))  # 0 log 0 = 0.
+    return float(nats.sum() / len(x))
+
+
+def kind_of_pixels(vae, x):
+    import numpy as np
+
+    if getattr(vae, "dynamic_binarization", False):
+        return "binary, drawn from grey anew each time"
+    return "binary" if np.isin(x, (0, 1)).all() else "grey"
+
+
+def measure_gan(gan, settings, args):
+    """The players' losses on test data and, where modes are known, their coverage."""
+    import numpy as np
+
+    import keras_gen as kg
+
+    train, test = gan_script.load(settings)
+    metrics = gan.evaluate(test, return_dict=True, verbose=0)
+    provenance = {"generator_weights": "raw"}
+    if settings.dataset in gan_script.POINTS:
+        random = np.random.default_rng(args.seed)
+        z = random.standard_normal((2500, gan.latent_dim)).astype("float32")
+        given = ()
+        if hasattr(gan, "num_classes"):
+            given = (random.choice(len(train.weights), size=len(z), p=train.weights),)
+        metrics |= kg.metrics.mode_coverage(
+            gan.generate(z, *given), train.centres, train.sigma, train.weights
+        )
+        metrics["perfect_high_quality"] = 1 - np.exp(-4.5)
+        metrics["perfect_mode_kl"] = (len(train.centres) - 1) / (2 * len(z))
+        provenance["samples"] = len(z)
+    return metrics, provenance
+
+
+DESCRIPTIONS = {
+    "loss": "what training minimises",
+    "elbo": "nats, test set, one draw of z an image",
+    "reconstruction": "distortion -E_q[log p(x|z)], nats",
+    "reconstruction_floor": "entropy of the test pixels: no distortion of theirs is below",
+    "kl": "rate KL(q(z|x) || p(z)), nats",
+    "active_units": "latents whose posterior mean has a variance above .01",
+    "mutual_information": "I(x; z), nats: the part of the rate that tells images apart",
+    "aggregate_kl": "KL(q(z) || p(z)), nats: the rest of the rate",
+    "nll": "-log p(x), nats, by importance sampling: an upper bound in expectation",
+    "nll_standard_error": "of that mean, from the draws of z",
+    "d_loss": "of the discriminator, test set, raw weights",
+    "g_loss": "of the generator, test set, raw weights",
+    "d_real": "mean raw output on real examples",
+    "d_fake": "mean raw output on fake ones",
+    "p_real": "the same as a probability",
+    "p_fake": "the same as a probability",
+    "penalty": "on the discriminator's gradient",
+    "modes": "with at least one sample within 3 sigma",
+    "high_quality": "share of the samples within 3 sigma of a mode",
+    "perfect_high_quality": "of samples from the mixture itself",
+    "mode_kl": "KL(modes of the samples || true weights), nats",
+    "perfect_mode_kl": "of as many samples from the mixture itself, about",
+}
+
+
+if __name__ == "__main__":
+    main()

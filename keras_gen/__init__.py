@@ -12,19 +12,32 @@ from keras_gen import (
     networks,
     optimizers,
 )
-from keras_gen.models import GAN, VAE, WGAN, Autoencoder, ConditionalGAN, ConditionalVAE
+from keras_gen.models import (
+    GAN,
+    IWAE,
+    VAE,
+    WGAN,
+    Autoencoder,
+    ConditionalGAN,
+    ConditionalVAE,
+    DReGIWAE,
+    TwoLayerIWAE,
+)
 from keras_gen.ppca import PPCA
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GAN",
+    "IWAE",
     "VAE",
     "WGAN",
     "PPCA",
     "Autoencoder",
     "ConditionalGAN",
     "ConditionalVAE",
+    "DReGIWAE",
+    "TwoLayerIWAE",
     "backend",
     "callbacks",
     "data",

@@ -102,15 +102,19 @@ class VAE(Autoencoder):
 
     def log_densities(self, x, num_samples, y=None, training=False):
         """log p(x|z), log p(z) and log q(z|x) at draws from q, tensors (num_samples, batch)."""
-        sampling = self.sampling if training else self.evaluation_sampling
-        mean, log_var = map(in_float32, self.encoded(x, y, training))  # of q(z|x)
-        mean, log_var = (ops.repeat(v[None], num_samples, axis=0) for v in (mean, log_var))
-        z = sampling((mean, log_var))  # (num_samples, batch, latent_dim)
+        z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
         return (
             self.log_prob_of_draws(x, z, y, training),
             densities.log_standard_normal(z),
             densities.log_normal(z, mean, log_var),
         )
+
+    def posterior_draws(self, x, num_samples, y=None, training=False):
+        """z, mean and log_var of q(z|x), tensors (num_samples, batch, latent_dim)."""
+        sampling = self.sampling if training else self.evaluation_sampling
+        mean, log_var = map(in_float32, self.encoded(x, y, training))
+        mean, log_var = (ops.repeat(v[None], num_samples, axis=0) for v in (mean, log_var))
+        return sampling((mean, log_var)), mean, log_var
 
     def log_prob_of_draws(self, x, z, y=None, training=False):
         """log p(x|z) at z (num_samples, batch, latent_dim), a tensor (num_samples, batch)."""

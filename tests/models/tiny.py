@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 import keras_gen as kg
+from keras_gen.networks.burda import normal_network
 
 IMAGE_SHAPE = (8, 8, 1)
 
@@ -35,6 +36,20 @@ def scheduled_vae():
         likelihood=kg.likelihoods.Gaussian(0.5, learn_sigma=True),
         beta=keras.optimizers.schedules.PolynomialDecay(0.1, 10, 1.0),
     )
+
+
+def iwae(**kwargs):
+    return kg.IWAE(*kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,)), seed=1, **kwargs)
+
+
+def dreg_iwae(**kwargs):
+    return kg.DReGIWAE(*kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,)), seed=1, **kwargs)
+
+
+def two_layer_iwae(**kwargs):
+    networks = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,))
+    top = [normal_network(*sizes, (4,), "tanh", "top") for sizes in ((3, 2), (2, 3))]
+    return kg.TwoLayerIWAE(*networks, *top, seed=1, **{"num_samples": 3, **kwargs})
 
 
 def regular_vae():
@@ -73,7 +88,19 @@ def wgan():
     return kg.WGAN(_player(2, 8), _player(8, 1), latent_dim=2, clip=0.1, d_steps=2, seed=1)
 
 
-MODELS = [autoencoder, vae, conv_vae, scheduled_vae, regular_vae, gan, r3gan, wgan]
+MODELS = [
+    autoencoder,
+    vae,
+    conv_vae,
+    scheduled_vae,
+    regular_vae,
+    iwae,
+    dreg_iwae,
+    two_layer_iwae,
+    gan,
+    r3gan,
+    wgan,
+]
 
 
 def compile_model(model, optimizer, **kwargs):

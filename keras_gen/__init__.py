@@ -11,6 +11,7 @@ from keras_gen import (
     models,
     networks,
     optimizers,
+    schedules,
 )
 from keras_gen.models import (
     GAN,
@@ -48,4 +49,5 @@ __all__ = [
     "models",
     "networks",
     "optimizers",
+    "schedules",
 ]

@@ -18,14 +18,15 @@ class IWAE(VAE):
     log q(z|x) - log p(z) and their negative sum, the `elbo`: what the same networks are worth at
     k = 1. With k = 1 this is `VAE`, which knows the KL in closed form.
 
-    There is no `beta`: the bound has no KL term of its own that a number could weight.
+    There is no `beta` and there are no `free_bits`: the bound has no KL term of its own that
+    these could weight or clip.
 
     Args:
         encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
         decoder: Keras model, z -> parameters of the likelihood; it is given k z for every x.
         likelihood: A likelihood layer, or "bernoulli" or "gaussian".
         num_samples: k, at least 1.
-        seed: Integer or None.
+        seed, dynamic_binarization: As in `VAE`.
 
     Example:
 
@@ -40,16 +41,19 @@ class IWAE(VAE):
         https://arxiv.org/abs/1509.00519
     """
 
+    not_taken = ("beta", "free_bits")  # Of a VAE's arguments.
+
     def __init__(
         self, encoder, decoder, likelihood="bernoulli", num_samples=5, seed=None, **kwargs
     ):
         if not isinstance(num_samples, numbers.Integral) or num_samples < 1:
             raise ValueError(f"`num_samples` is {num_samples!r}. Pass an integer, at least 1.")
-        if "beta" in kwargs:
-            raise ValueError(
-                f"{type(self).__name__} takes no `beta`: its bound has no KL term to weight. Leave "
-                f"it out, or use VAE."
-            )
+        for name in self.not_taken:
+            if name in kwargs:
+                raise ValueError(
+                    f"{type(self).__name__} takes no `{name}`: its bound has no KL term of its "
+                    f"own. Leave it out, or use VAE."
+                )
         super().__init__(encoder, decoder, likelihood, seed=seed, **kwargs)
         self.num_samples = num_samples
 
@@ -72,8 +76,7 @@ class IWAE(VAE):
 
     def get_config(self):
         config = {**super().get_config(), "num_samples": self.num_samples}
-        del config["beta"]
-        return config
+        return {name: value for name, value in config.items() if name not in self.not_taken}
 
 
 @keras.saving.register_keras_serializable("keras_gen")

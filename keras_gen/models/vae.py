@@ -5,7 +5,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_gen import backend, seeds
+from keras_gen import backend, likelihoods, seeds
 from keras_gen.dtypes import in_float32
 from keras_gen.layers import Sampling
 from keras_gen.losses import densities, divergences
@@ -20,14 +20,24 @@ class VAE(Autoencoder):
 
     -ELBO = -E_q[log p(x|z)] + KL(q(z|x) || p(z)), Kingma and Welling (2014), equation 3, in
     nats per example: summed over pixels and latents, the mean over the batch. `fit` logs
-    `loss` = `reconstruction` + beta * `kl` (and regularisers), `kl` and the `elbo` itself.
+    `loss` = `reconstruction` + beta * `kl` (and regularisers), `kl` and the `elbo` itself; with
+    free bits `loss` charges more than `kl`.
 
     Args:
         encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
         decoder: Keras model, z -> parameters of the likelihood.
         likelihood: A likelihood layer, or "bernoulli" or "gaussian".
         beta: Weight of the KL term, not negative; or a Keras `LearningRateSchedule`, read at
-            `optimizer.iterations`. Validation uses the last training step's value.
+            `optimizer.iterations`, such as `kg.schedules.LinearWarmUp`. Validation uses the last
+            training step's value.
+        free_bits: Nats that every latent may tell at no charge: the loss has max(free_bits, KL_j)
+            in place of latent j's KL, the mean over the batch, and so no reason to push it
+            below, Kingma et al. (2016).
+        dynamic_binarization: True takes grey values in [0, 1] as the probabilities of black and
+            white pixels, and draws these anew for each batch, in validation and
+            `log_likelihood` too: the data are x from Bernoulli(grey), as in Burda et al. (2016).
+            For the Bernoulli likelihood. `encode`, `reconstruct` and calls take what they are
+            given.
         seed: Integer or None.
 
     Example:
@@ -43,11 +53,24 @@ class VAE(Autoencoder):
         Kingma and Welling (2014), "Auto-Encoding Variational Bayes":
         https://arxiv.org/abs/1312.6114
         Higgins et al. (2017), "beta-VAE": https://openreview.net/forum?id=Sy2fzU9gl
+        Kingma et al. (2016), "Improving Variational Inference with Inverse Autoregressive Flow",
+        free bits: https://arxiv.org/abs/1606.04934
+        Burda et al. (2016), "Importance Weighted Autoencoders": https://arxiv.org/abs/1509.00519
     """
 
     logged = ("loss", "reconstruction", "kl", "elbo")
 
-    def __init__(self, encoder, decoder, likelihood="bernoulli", beta=1.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        likelihood="bernoulli",
+        beta=1.0,
+        free_bits=0.0,
+        dynamic_binarization=False,
+        seed=None,
+        **kwargs,
+    ):
         if not isinstance(beta, LearningRateSchedule) and not (
             isinstance(beta, numbers.Real) and 0 <= beta < math.inf
         ):
@@ -55,8 +78,20 @@ class VAE(Autoencoder):
                 f"`beta` is {beta!r}. It weights the KL term: pass a number that is not negative, "
                 f"or a Keras LearningRateSchedule."
             )
+        if not (isinstance(free_bits, numbers.Real) and 0 <= free_bits < math.inf):
+            raise ValueError(
+                f"`free_bits` is {free_bits!r}. It is what each latent may cost at no charge: pass "
+                f"a number of nats that is not negative."
+            )
         super().__init__(encoder, decoder, likelihood, **kwargs)
+        if dynamic_binarization and not isinstance(self.likelihood, likelihoods.Bernoulli):
+            raise ValueError(
+                f"`dynamic_binarization` makes pixels black or white, and the likelihood is "
+                f"{type(self.likelihood).__name__}. Pass Bernoulli, or leave it out."
+            )
         self.beta = beta
+        self.free_bits = free_bits
+        self.dynamic_binarization = dynamic_binarization
         self.seed = seed
         # Three streams: evaluating or drawing pictures must not move the noise of training.
         self.sampling, self.evaluation_sampling, self.user_sampling = (
@@ -73,7 +108,8 @@ class VAE(Autoencoder):
 
     @backend.step
     def train_step(self, data):
-        data = self.unpack(data)  # (x, sample_weight), and y where there are labels
+        # (x, sample_weight), and y where there are labels
+        data = self.observed(self.unpack(data), self.sampling)
         if isinstance(self.beta, LearningRateSchedule):
             self.scheduled_beta.assign(self.beta(self.optimizer.iterations))
         _, terms = backend.descend(self.optimizer, self.trainable_variables, self.objective, *data)
@@ -81,7 +117,7 @@ class VAE(Autoencoder):
 
     @backend.step
     def test_step(self, data):
-        data = self.unpack(data)
+        data = self.observed(self.unpack(data), self.evaluation_sampling)
         _, terms = self.objective(*data, training=False)
         return self.track(terms, data[0])
 
@@ -92,13 +128,22 @@ class VAE(Autoencoder):
         z = sampling((mean, log_var))  # (batch, latent_dim)
         parameters = self.decoded(z, y, training)  # of p(x|z)
         reconstruction = -self.likelihood.log_prob(x, parameters)  # (batch,)
-        kl = divergences.kl_to_standard_normal(mean, log_var)  # (batch,)
+        kl = divergences.kl_of_latents(mean, log_var)  # (batch, latent_dim)
 
         reconstruction = ops.mean(sample_weight * reconstruction)
-        kl = ops.mean(sample_weight * kl)
-        loss = reconstruction + self.current_beta() * kl + sum(self.losses)
+        kl = ops.mean(sample_weight[:, None] * kl, axis=0)  # (latent_dim,)
+        charged_kl = ops.sum(ops.maximum(kl, self.free_bits))
+        kl = ops.sum(kl)
+        loss = reconstruction + self.current_beta() * charged_kl + sum(self.losses)
         elbo = -(reconstruction + kl)
         return loss, {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": elbo}
+
+    def observed(self, data, stream):
+        """`data`, which begin with x; under dynamic binarisation with a draw from Bernoulli(x)."""
+        x, *rest = data
+        if self.dynamic_binarization:
+            x = ops.cast(ops.less(stream.uniform(ops.shape(x)), x), x.dtype)
+        return x, *rest
 
     def log_densities(self, x, num_samples, y=None, training=False):
         """log p(x|z), log p(z) and log q(z|x) at draws from q, tensors (num_samples, batch)."""
@@ -208,8 +253,7 @@ class VAE(Autoencoder):
         References:
             Burda et al. (2016), "Importance Weighted Autoencoders", section 5:
             https://arxiv.org/abs/1509.00519
-            Rezende et al. (2014), "Stochastic Backpropagation", appendix E:
-            https://arxiv.org/abs/1401.4082
+            Rezende et al. (2014), "Stochastic Backpropagation": https://arxiv.org/abs/1401.4082
         """
         inputs = [self._examples(x)]
         return self._log_likelihood(
@@ -220,7 +264,13 @@ class VAE(Autoencoder):
         beta = self.beta
         if isinstance(beta, LearningRateSchedule):
             beta = keras.saving.serialize_keras_object(beta)
-        return {**super().get_config(), "beta": beta, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "beta": beta,
+            "free_bits": self.free_bits,
+            "dynamic_binarization": self.dynamic_binarization,
+            "seed": self.seed,
+        }
 
     def _log_likelihood(
         self, inputs, num_samples, proposal, return_standard_error, chunk_size, verbose
@@ -229,6 +279,7 @@ class VAE(Autoencoder):
         if proposal not in log_weights:
             raise ValueError(f'`proposal` is {proposal!r}. Pass "posterior" or "prior".')
         self._check_sized()
+        inputs = [ops.convert_to_numpy(v) for v in self.observed(inputs, self.evaluation_sampling)]
         values, errors = log_mean_weight(
             self, log_weights[proposal], inputs, num_samples, chunk_size, verbose
         )

@@ -58,7 +58,7 @@ def test_the_gap_at_many_draws_shrinks_as_one_over_k():
 
 
 def test_the_bound_rises_with_k():
-    gaps = [gap(k, r=2.0, d=5, n=20_000)[0] for k in (1, 2, 5, 20)]
+    gaps = [gap(k, r=2.0, d=5, n=5000)[0] for k in (1, 2, 5, 20)]
     assert gaps[0] == pytest.approx(-5 * 0.15343, abs=1e-4)
     assert all(b - a > 0.03 for a, b in zip(gaps, gaps[1:], strict=False))
     assert gaps[-1] < 0
@@ -107,7 +107,7 @@ def test_both_gradients_of_the_encoder_agree_in_expectation_and_the_doubly_one_v
     means, variances = [], []
     for model in (kg.IWAE, kg.DReGIWAE):
         steps = []
-        for seed in range(100):
+        for seed in range(60):
             vae.encoder.set_weights(start)
             iwae = model(vae.encoder, vae.decoder, vae.likelihood, num_samples=64)
             iwae.decoder.trainable = iwae.likelihood.trainable = False
@@ -115,10 +115,10 @@ def test_both_gradients_of_the_encoder_agree_in_expectation_and_the_doubly_one_v
             steps.append(np.concatenate([move.ravel() for move in encoder]))
         means.append(np.mean(steps, axis=0))
         variances.append(np.var(steps, axis=0, ddof=1))
-    deviations = (means[0] - means[1]) / np.sqrt(sum(variances) / 100)
+    deviations = (means[0] - means[1]) / np.sqrt(sum(variances) / 60)
     assert np.abs(deviations).max() < 4.5  # Of 12 weights.
     assert np.all(variances[0] > 3 * variances[1])
-    assert np.linalg.norm(means[1]) > 10 * np.sqrt(variances[1].sum() / 100)  # It tells something.
+    assert np.linalg.norm(means[1]) > 10 * np.sqrt(variances[1].sum() / 60)  # It tells something.
 
 
 @pytest.mark.parametrize("build", [tiny.iwae, tiny.dreg_iwae, tiny.two_layer_iwae])
@@ -158,7 +158,8 @@ def test_a_regulariser_enters_the_loss_and_not_the_bound():
     [
         ({"num_samples": 0}, "`num_samples` is 0. Pass an integer, at least 1"),
         ({"num_samples": 1.5}, "`num_samples` is 1.5"),
-        ({"beta": 0.5}, "IWAE takes no `beta`: its bound has no KL term to weight.*use VAE"),
+        ({"beta": 0.5}, "IWAE takes no `beta`: its bound has no KL term of its own.*use VAE"),
+        ({"free_bits": 0.5}, "IWAE takes no `free_bits`"),
     ],
 )
 @pytest.mark.parametrize("build", [tiny.iwae, tiny.dreg_iwae, tiny.two_layer_iwae])

@@ -38,6 +38,11 @@ def scheduled_vae():
     )
 
 
+def binarized_vae():
+    """Pixels drawn anew for each batch, and latents that may tell something at no charge."""
+    return vae(dynamic_binarization=True, free_bits=0.05)
+
+
 def iwae(**kwargs):
     return kg.IWAE(*kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,)), seed=1, **kwargs)
 
@@ -94,6 +99,7 @@ MODELS = [
     conv_vae,
     scheduled_vae,
     regular_vae,
+    binarized_vae,
     iwae,
     dreg_iwae,
     two_layer_iwae,

@@ -11,20 +11,34 @@ from keras_gen import (
     models,
     networks,
     optimizers,
+    schedules,
 )
-from keras_gen.models import GAN, VAE, WGAN, Autoencoder, ConditionalGAN, ConditionalVAE
+from keras_gen.models import (
+    GAN,
+    IWAE,
+    VAE,
+    WGAN,
+    Autoencoder,
+    ConditionalGAN,
+    ConditionalVAE,
+    DReGIWAE,
+    TwoLayerIWAE,
+)
 from keras_gen.ppca import PPCA
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GAN",
+    "IWAE",
     "VAE",
     "WGAN",
     "PPCA",
     "Autoencoder",
     "ConditionalGAN",
     "ConditionalVAE",
+    "DReGIWAE",
+    "TwoLayerIWAE",
     "backend",
     "callbacks",
     "data",
@@ -35,4 +49,5 @@ __all__ = [
     "models",
     "networks",
     "optimizers",
+    "schedules",
 ]

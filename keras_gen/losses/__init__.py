@@ -1,4 +1,4 @@
-"""What models minimise, one value per example: divergences, adversarial losses, penalties."""
+"""What models minimise, one value per example: densities, divergences, losses, penalties."""
 
 from keras_gen.losses import adversarial, penalties
 from keras_gen.losses.adversarial import (
@@ -9,7 +9,12 @@ from keras_gen.losses.adversarial import (
     Relativistic,
     Wasserstein,
 )
-from keras_gen.losses.divergences import kl_between_normals, kl_to_standard_normal
+from keras_gen.losses.densities import log_normal, log_standard_normal
+from keras_gen.losses.divergences import (
+    kl_between_normals,
+    kl_of_latents,
+    kl_to_standard_normal,
+)
 from keras_gen.losses.penalties import DRAGAN, R1, R2, GradientPenalty
 
 __all__ = [
@@ -25,6 +30,9 @@ __all__ = [
     "Wasserstein",
     "adversarial",
     "kl_between_normals",
+    "kl_of_latents",
     "kl_to_standard_normal",
+    "log_normal",
+    "log_standard_normal",
     "penalties",
 ]

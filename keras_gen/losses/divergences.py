@@ -1,4 +1,7 @@
-"""Kullback-Leibler divergences of diagonal Gaussians, in nats, summed over the last axis."""
+"""Kullback-Leibler divergences of diagonal Gaussians, in nats.
+
+Summed over the last axis, unless the name says otherwise.
+"""
 
 from keras import ops
 
@@ -8,8 +11,13 @@ def kl_to_standard_normal(mean, log_var):
 
     Kingma and Welling (2014), appendix B: the sum of (mean^2 + var - 1 - log var) / 2.
     """
+    return ops.sum(kl_of_latents(mean, log_var), axis=-1)
+
+
+def kl_of_latents(mean, log_var):
+    """KL(N(mean, exp(log_var)) || N(0, 1)) of each latent, shape (..., d) -> (..., d)."""
     # expm1: var - 1 loses its digits where the posterior equals the prior.
-    return 0.5 * ops.sum(ops.square(mean) + ops.expm1(log_var) - log_var, axis=-1)
+    return 0.5 * (ops.square(mean) + ops.expm1(log_var) - log_var)
 
 
 def kl_between_normals(mean_q, log_var_q, mean_p, log_var_p):

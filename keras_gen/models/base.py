@@ -142,6 +142,13 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
                 self.build_optimizer()
         return data
 
+    def log_likelihood(self, x, num_samples=5000, **options):
+        """Raises NotImplementedError: of a VAE it is an estimate of log p(x)."""
+        raise NotImplementedError(
+            f"{type(self).__name__} gives no log-likelihood: that takes a prior p(z) and a density "
+            f"p(x|z). An autoencoder lacks the first, a GAN the second; use VAE."
+        )
+
     def check_data(self, x):
         """Raises ValueError where the NumPy array `x` cannot be trained on."""
         raise NotImplementedError
@@ -291,11 +298,11 @@ def predict(network, inputs, batch_size):
     n = len(keras.tree.flatten(inputs)[0])
     outputs = []
     for start in range(0, n, batch_size):
-        outputs.append(network.predict_on_batch(_filled_batch(inputs, start, batch_size)))
+        outputs.append(network.predict_on_batch(filled_batch(inputs, start, batch_size)))
     return keras.tree.map_structure(lambda *batches: np.concatenate(batches)[:n], *outputs)
 
 
-def _filled_batch(inputs, start, batch_size):
+def filled_batch(inputs, start, batch_size):
     """A batch filled up with repetitions: every other size would be compiled anew."""
     return keras.tree.map_structure(
         lambda a: np.resize(a[start : start + batch_size], (batch_size, *a.shape[1:])), inputs

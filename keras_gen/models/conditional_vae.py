@@ -83,6 +83,23 @@ class ConditionalVAE(Labelled, VAE):
         z = self._code(self.encode(x, y, batch_size), sample)
         return self.decode(z, y, batch_size=batch_size)
 
+    def log_likelihood(
+        self,
+        x,
+        y,
+        num_samples=5000,
+        proposal="posterior",
+        return_standard_error=False,
+        chunk_size=10_000,
+        verbose=1,
+    ):
+        """log p(x|y) of every example and its label in nats; else as `VAE.log_likelihood`."""
+        x = self._examples(x)
+        inputs = [x, self.labels(y, len(x))]
+        return self._log_likelihood(
+            inputs, num_samples, proposal, return_standard_error, chunk_size, verbose
+        )
+
     def interpolate(self, x_from, x_to, y, steps=8):
         """Examples between pairs that share a label; else as `Autoencoder.interpolate`.
 

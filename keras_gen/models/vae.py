@@ -5,12 +5,13 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_gen import backend, seeds
+from keras_gen import backend, likelihoods, seeds
 from keras_gen.dtypes import in_float32
 from keras_gen.layers import Sampling
-from keras_gen.losses import divergences
+from keras_gen.losses import densities, divergences
 from keras_gen.models.autoencoder import Autoencoder
 from keras_gen.models.base import describe, predict
+from keras_gen.models.likelihood_estimate import log_mean_weight
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -19,14 +20,24 @@ class VAE(Autoencoder):
 
     -ELBO = -E_q[log p(x|z)] + KL(q(z|x) || p(z)), Kingma and Welling (2014), equation 3, in
     nats per example: summed over pixels and latents, the mean over the batch. `fit` logs
-    `loss` = `reconstruction` + beta * `kl` (and regularisers), `kl` and the `elbo` itself.
+    `loss` = `reconstruction` + beta * `kl` (and regularisers), `kl` and the `elbo` itself; with
+    free bits `loss` charges more than `kl`.
 
     Args:
         encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
         decoder: Keras model, z -> parameters of the likelihood.
         likelihood: A likelihood layer, or "bernoulli" or "gaussian".
         beta: Weight of the KL term, not negative; or a Keras `LearningRateSchedule`, read at
-            `optimizer.iterations`. Validation uses the last training step's value.
+            `optimizer.iterations`, such as `kg.schedules.LinearWarmUp`. Validation uses the last
+            training step's value.
+        free_bits: Nats that every latent may tell at no charge: the loss has max(free_bits, KL_j)
+            in place of latent j's KL, the mean over the batch, and so no reason to push it
+            below, Kingma et al. (2016).
+        dynamic_binarization: True takes grey values in [0, 1] as the probabilities of black and
+            white pixels, and draws these anew for each batch, in validation and
+            `log_likelihood` too: the data are x from Bernoulli(grey), as in Burda et al. (2016).
+            For the Bernoulli likelihood. `encode`, `reconstruct` and calls take what they are
+            given.
         seed: Integer or None.
 
     Example:
@@ -42,11 +53,24 @@ class VAE(Autoencoder):
         Kingma and Welling (2014), "Auto-Encoding Variational Bayes":
         https://arxiv.org/abs/1312.6114
         Higgins et al. (2017), "beta-VAE": https://openreview.net/forum?id=Sy2fzU9gl
+        Kingma et al. (2016), "Improving Variational Inference with Inverse Autoregressive Flow",
+        free bits: https://arxiv.org/abs/1606.04934
+        Burda et al. (2016), "Importance Weighted Autoencoders": https://arxiv.org/abs/1509.00519
     """
 
     logged = ("loss", "reconstruction", "kl", "elbo")
 
-    def __init__(self, encoder, decoder, likelihood="bernoulli", beta=1.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        likelihood="bernoulli",
+        beta=1.0,
+        free_bits=0.0,
+        dynamic_binarization=False,
+        seed=None,
+        **kwargs,
+    ):
         if not isinstance(beta, LearningRateSchedule) and not (
             isinstance(beta, numbers.Real) and 0 <= beta < math.inf
         ):
@@ -54,8 +78,20 @@ class VAE(Autoencoder):
                 f"`beta` is {beta!r}. It weights the KL term: pass a number that is not negative, "
                 f"or a Keras LearningRateSchedule."
             )
+        if not (isinstance(free_bits, numbers.Real) and 0 <= free_bits < math.inf):
+            raise ValueError(
+                f"`free_bits` is {free_bits!r}. It is what each latent may cost at no charge: pass "
+                f"a number of nats that is not negative."
+            )
         super().__init__(encoder, decoder, likelihood, **kwargs)
+        if dynamic_binarization and not isinstance(self.likelihood, likelihoods.Bernoulli):
+            raise ValueError(
+                f"`dynamic_binarization` makes pixels black or white, and the likelihood is "
+                f"{type(self.likelihood).__name__}. Pass Bernoulli, or leave it out."
+            )
         self.beta = beta
+        self.free_bits = free_bits
+        self.dynamic_binarization = dynamic_binarization
         self.seed = seed
         # Three streams: evaluating or drawing pictures must not move the noise of training.
         self.sampling, self.evaluation_sampling, self.user_sampling = (
@@ -72,7 +108,8 @@ class VAE(Autoencoder):
 
     @backend.step
     def train_step(self, data):
-        data = self.unpack(data)  # (x, sample_weight), and y where there are labels
+        # (x, sample_weight), and y where there are labels
+        data = self.observed(self.unpack(data), self.sampling)
         if isinstance(self.beta, LearningRateSchedule):
             self.scheduled_beta.assign(self.beta(self.optimizer.iterations))
         _, terms = backend.descend(self.optimizer, self.trainable_variables, self.objective, *data)
@@ -80,7 +117,7 @@ class VAE(Autoencoder):
 
     @backend.step
     def test_step(self, data):
-        data = self.unpack(data)
+        data = self.observed(self.unpack(data), self.evaluation_sampling)
         _, terms = self.objective(*data, training=False)
         return self.track(terms, data[0])
 
@@ -91,13 +128,51 @@ class VAE(Autoencoder):
         z = sampling((mean, log_var))  # (batch, latent_dim)
         parameters = self.decoded(z, y, training)  # of p(x|z)
         reconstruction = -self.likelihood.log_prob(x, parameters)  # (batch,)
-        kl = divergences.kl_to_standard_normal(mean, log_var)  # (batch,)
+        kl = divergences.kl_of_latents(mean, log_var)  # (batch, latent_dim)
 
         reconstruction = ops.mean(sample_weight * reconstruction)
-        kl = ops.mean(sample_weight * kl)
-        loss = reconstruction + self.current_beta() * kl + sum(self.losses)
+        kl = ops.mean(sample_weight[:, None] * kl, axis=0)  # (latent_dim,)
+        charged_kl = ops.sum(ops.maximum(kl, self.free_bits))
+        kl = ops.sum(kl)
+        loss = reconstruction + self.current_beta() * charged_kl + sum(self.losses)
         elbo = -(reconstruction + kl)
         return loss, {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": elbo}
+
+    def observed(self, data, stream):
+        """`data`, which begin with x; under dynamic binarisation with a draw from Bernoulli(x)."""
+        x, *rest = data
+        if self.dynamic_binarization:
+            x = ops.cast(ops.less(stream.uniform(ops.shape(x)), x), x.dtype)
+        return x, *rest
+
+    def log_densities(self, x, num_samples, y=None, training=False):
+        """log p(x|z), log p(z) and log q(z|x) at draws from q, tensors (num_samples, batch)."""
+        z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
+        return (
+            self.log_prob_of_draws(x, z, y, training),
+            densities.log_standard_normal(z),
+            densities.log_normal(z, mean, log_var),
+        )
+
+    def posterior_draws(self, x, num_samples, y=None, training=False):
+        """z, mean and log_var of q(z|x), tensors (num_samples, batch, latent_dim)."""
+        sampling = self.sampling if training else self.evaluation_sampling
+        mean, log_var = map(in_float32, self.encoded(x, y, training))
+        mean, log_var = (ops.repeat(v[None], num_samples, axis=0) for v in (mean, log_var))
+        return sampling((mean, log_var)), mean, log_var
+
+    def log_prob_of_draws(self, x, z, y=None, training=False):
+        """log p(x|z) at z (num_samples, batch, latent_dim), a tensor (num_samples, batch)."""
+        num_samples = z.shape[0]
+        x = ops.tile(x, (num_samples, *[1] * (len(x.shape) - 1)))
+        if y is not None:
+            y = ops.tile(y, (num_samples,))
+        parameters = self.decoded(ops.reshape(z, (-1, z.shape[-1])), y, training)
+        return ops.reshape(self.likelihood.log_prob(x, parameters), (num_samples, -1))
+
+    def prior_draws(self, num_samples, batch):
+        """z from p(z) for evaluation, a tensor (num_samples, batch, latent_dim)."""
+        return self.evaluation_sampling.noise((num_samples, batch, self.latent_dim))
 
     def encoded(self, x, y=None, training=False):
         """(mean, log_var) of q(z|x), tensors; labels `y` are for models that have them."""
@@ -150,11 +225,75 @@ class VAE(Autoencoder):
         z = self._code(self.encode(x, batch_size), sample)
         return self.decode(z, batch_size=batch_size)
 
+    def log_likelihood(
+        self,
+        x,
+        num_samples=5000,
+        proposal="posterior",
+        return_standard_error=False,
+        chunk_size=10_000,
+        verbose=1,
+    ):
+        """log p(x) of every example in nats, estimated by importance sampling: NumPy (n,).
+
+        log p(x) ~ log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), with K draws z_k from q(z|x). In
+        expectation it never exceeds log p(x), and comes nearer with K; at K = 1 it is the ELBO.
+
+        Args:
+            x: NumPy array (n, ...).
+            num_samples: K. 5,000 is what is usually published.
+            proposal: "posterior" draws z from q(z|x). "prior" draws it from p(z): few z explain
+                a given x, so this naive estimate is far too low for all but small models.
+            return_standard_error: True gives a pair, with the standard error of each estimate
+                from the spread of its weights (NaN for one draw). One that is not well below 1
+                is itself not to be trusted: few weights decide.
+            chunk_size: Draws through the decoder at a time; the memory grows with it alone.
+            verbose: 1 shows a progress bar, 0 does not.
+
+        References:
+            Burda et al. (2016), "Importance Weighted Autoencoders", section 5:
+            https://arxiv.org/abs/1509.00519
+            Rezende et al. (2014), "Stochastic Backpropagation": https://arxiv.org/abs/1401.4082
+        """
+        inputs = [self._examples(x)]
+        return self._log_likelihood(
+            inputs, num_samples, proposal, return_standard_error, chunk_size, verbose
+        )
+
     def get_config(self):
         beta = self.beta
         if isinstance(beta, LearningRateSchedule):
             beta = keras.saving.serialize_keras_object(beta)
-        return {**super().get_config(), "beta": beta, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "beta": beta,
+            "free_bits": self.free_bits,
+            "dynamic_binarization": self.dynamic_binarization,
+            "seed": self.seed,
+        }
+
+    def _log_likelihood(
+        self, inputs, num_samples, proposal, return_standard_error, chunk_size, verbose
+    ):
+        log_weights = {"posterior": self._posterior_weights, "prior": self._prior_weights}
+        if proposal not in log_weights:
+            raise ValueError(f'`proposal` is {proposal!r}. Pass "posterior" or "prior".')
+        self._check_sized()
+        inputs = [ops.convert_to_numpy(v) for v in self.observed(inputs, self.evaluation_sampling)]
+        values, errors = log_mean_weight(
+            self, log_weights[proposal], inputs, num_samples, chunk_size, verbose
+        )
+        return (values, errors) if return_standard_error else values
+
+    def _posterior_weights(self, inputs, num_samples):
+        x, *labels = inputs
+        log_p_x, log_p_z, log_q_z = self.log_densities(x, num_samples, *labels)
+        return log_p_x + log_p_z - log_q_z
+
+    def _prior_weights(self, inputs, num_samples):
+        x, *labels = inputs
+        z = self.prior_draws(num_samples, ops.shape(x)[0])
+        return self.log_prob_of_draws(x, z, *labels)
 
     def _code_of(self, x):
         return self.encode(x)[0]

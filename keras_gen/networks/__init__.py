@@ -1,5 +1,6 @@
 """Ready-made networks, as Keras functional models: parameters, images and logits come out."""
 
+from keras_gen.networks.burda import burda_two_layer_vae, burda_vae
 from keras_gen.networks.conv import conv_autoencoder, conv_vae
 from keras_gen.networks.dcgan import dcgan
 from keras_gen.networks.linear import linear_vae
@@ -8,6 +9,8 @@ from keras_gen.networks.mlp_gan import mlp_gan
 from keras_gen.networks.points import pacgan_points, point_gan
 
 __all__ = [
+    "burda_two_layer_vae",
+    "burda_vae",
     "conv_autoencoder",
     "conv_vae",
     "dcgan",

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from keras_gen.networks import labels
+from keras_gen.networks.mean_image import initial_bias
 from keras_gen.networks.posterior import check_sizes, code, posterior
 
 
@@ -16,6 +17,7 @@ def conv_vae(
     activation="relu",
     parameters_per_value=1,
     num_classes=None,
+    mean_image=None,
 ):
     """Encoder and decoder of a VAE for images, such as 28x28 or 32x32, grey or colour.
 
@@ -31,6 +33,9 @@ def conv_vae(
             attribute of that name says.
         num_classes: Of a `ConditionalVAE`: both networks take a label too, as one channel a
             class beside x, and one-hot beside z.
+        mean_image: For Bernoulli logits: the decoder's last bias, one a channel, starts at the
+            logits of the mean over the pixels of this array, such as `x.mean(0)`; by default
+            at 0.
 
     Returns:
         `(encoder, decoder)`: x -> (mean, log_var), each (batch, latent_dim), and
@@ -45,8 +50,9 @@ def conv_vae(
     """
     inputs, h = _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes)
     encoder = keras.Model(inputs, posterior(h, latent_dim), name="encoder")
+    bias = initial_bias(mean_image, image_shape, parameters_per_value)
     return encoder, _decoder(
-        image_shape, latent_dim, filters, activation, parameters_per_value, num_classes
+        image_shape, latent_dim, filters, activation, parameters_per_value, num_classes, bias
     )
 
 
@@ -77,7 +83,15 @@ def _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes=Non
     return inputs, layers.Flatten()(h)
 
 
-def _decoder(image_shape, latent_dim, filters, activation, parameters_per_value, num_classes=None):
+def _decoder(
+    image_shape,
+    latent_dim,
+    filters,
+    activation,
+    parameters_per_value,
+    num_classes=None,
+    bias="zeros",
+):
     height, width, channels = image_shape
     factor = 2 ** len(filters)
     start = (height // factor, width // factor, filters[-1])
@@ -96,6 +110,7 @@ def _decoder(image_shape, latent_dim, filters, activation, parameters_per_value,
         3,
         strides=2,
         padding="same",
+        bias_initializer=bias,
         dtype="float32",
         name="parameters",
     )(h)

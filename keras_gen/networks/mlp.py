@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from keras_gen.networks import labels
+from keras_gen.networks.mean_image import initial_bias
 from keras_gen.networks.posterior import check_sizes, code, posterior
 
 
@@ -16,6 +17,7 @@ def mlp_vae(
     activation="relu",
     parameters_per_value=1,
     num_classes=None,
+    mean_image=None,
 ):
     """Encoder and decoder of a VAE; the default is the textbook's 784-500-z with ReLU.
 
@@ -28,6 +30,8 @@ def mlp_vae(
             attribute of that name says.
         num_classes: Of a `ConditionalVAE`: both networks take a label too, one-hot beside x
             and z.
+        mean_image: For Bernoulli logits: the decoder's last bias starts at the logits of this
+            array of shape `image_shape`, such as `x.mean(0)`; by default at 0.
 
     Returns:
         `(encoder, decoder)`: x -> (mean, log_var), each (batch, latent_dim), and
@@ -45,8 +49,9 @@ def mlp_vae(
     """
     inputs, h = _encoder_trunk(image_shape, latent_dim, hidden, activation, num_classes)
     encoder = keras.Model(inputs, posterior(h, latent_dim), name="encoder")
+    bias = initial_bias(mean_image, image_shape, parameters_per_value)
     return encoder, _decoder(
-        image_shape, latent_dim, hidden, activation, parameters_per_value, num_classes
+        image_shape, latent_dim, hidden, activation, parameters_per_value, num_classes, bias
     )
 
 
@@ -71,14 +76,24 @@ def _encoder_trunk(image_shape, latent_dim, hidden, activation, num_classes=None
     return inputs, h
 
 
-def _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value, num_classes=None):
+def _decoder(
+    image_shape,
+    latent_dim,
+    hidden,
+    activation,
+    parameters_per_value,
+    num_classes=None,
+    bias="zeros",
+):
     inputs = h = keras.Input((latent_dim,), name="z")
     if num_classes is not None:
         y = labels.label_input(num_classes)
         inputs, h = [h, y], labels.beside(h, y, num_classes)
     for width in reversed(hidden):
         h = layers.Dense(width, activation=activation)(h)
-    h = layers.Dense(math.prod(image_shape) * parameters_per_value, dtype="float32")(h)
+    h = layers.Dense(
+        math.prod(image_shape) * parameters_per_value, bias_initializer=bias, dtype="float32"
+    )(h)
     output_shape = (*image_shape[:-1], image_shape[-1] * parameters_per_value)
     parameters = layers.Reshape(output_shape, dtype="float32", name="parameters")(h)
     return keras.Model(inputs, parameters, name="decoder")

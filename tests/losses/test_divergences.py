@@ -50,3 +50,14 @@ def test_kl_keeps_its_digits_near_the_prior():
     log_var = ops.full((1, 1), 1e-3)
     kl = float(ops.convert_to_numpy(divergences.kl_to_standard_normal(0 * log_var, log_var))[0])
     np.testing.assert_allclose(kl, (np.expm1(1e-3) - 1e-3) / 2, rtol=5e-3)
+
+
+def test_the_kls_of_latents_add_up_to_the_kl():
+    random = np.random.default_rng(0)
+    mean, log_var = random.normal(size=(2, 5, 3)).astype("float32")
+    tensors = ops.convert_to_tensor(mean), ops.convert_to_tensor(log_var)
+    kls = ops.convert_to_numpy(divergences.kl_of_latents(*tensors))
+    variance = np.exp(log_var.astype("float64"))
+    np.testing.assert_allclose(kls, (mean**2 + variance - 1 - log_var) / 2, rtol=1e-4)
+    total = ops.convert_to_numpy(divergences.kl_to_standard_normal(*tensors))
+    np.testing.assert_allclose(kls.sum(-1), total, rtol=1e-6)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 import keras_gen as kg
+from keras_gen.networks.burda import normal_network
 
 IMAGE_SHAPE = (8, 8, 1)
 
@@ -35,6 +36,25 @@ def scheduled_vae():
         likelihood=kg.likelihoods.Gaussian(0.5, learn_sigma=True),
         beta=keras.optimizers.schedules.PolynomialDecay(0.1, 10, 1.0),
     )
+
+
+def binarized_vae():
+    """Pixels drawn anew for each batch, and latents that may tell something at no charge."""
+    return vae(dynamic_binarization=True, free_bits=0.05)
+
+
+def iwae(**kwargs):
+    return kg.IWAE(*kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,)), seed=1, **kwargs)
+
+
+def dreg_iwae(**kwargs):
+    return kg.DReGIWAE(*kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,)), seed=1, **kwargs)
+
+
+def two_layer_iwae(**kwargs):
+    networks = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,))
+    top = [normal_network(*sizes, (4,), "tanh", "top") for sizes in ((3, 2), (2, 3))]
+    return kg.TwoLayerIWAE(*networks, *top, seed=1, **{"num_samples": 3, **kwargs})
 
 
 def regular_vae():
@@ -99,6 +119,10 @@ MODELS = [
     scheduled_vae,
     regular_vae,
     conditional_vae,
+    binarized_vae,
+    iwae,
+    dreg_iwae,
+    two_layer_iwae,
     gan,
     r3gan,
     wgan,

@@ -1,0 +1,150 @@
+import math
+import numbers
+
+import keras
+from keras import ops
+
+from keras_gen.losses import densities
+from keras_gen.models.vae import VAE
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class IWAE(VAE):
+    """Importance weighted autoencoder: maximises a bound on log p(x) that k draws make tighter.
+
+    L_k = E[log 1/k sum_i w_i] with w_i = p(x, z_i) / q(z_i|x) and z_i from q(z|x), Burda et al.
+    (2016), equation 8. L_1 is the ELBO, and L_k rises to log p(x) with k. `fit` logs `loss` =
+    -L_k (and regularisers) and, as means over the same k draws, `reconstruction`, `kl` =
+    log q(z|x) - log p(z) and their negative sum, the `elbo`: what the same networks are worth at
+    k = 1. With k = 1 this is `VAE`, which knows the KL in closed form.
+
+    There is no `beta` and there are no `free_bits`: the bound has no KL term of its own that
+    these could weight or clip.
+
+    Args:
+        encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
+        decoder: Keras model, z -> parameters of the likelihood; it is given k z for every x.
+        likelihood: A likelihood layer, or "bernoulli" or "gaussian".
+        num_samples: k, at least 1.
+        seed, dynamic_binarization: As in `VAE`.
+
+    Example:
+
+    ```python
+    iwae = kg.IWAE(*kg.networks.burda_vae((28, 28, 1)), num_samples=50)
+    iwae.compile(optimizer=keras.optimizers.Adam(1e-3, epsilon=1e-4))
+    iwae.fit(x, epochs=10)
+    ```
+
+    Reference:
+        Burda, Grosse and Salakhutdinov (2016), "Importance Weighted Autoencoders":
+        https://arxiv.org/abs/1509.00519
+    """
+
+    not_taken = ("beta", "free_bits")  # Of a VAE's arguments.
+
+    def __init__(
+        self, encoder, decoder, likelihood="bernoulli", num_samples=5, seed=None, **kwargs
+    ):
+        if not isinstance(num_samples, numbers.Integral) or num_samples < 1:
+            raise ValueError(f"`num_samples` is {num_samples!r}. Pass an integer, at least 1.")
+        for name in self.not_taken:
+            if name in kwargs:
+                raise ValueError(
+                    f"{type(self).__name__} takes no `{name}`: its bound has no KL term of its "
+                    f"own. Leave it out, or use VAE."
+                )
+        super().__init__(encoder, decoder, likelihood, seed=seed, **kwargs)
+        self.num_samples = num_samples
+
+    def objective(self, x, sample_weight, y=None, training=True):
+        """-L_k, with regularisers, and the scalars to log, in nats per example."""
+        if self.num_samples == 1:
+            return super().objective(x, sample_weight, y, training)
+        # Each (num_samples, batch).
+        log_p_x, log_p_z, log_q_z = self.log_densities(x, self.num_samples, y, training)
+        bound = log_mean_exp(log_p_x + log_p_z - log_q_z)  # L_k, equation 8, (batch,)
+        return self.terms(bound, log_p_x, log_p_z, log_q_z, sample_weight)
+
+    def terms(self, bound, log_p_x, log_p_z, log_q_z, sample_weight):
+        """The loss and the scalars to log, from L_k (batch,) and what its weights are made of."""
+        loss = -ops.mean(sample_weight * bound) + sum(self.losses)
+        reconstruction = -ops.mean(sample_weight * log_p_x)
+        kl = ops.mean(sample_weight * (log_q_z - log_p_z))
+        elbo = -(reconstruction + kl)
+        return loss, {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": elbo}
+
+    def get_config(self):
+        config = {**super().get_config(), "num_samples": self.num_samples}
+        return {name: value for name, value in config.items() if name not in self.not_taken}
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class DReGIWAE(IWAE):
+    """`IWAE` with the doubly reparameterised gradient of the encoder, Tucker et al. (2019).
+
+    The bound, and so the optimum, is that of `IWAE`. So is the decoder's gradient,
+    sum_i v_i d log w_i with the normalised weights v_i. The encoder's is
+
+        sum_i v_i^2 (d log w_i / d z_i) (d z_i / d phi),
+
+    the same in expectation. As k grows the usual estimate drowns in its own noise, and this one
+    does not, once q is near enough to the posterior for more than a draw or two to count. With
+    k = 1 it is the ELBO's gradient without the score of q (Roeder et al., 2017), so it is not
+    quite `VAE`.
+
+    Args:
+        encoder, decoder, likelihood, num_samples, seed: As in `IWAE`.
+
+    Example:
+
+    ```python
+    iwae = kg.DReGIWAE(*kg.networks.burda_vae((28, 28, 1)), num_samples=50)
+    ```
+
+    Reference:
+        Tucker et al. (2019), "Doubly Reparameterized Gradient Estimators for Monte Carlo
+        Objectives": https://arxiv.org/abs/1810.04152
+    """
+
+    def objective(self, x, sample_weight, y=None, training=True):
+        z, mean, log_var = self.posterior_draws(x, self.num_samples, y, training)
+        z, zero = with_weighted_gradient(z)
+        log_p_x = self.log_prob_of_draws(x, z, y, training)
+        log_p_z = densities.log_standard_normal(z)
+        # q's parameters move z alone: the gradient through its density is what is left out.
+        log_q_z = densities.log_normal(z, ops.stop_gradient(mean), ops.stop_gradient(log_var))
+        log_w = log_p_x + log_p_z - log_q_z  # (num_samples, batch)
+
+        v = ops.stop_gradient(ops.softmax(log_w, axis=0))
+        surrogate = ops.sum(v * (log_w + zero), axis=0)
+        # The value of the bound, and the gradient of the surrogate.
+        bound = surrogate + ops.stop_gradient(log_mean_exp(log_w) - surrogate)
+        return self.terms(bound, log_p_x, log_p_z, log_q_z, sample_weight)
+
+
+def log_mean_exp(log_w):
+    """log 1/k sum_i w_i over the first axis, (k, batch) -> (batch,)."""
+    return ops.logsumexp(log_w, axis=0) - math.log(log_w.shape[0])
+
+
+def with_weighted_gradient(z):
+    """z (k, batch, d) as it is, and zeros (k, batch) that tell how to weight its gradient.
+
+    The gradient that comes back through z is multiplied by the gradient of the zeros, divided by
+    its sum over k. If each draw's term of a loss is v_i (f(z_i) + zero_i), with the v_i adding up
+    to 1, z_i receives v_i^2 f'(z_i), and the parameters of f the plain v_i.
+    """
+
+    @ops.custom_gradient
+    def identity(z):
+        def grad(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            dz, v = upstream[..., :-1], upstream[..., -1:]
+            # Divided: an example's weight, 1 / batch and loss scaling are in both.
+            return dz * ops.divide_no_nan(v, ops.sum(v, axis=0, keepdims=True))
+
+        return ops.concatenate([z, ops.zeros_like(z[..., :1])], axis=-1), grad
+
+    padded = identity(z)
+    return padded[..., :-1], padded[..., -1]

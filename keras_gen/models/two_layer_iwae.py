@@ -1,0 +1,138 @@
+import keras
+from keras import ops
+
+from keras_gen.dtypes import in_float32
+from keras_gen.losses import densities
+from keras_gen.models.base import check_networks, describe, predict, spec
+from keras_gen.models.iwae import IWAE, log_mean_exp
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class TwoLayerIWAE(IWAE):
+    """`IWAE` with two layers of latents; with `num_samples=1` the VAE of the same networks.
+
+    p(x, z, z_top) = p(x|z) p(z|z_top) p(z_top) and q(z, z_top|x) = q(z|x) q(z_top|z), with
+    p(z_top) = N(0, I) and the other densities of latents diagonal normals. The bound is L_k of
+    Burda et al. (2016), equation 8; the `kl` that `fit` logs is an estimate for k = 1 too, as
+    that between two layers has no closed form.
+
+    z is the layer beside x, and takes the place that z has in a `VAE`: `encode`, `decode`,
+    `reconstruct` and `interpolate` are those of p(x|z) and q(z|x). `sample` starts at z_top.
+
+    Args:
+        encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
+        decoder: Keras model, z -> parameters of the likelihood.
+        top_encoder: Keras model, z -> (mean, log_var) of q(z_top|z).
+        top_decoder: Keras model, z_top -> (mean, log_var) of p(z|z_top).
+        likelihood, num_samples, seed: As in `IWAE`.
+
+    Example:
+
+    ```python
+    model = kg.TwoLayerIWAE(*kg.networks.burda_two_layer_vae((28, 28, 1)), num_samples=5)
+    model.compile(optimizer=keras.optimizers.Adam(1e-3, epsilon=1e-4))
+    model.fit(x, epochs=10)
+    ```
+
+    Reference:
+        Burda, Grosse and Salakhutdinov (2016), "Importance Weighted Autoencoders", figure 1 and
+        section 5: https://arxiv.org/abs/1509.00519
+    """
+
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        top_encoder,
+        top_decoder,
+        likelihood="bernoulli",
+        num_samples=1,
+        seed=None,
+        **kwargs,
+    ):
+        check_networks(top_encoder=top_encoder, top_decoder=top_decoder)
+        super().__init__(encoder, decoder, likelihood, num_samples, seed, **kwargs)
+        self.top_encoder = top_encoder
+        self.top_decoder = top_decoder
+        if self.built:
+            self._fit_top()
+
+    def objective(self, x, sample_weight, y=None, training=True):
+        log_p_x, log_p_z, log_q_z = self.log_densities(x, self.num_samples, y, training)
+        bound = log_mean_exp(log_p_x + log_p_z - log_q_z)
+        return self.terms(bound, log_p_x, log_p_z, log_q_z, sample_weight)
+
+    def log_densities(self, x, num_samples, y=None, training=False):
+        """log p(x|z), log p(z, z_top) and log q(z, z_top|x), tensors (num_samples, batch)."""
+        sampling = self.sampling if training else self.evaluation_sampling
+        z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
+        top_mean, top_log_var = _draw_by_draw(self.top_encoder, z, training)
+        z_top = sampling((top_mean, top_log_var))
+        return (
+            self.log_prob_of_draws(x, z, y, training),
+            densities.log_normal(z, *_draw_by_draw(self.top_decoder, z_top, training))
+            + densities.log_standard_normal(z_top),
+            densities.log_normal(z, mean, log_var)
+            + densities.log_normal(z_top, top_mean, top_log_var),
+        )
+
+    def prior_draws(self, num_samples, batch):
+        z_top = self.evaluation_sampling.noise((num_samples, batch, self.top_latent_dim))
+        return self.evaluation_sampling(_draw_by_draw(self.top_decoder, z_top, training=False))
+
+    def user_z(self, num_samples, batch_size=128):
+        """Draws of z from p(z|z_top) p(z_top) for pictures, NumPy (num_samples, latent_dim)."""
+        if num_samples < 1:
+            raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
+        self._check_sized()
+        z_top = self.user_sampling.noise((num_samples, self.top_latent_dim))
+        normal = predict(self.top_decoder, ops.convert_to_numpy(z_top), batch_size)
+        return ops.convert_to_numpy(self.user_sampling(tuple(normal)))
+
+    def encode_top(self, z, batch_size=128):
+        """(mean, log_var) of q(z_top|z) for a NumPy array z, each (n, top latent_dim)."""
+        return tuple(predict(self.top_encoder, self._codes(z), batch_size))
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self._fit_top()
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "top_encoder": keras.saving.serialize_keras_object(self.top_encoder),
+            "top_decoder": keras.saving.serialize_keras_object(self.top_decoder),
+        }
+
+    def _fit_top(self):
+        z = keras.KerasTensor((None, self.latent_dim))
+        z_top = _normal_spec("top_encoder", self.top_encoder, z)
+        back = _normal_spec("top_decoder", self.top_decoder, z_top)
+        if back.shape != z.shape:
+            raise ValueError(
+                f"The `top_decoder` gives a z of size {back.shape[-1]}, and the `decoder` takes "
+                f"{self.latent_dim}. Give both the same size."
+            )
+        self.top_latent_dim = z_top.shape[-1]
+
+
+def _normal_spec(name, network, z):
+    size = getattr(network, "input_shape", z.shape)[-1]
+    if size != z.shape[-1]:
+        raise ValueError(
+            f"The `{name}` takes vectors of size {size}, and is given {z.shape[-1]}. Build the "
+            f"networks for one another."
+        )
+    outputs = spec(network, z)
+    if not isinstance(outputs, (list, tuple)) or len(outputs) != 2:
+        raise ValueError(
+            f"The `{name}` gives {describe(outputs)}. End it in two Dense layers: the mean and "
+            f"log_var of a normal."
+        )
+    return outputs[0]
+
+
+def _draw_by_draw(network, z, training):
+    """(mean, log_var) of a network at z (num_samples, batch, d), tensors of such a shape."""
+    normal = network(ops.reshape(z, (-1, z.shape[-1])), training=training)
+    return tuple(ops.reshape(in_float32(v), (z.shape[0], -1, v.shape[-1])) for v in normal)

@@ -1,0 +1,107 @@
+"""Weights that change while a model trains: for `beta`, as Keras `LearningRateSchedule`s."""
+
+import keras
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class LinearWarmUp(LearningRateSchedule):
+    """From `start` to `end` along a straight line, and `end` from then on.
+
+    As a VAE's `beta` it lets the decoder learn to use z before z costs anything: against
+    latents that collapse onto the prior in the first epochs and stay there.
+
+    Args:
+        steps: Training steps until `end` is reached, at least 1.
+        start: Value at the first step.
+        end: Value at step `steps` and after.
+
+    Example:
+
+    ```python
+    vae = kg.VAE(*networks, beta=kg.schedules.LinearWarmUp(10 * len(train)))  # 10 epochs
+    ```
+
+    References:
+        Bowman et al. (2016), "Generating Sentences from a Continuous Space":
+        https://arxiv.org/abs/1511.06349
+        Sønderby et al. (2016), "Ladder Variational Autoencoders":
+        https://arxiv.org/abs/1602.02282
+    """
+
+    def __init__(self, steps, start=0.0, end=1.0):
+        if not steps >= 1:
+            raise ValueError(f"`steps` is {steps}. Pass at least 1.")
+        _check_values(start, end)
+        self.steps = steps
+        self.start = start
+        self.end = end
+
+    def __call__(self, step):
+        done = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
+        return self.start + (self.end - self.start) * done
+
+    def get_config(self):
+        return {"steps": self.steps, "start": self.start, "end": self.end}
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Cyclical(LearningRateSchedule):
+    """`LinearWarmUp` again and again: each period rises for a part of it, then stays at `end`.
+
+    Args:
+        period: Training steps of one cycle, at least 1.
+        ramp: The part of a period that rises, above 0 and up to 1.
+        cycles: How many there are, `end` after them; None: no end of them.
+        start: Value at the first step of each.
+        end: Value after the rise.
+
+    Example:
+
+    ```python
+    # Fu et al.: four cycles over the whole training, half of each rising.
+    steps = 100 * len(train)
+    vae = kg.VAE(*networks, beta=kg.schedules.Cyclical(steps / 4))
+    ```
+
+    Reference:
+        Fu et al. (2019), "Cyclical Annealing Schedule: A Simple Approach to Mitigating KL
+        Vanishing": https://arxiv.org/abs/1903.10145
+    """
+
+    def __init__(self, period, ramp=0.5, cycles=None, start=0.0, end=1.0):
+        if not period >= 1:
+            raise ValueError(f"`period` is {period}. Pass at least 1.")
+        if not 0 < ramp <= 1:
+            raise ValueError(f"`ramp` is {ramp}. Pass the part of a period that rises, up to 1.")
+        if cycles is not None and not cycles >= 1:
+            raise ValueError(f"`cycles` is {cycles}. Pass at least 1, or None.")
+        _check_values(start, end)
+        self.period = period
+        self.ramp = ramp
+        self.cycles = cycles
+        self.start = start
+        self.end = end
+
+    def __call__(self, step):
+        cycle = ops.cast(step, "float32") / self.period
+        done = ops.minimum((cycle - ops.floor(cycle)) / self.ramp, 1.0)
+        if self.cycles is not None:
+            done = ops.where(cycle >= self.cycles, 1.0, done)
+        return self.start + (self.end - self.start) * done
+
+    def get_config(self):
+        return {
+            "period": self.period,
+            "ramp": self.ramp,
+            "cycles": self.cycles,
+            "start": self.start,
+            "end": self.end,
+        }
+
+
+def _check_values(start, end):
+    for name, value in (("start", start), ("end", end)):
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"`{name}` is {value}. Pass a number that is not negative.")

@@ -90,7 +90,7 @@ class ConditionalVAE(Labelled, VAE):
         num_samples=5000,
         proposal="posterior",
         return_standard_error=False,
-        chunk_size=10_000,
+        chunk_size=5_000,
         verbose=1,
     ):
         """log p(x|y) of every example and its label in nats; else as `VAE.log_likelihood`."""

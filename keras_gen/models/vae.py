@@ -231,7 +231,7 @@ class VAE(Autoencoder):
         num_samples=5000,
         proposal="posterior",
         return_standard_error=False,
-        chunk_size=10_000,
+        chunk_size=5_000,
         verbose=1,
     ):
         """log p(x) of every example in nats, estimated by importance sampling: NumPy (n,).

@@ -12,7 +12,16 @@ from keras_gen import (
     networks,
     optimizers,
 )
-from keras_gen.models import GAN, VAE, WGAN, Autoencoder, ConditionalGAN, ConditionalVAE
+from keras_gen.models import (
+    GAN,
+    VAE,
+    WGAN,
+    Autoencoder,
+    ConditionalGAN,
+    ConditionalVAE,
+    DenoisingAutoencoder,
+    DenoisingVAE,
+)
 from keras_gen.ppca import PPCA
 
 __version__ = "0.1.0"
@@ -25,6 +34,8 @@ __all__ = [
     "Autoencoder",
     "ConditionalGAN",
     "ConditionalVAE",
+    "DenoisingAutoencoder",
+    "DenoisingVAE",
     "backend",
     "callbacks",
     "data",

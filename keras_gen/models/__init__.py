@@ -3,8 +3,18 @@
 from keras_gen.models.autoencoder import Autoencoder
 from keras_gen.models.conditional_gan import ConditionalGAN
 from keras_gen.models.conditional_vae import ConditionalVAE
+from keras_gen.models.denoising import DenoisingAutoencoder, DenoisingVAE
 from keras_gen.models.gan import GAN
 from keras_gen.models.vae import VAE
 from keras_gen.models.wgan import WGAN
 
-__all__ = ["GAN", "VAE", "WGAN", "Autoencoder", "ConditionalGAN", "ConditionalVAE"]
+__all__ = [
+    "GAN",
+    "VAE",
+    "WGAN",
+    "Autoencoder",
+    "ConditionalGAN",
+    "ConditionalVAE",
+    "DenoisingAutoencoder",
+    "DenoisingVAE",
+]

@@ -49,6 +49,17 @@ def regular_vae():
     return kg.VAE(encoder, decoder, seed=1)
 
 
+def denoising_autoencoder():
+    """With a noise of its own for every example."""
+    networks = kg.networks.unet_autoencoder(IMAGE_SHAPE, filters=(2, 3))
+    return kg.DenoisingAutoencoder(*networks, stddev=(0.1, 0.5), seed=1)
+
+
+def denoising_vae(**kwargs):
+    networks = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,))
+    return kg.DenoisingVAE(*networks, stddev=0.3, seed=1, **kwargs)
+
+
 def _player(inputs, outputs, norm=None):
     x = keras.Input((inputs,))
     h = keras.layers.Dense(6)(x)
@@ -73,7 +84,18 @@ def wgan():
     return kg.WGAN(_player(2, 8), _player(8, 1), latent_dim=2, clip=0.1, d_steps=2, seed=1)
 
 
-MODELS = [autoencoder, vae, conv_vae, scheduled_vae, regular_vae, gan, r3gan, wgan]
+MODELS = [
+    autoencoder,
+    vae,
+    conv_vae,
+    scheduled_vae,
+    regular_vae,
+    denoising_autoencoder,
+    denoising_vae,
+    gan,
+    r3gan,
+    wgan,
+]
 
 
 def compile_model(model, optimizer, **kwargs):

@@ -69,6 +69,7 @@ def train(args):
     callbacks = [
         kg.callbacks.SampleGrid(args.out / "samples", seed=args.seed, **pictures),
         kg.callbacks.ReconstructionGrid(images, args.out / "samples", labels=labels, **pictures),
+        *latent_pictures(args, test, pictures),
         keras.callbacks.CSVLogger(args.out / "history.csv"),
         run.stop_when_interrupted(),
         guard,
@@ -91,6 +92,19 @@ def train(args):
         f"Pictures in {args.out / 'samples'}, curves in {args.out / 'curves.png'}, "
         f"model in {args.out / 'model.keras'}"
     )
+
+
+def latent_pictures(args, test, pictures):
+    """What is seen of z: its directions, or if it is a plane, all of it and where the data lie."""
+    import keras_gen as kg
+
+    folder = args.out / "samples"
+    if args.latent_dim != 2:
+        return [kg.callbacks.Traversals(folder, **pictures)]
+    callbacks = [kg.callbacks.Manifold(folder, **pictures)]
+    if hasattr(test, "x"):  # Of a stream the labels are not at hand.
+        callbacks.append(kg.callbacks.LatentScatter(test.x, test.y, folder, **pictures))
+    return callbacks
 
 
 def build(args, image_shape, num_classes):

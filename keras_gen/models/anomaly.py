@@ -7,7 +7,7 @@ from keras import ops
 from keras_gen.losses import divergences
 from keras_gen.models.base import predict
 
-KINDS = ("elbo", "likelihood", "reconstruction")
+KINDS = ("elbo", "likelihood", "reconstruction", "distortion")
 
 
 def score(vae, x, labels, kind, num_samples, seed, batch_size):
@@ -27,6 +27,8 @@ def score(vae, x, labels, kind, num_samples, seed, batch_size):
     for eps in noise:
         z = (mean + np.exp(0.5 * log_var) * eps).astype(mean.dtype)
         reconstruction -= log_prob(vae, x, z, labels, batch_size) / num_samples
+    if kind == "distortion":
+        return reconstruction
     return reconstruction + ops.convert_to_numpy(divergences.kl_to_standard_normal(mean, log_var))
 
 

@@ -156,11 +156,15 @@ class VAE(Autoencoder):
 
         Args:
             x: NumPy array (n, ...).
-            kind: "elbo" is -ELBO at `num_samples` draws of z, the same for every example;
-                "likelihood" is -log p(x) by `log_likelihood`; "reconstruction" is -log p(x|z) at
-                the mean of q(z|x), which leaves out how far z is from where the data's are.
-            num_samples: Draws of z, for the first two.
-            seed: Of the draws of "elbo".
+            kind: "elbo" is -ELBO, and "distortion" its part -E_q[log p(x|z)] (An and Cho, 2015), at
+                `num_samples` draws of z, the same for every example; "reconstruction" is
+                -log p(x|z) at the mean of q(z|x); "likelihood" is -log p(x) by `log_likelihood`.
+            num_samples: Draws of z; "reconstruction" takes none.
+            seed: Of the draws of "elbo" and "distortion".
+
+        Reference:
+            An and Cho (2015), "Variational Autoencoder based Anomaly Detection using
+            Reconstruction Probability": http://dm.snu.ac.kr/static/docs/TR/SNUDM-TR-2015-03.pdf
         """
         return anomaly.score(self, x, (), kind, num_samples, seed, batch_size)
 

@@ -8,7 +8,7 @@ from keras import layers
 from keras_gen.networks.posterior import check_sizes
 
 
-def unet_autoencoder(image_shape, filters=(8, 32, 64), activation="relu", parameters_per_value=1):
+def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parameters_per_value=1):
     """Encoder and decoder of a U-Net, whose z holds the features of every resolution.
 
     The first entry of `filters` is a 3x3 convolution at the images' own resolution, every other

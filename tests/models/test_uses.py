@@ -65,6 +65,15 @@ def test_the_score_of_a_reconstruction_is_a_density_at_the_posterior_mean():
     np.testing.assert_allclose(score, -log_prob, rtol=1e-4)
 
 
+def test_the_distortion_is_the_elbo_without_the_kl():
+    ppca, vae = linear_model()
+    x = drawn(ppca, 8)
+    mean, log_var = vae.encode(x)
+    kl = 0.5 * np.sum(mean**2 + np.exp(log_var) - log_var - 1, axis=1)
+    scores = [vae.anomaly_score(x, kind, num_samples=3) for kind in ("elbo", "distortion")]
+    np.testing.assert_allclose(scores[0] - scores[1], kl, rtol=1e-4)
+
+
 def test_a_score_repeats_and_does_not_depend_on_the_company():
     vae, x = tiny.vae(), tiny.images(7)
     score = vae.anomaly_score(x, num_samples=3, batch_size=4)
@@ -169,7 +178,10 @@ def test_bad_masks_and_arguments_are_refused():
         (lambda: vae.inpaint(x, mask, method="magic"), "'chains', 'map', 'elbo'"),
         (lambda: vae.inpaint(x, mask, steps=0), "`steps` is 0"),
         (lambda: vae.inpaint(x, mask, num_samples=0), "`num_samples` is 0"),
-        (lambda: vae.anomaly_score(x, kind="distance"), "'elbo', 'likelihood', 'reconstruction'"),
+        (
+            lambda: vae.anomaly_score(x, kind="distance"),
+            "'likelihood', 'reconstruction', 'distortion'",
+        ),
         (lambda: vae.anomaly_score(x, num_samples=0), "`num_samples` is 0"),
         (lambda: vae.anomaly_score(255 * x), "Divide 8-bit images by 255"),
     ):

@@ -29,7 +29,8 @@ def score(vae, x, labels, kind, num_samples, seed, batch_size):
         reconstruction -= log_prob(vae, x, z, labels, batch_size) / num_samples
     if kind == "distortion":
         return reconstruction
-    return reconstruction + ops.convert_to_numpy(divergences.kl_to_standard_normal(mean, log_var))
+    kl = divergences.kl_to_standard_normal(*map(ops.convert_to_tensor, (mean, log_var)))
+    return reconstruction + ops.convert_to_numpy(kl)
 
 
 def log_prob(vae, x, z, labels, batch_size):

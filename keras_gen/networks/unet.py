@@ -61,10 +61,12 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     code = layers.Concatenate(dtype="float32", name="code")(levels)
 
     z = keras.Input((code.shape[-1],), name="z")
-    levels, start = [], 0
+    column = layers.Reshape((-1, 1))(z)
+    levels, start, total = [], 0, code.shape[-1]
     for shape in shapes:
         end = start + math.prod(shape)
-        levels.append(layers.Reshape(shape)(z[:, start:end]))
+        # Not z[:, start:end]: that is an operation which every copy of the model names anew.
+        levels.append(layers.Reshape(shape)(layers.Cropping1D((start, total - end))(column)))
         start = end
     h = levels.pop()
     h = layers.Conv2D(filters[-1], 3, padding="same", activation=activation)(h)

@@ -35,8 +35,8 @@ def one_class_mnist(seed, **data):
         auroc.append(roc_auc_score(is_other, vae.anomaly_score(test.x, kind="distortion")))
         print(f"digit {digit}: AUROC {auroc[-1]:.4f}, of PCA {baseline[-1]:.4f}", flush=True)
     return [
-        Row("one-class-mnist", "mean AUROC, PCA residual", np.mean(baseline), 0.9547, 5e-4),
-        AtLeast("one-class-mnist", "mean AUROC", np.mean(auroc), 0.965),
+        Row("one-class-mnist", "mean AUROC, PCA residual", float(np.mean(baseline)), 0.9547, 5e-4),
+        AtLeast("one-class-mnist", "mean AUROC", float(np.mean(auroc)), 0.965),
     ]
 
 
@@ -82,7 +82,7 @@ def inpaint(seed, **data):
 
     train, test = kg.data.load("mnist", batch_size=250, seed=seed, **data)
     keras.utils.set_random_seed(seed)
-    epochs = 8
+    epochs = 10
     vae = kg.VAE(*kg.networks.conv_vae((28, 28, 1), latent_dim=50), beta=0.5, seed=seed)
     decay = keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(train))
     vae.compile(keras.optimizers.Adam(decay))
@@ -103,9 +103,10 @@ def inpaint(seed, **data):
     rows = []
     for name, (hidden, published) in masks.items():
         linear = linear_inpaint(x, hidden, mean, covariance)
-        error = np.square(vae.inpaint(x, hidden, batch_size=500) - x)[hidden].mean()
+        error = squared(vae.inpaint(x, hidden, batch_size=500) - x, hidden)
         rows += [
-            Row("inpaint", f"linear, {name}", np.square(linear - x)[hidden].mean(), published, 0),
+            # Published for all of the test set, and other random masks.
+            Row("inpaint", f"linear, {name}", squared(linear - x, hidden), published, 0.002),
             AtMost("inpaint", f"MSE, {name}", error, published),
         ]
     return rows
@@ -129,6 +130,11 @@ def linear_inpaint(x, hidden, mean, covariance, ridge=1e-3):
         v = ~h
         row[h] = mean[h] + C[np.ix_(h, v)] @ np.linalg.solve(C[np.ix_(v, v)], row[v] - mean[v])
     return np.clip(result, 0, 1).reshape(x.shape)
+
+
+def squared(error, hidden):
+    """The mean square of the hidden errors."""
+    return float((error[hidden] ** 2).mean())
 
 
 def psnr(estimate, x):

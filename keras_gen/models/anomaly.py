@@ -17,7 +17,7 @@ def score(vae, x, labels, kind, num_samples, seed, batch_size):
     if num_samples < 1:
         raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
     if kind == "likelihood":
-        return -vae.log_likelihood(x, *labels, num_samples=num_samples)
+        return -vae.log_likelihood(x, *labels, num_samples=num_samples, verbose=0)
     mean, log_var = vae.encode(x, *labels, batch_size=batch_size)  # (n, latent_dim)
     if kind == "reconstruction":
         return -log_prob(vae, x, mean, labels, batch_size)

@@ -22,6 +22,7 @@ def inpaint(vae, x, mask, labels, method, num_samples, steps, batch_size):
     # Whatever is hidden is never read: it may be NaN. 0 is a value of every likelihood.
     x = np.where(hidden, np.zeros((), x.dtype), x)
     vae.check_data(x)
+    x = x.astype(keras.config.floatx(), copy=False)
     batch_size = min(batch_size, len(x))
     fill = METHODS[method](vae, batch_size * num_samples, steps)
     expected = []

@@ -21,6 +21,8 @@ from keras_gen.models import (
     Autoencoder,
     ConditionalGAN,
     ConditionalVAE,
+    DenoisingAutoencoder,
+    DenoisingVAE,
     DReGIWAE,
     TwoLayerIWAE,
 )
@@ -38,6 +40,8 @@ __all__ = [
     "ConditionalGAN",
     "ConditionalVAE",
     "DReGIWAE",
+    "DenoisingAutoencoder",
+    "DenoisingVAE",
     "TwoLayerIWAE",
     "backend",
     "callbacks",

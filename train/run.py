@@ -17,7 +17,14 @@ import tempfile
 # What a run writes: files, and files in folders. Nothing else in its folder is ever touched.
 FILES = ("config.json", "history.csv", "curves.png", "model.keras", "metrics.json", "samples.gif")
 FOLDERS = {
-    "samples": ("epoch_*.png", "reconstruction_*.png", "interpolation_*.png"),
+    "samples": (
+        "epoch_*.png",
+        "reconstruction_*.png",
+        "interpolation_*.png",
+        "manifold_*.png",
+        "scatter_*.png",
+        "traversals_*.png",
+    ),
     "tensorboard": ("events.out.*",),
 }
 

@@ -36,12 +36,26 @@ def make_parser():
         "of 8-bit images, the latter best with the conv network",
     )
     add("--beta", type=float, default=1.0, help="weight of the KL term")
+    add("--free-bits", type=float, default=0.0, help="nats of KL that each latent has for nothing")
+    add("--warm-up", type=run.positive, help="epochs in which beta rises from 0 to --beta")
+    add(
+        "--dynamic-binarization",
+        action="store_true",
+        help="draw black or white pixels from the grey ones anew in every step",
+    )
+    add(
+        "--iwae",
+        type=run.positive,
+        metavar="K",
+        help="train the importance-weighted bound with K draws of z",
+    )
     add("--conditional", action="store_true", help="give encoder and decoder the labels")
     add("--learning-rate", type=run.positive_float, default=1e-3, help="of Adam")
     return parser
 
 
 def train(args):
+    check(args)
     run.quiet_tensorflow()
     import keras
 
@@ -57,7 +71,7 @@ def train(args):
     )
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
-    vae = build(args, *run.description(train, args.conditional))
+    vae = build(args, *run.description(train, args.conditional), steps_per_epoch=len(train))
     vae.compile(optimizer=keras.optimizers.Adam(args.learning_rate))
     vae.checked(train)
 
@@ -69,6 +83,7 @@ def train(args):
     callbacks = [
         kg.callbacks.SampleGrid(args.out / "samples", seed=args.seed, **pictures),
         kg.callbacks.ReconstructionGrid(images, args.out / "samples", labels=labels, **pictures),
+        *latent_pictures(args, test, pictures),
         keras.callbacks.CSVLogger(args.out / "history.csv"),
         run.stop_when_interrupted(),
         guard,
@@ -93,7 +108,29 @@ def train(args):
     )
 
 
-def build(args, image_shape, num_classes):
+def latent_pictures(args, test, pictures):
+    """What is seen of z: its directions, or if it is a plane, all of it and where the data lie."""
+    import keras_gen as kg
+
+    folder = args.out / "samples"
+    if args.latent_dim != 2:
+        return [kg.callbacks.Traversals(folder, **pictures)]
+    callbacks = [kg.callbacks.Manifold(folder, **pictures)]
+    if hasattr(test, "x"):  # Of a stream the labels are not at hand.
+        callbacks.append(kg.callbacks.LatentScatter(test.x, test.y, folder, **pictures))
+    return callbacks
+
+
+def check(args):
+    """Raises ValueError on options that do not go together."""
+    if args.iwae and (args.conditional or args.warm_up or args.free_bits or args.beta != 1):
+        raise ValueError(
+            "--iwae takes no --conditional, and its bound has no KL term of its own to weight: "
+            "no --beta, --warm-up or --free-bits."
+        )
+
+
+def build(args, image_shape, num_classes, steps_per_epoch):
     import keras_gen as kg
 
     networks = {"conv": kg.networks.conv_vae, "mlp": kg.networks.mlp_vae}
@@ -115,7 +152,17 @@ def build(args, image_shape, num_classes):
         parameters_per_value=likelihood.parameters_per_value,
         num_classes=num_classes,
     )
-    settings = {"likelihood": likelihood, "beta": args.beta, "seed": args.seed}
+    settings = {
+        "likelihood": likelihood,
+        "dynamic_binarization": args.dynamic_binarization,
+        "seed": args.seed,
+    }
+    if args.iwae:
+        return kg.IWAE(encoder, decoder, num_samples=args.iwae, **settings)
+    settings["free_bits"] = args.free_bits
+    settings["beta"] = args.beta
+    if args.warm_up:
+        settings["beta"] = kg.schedules.LinearWarmUp(args.warm_up * steps_per_epoch, end=args.beta)
     if num_classes is None:
         return kg.VAE(encoder, decoder, **settings)
     return kg.ConditionalVAE(encoder, decoder, num_classes, **settings)

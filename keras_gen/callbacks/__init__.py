@@ -3,15 +3,29 @@
 from keras_gen.callbacks.finite import StopAtNonFinite
 from keras_gen.callbacks.grids import InterpolationGrid, ReconstructionGrid, SampleGrid
 from keras_gen.callbacks.images import image_grid, save_gif, save_png
+from keras_gen.callbacks.latents import (
+    LatentScatter,
+    Manifold,
+    Traversals,
+    manifold,
+    scatter,
+    traversals,
+)
 from keras_gen.callbacks.modes import ModeCoverage
 
 __all__ = [
     "InterpolationGrid",
+    "LatentScatter",
+    "Manifold",
     "ModeCoverage",
     "ReconstructionGrid",
     "SampleGrid",
     "StopAtNonFinite",
+    "Traversals",
     "image_grid",
+    "manifold",
     "save_gif",
     "save_png",
+    "scatter",
+    "traversals",
 ]

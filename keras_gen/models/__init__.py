@@ -3,6 +3,7 @@
 from keras_gen.models.autoencoder import Autoencoder
 from keras_gen.models.conditional_gan import ConditionalGAN
 from keras_gen.models.conditional_vae import ConditionalVAE
+from keras_gen.models.denoising import DenoisingAutoencoder, DenoisingVAE
 from keras_gen.models.gan import GAN
 from keras_gen.models.iwae import IWAE, DReGIWAE
 from keras_gen.models.two_layer_iwae import TwoLayerIWAE
@@ -19,4 +20,6 @@ __all__ = [
     "ConditionalVAE",
     "DReGIWAE",
     "TwoLayerIWAE",
+    "DenoisingAutoencoder",
+    "DenoisingVAE",
 ]

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 
+from keras_gen.models import anomaly, inpainting
 from keras_gen.models.base import predict
 from keras_gen.models.labels import Labelled, check_num_classes, label_tensor
 from keras_gen.models.latents import check_pairs, path
@@ -111,6 +112,24 @@ class ConditionalVAE(Labelled, VAE):
         z = path(self.encode(x_from, y)[0], self.encode(x_to, y)[0], steps, spherical=False)
         x = self.decode(z.reshape(-1, z.shape[-1]), np.repeat(y, steps))
         return x.reshape(len(z), steps, *x.shape[1:])
+
+    def anomaly_score(self, x, y, kind="elbo", num_samples=10, seed=0, batch_size=128):
+        """How unlike the training data of its class every example is; else as `VAE.anomaly_score`.
+
+        Args:
+            y: Labels (n,), or one for all.
+        """
+        labels = (self.labels(y, len(x)),)
+        return anomaly.score(self, x, labels, kind, num_samples, seed, batch_size)
+
+    def inpaint(self, x, mask, y, method="elbo", num_samples=1, steps=200, batch_size=128):
+        """What is hidden, filled in by what is visible and the class; else as `VAE.inpaint`.
+
+        Args:
+            y: Labels (n,), or one for all.
+        """
+        labels = (self.labels(y, len(x)),)
+        return inpainting.inpaint(self, x, mask, labels, method, num_samples, steps, batch_size)
 
     def unpack(self, data):
         """x, its weights and its labels, each (batch,), from what `fit` hands over."""

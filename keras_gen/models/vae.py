@@ -9,6 +9,7 @@ from keras_gen import backend, likelihoods, seeds
 from keras_gen.dtypes import in_float32
 from keras_gen.layers import Sampling
 from keras_gen.losses import densities, divergences
+from keras_gen.models import anomaly, inpainting
 from keras_gen.models.autoencoder import Autoencoder
 from keras_gen.models.base import describe, predict
 from keras_gen.models.likelihood_estimate import log_mean_weight
@@ -84,7 +85,7 @@ class VAE(Autoencoder):
                 f"a number of nats that is not negative."
             )
         super().__init__(encoder, decoder, likelihood, **kwargs)
-        if dynamic_binarization and not isinstance(self.likelihood, likelihoods.Bernoulli):
+        if dynamic_binarization and type(self.likelihood) is not likelihoods.Bernoulli:
             raise ValueError(
                 f"`dynamic_binarization` makes pixels black or white, and the likelihood is "
                 f"{type(self.likelihood).__name__}. Pass Bernoulli, or leave it out."
@@ -259,6 +260,45 @@ class VAE(Autoencoder):
         return self._log_likelihood(
             inputs, num_samples, proposal, return_standard_error, chunk_size, verbose
         )
+
+    def anomaly_score(self, x, kind="elbo", num_samples=10, seed=0, batch_size=128):
+        """How unlike the training data every example is, (n,) in nats: higher is more anomalous.
+
+        Args:
+            x: NumPy array (n, ...).
+            kind: "elbo" is -ELBO, and "distortion" its part -E_q[log p(x|z)] (An and Cho, 2015), at
+                `num_samples` draws of z, the same for every example; "reconstruction" is
+                -log p(x|z) at the mean of q(z|x); "likelihood" is -log p(x) by `log_likelihood`.
+            num_samples: Draws of z; "reconstruction" takes none.
+            seed: Of the draws of "elbo" and "distortion".
+
+        Reference:
+            An and Cho (2015), "Variational Autoencoder based Anomaly Detection using
+            Reconstruction Probability": http://dm.snu.ac.kr/static/docs/TR/SNUDM-TR-2015-03.pdf
+        """
+        return anomaly.score(self, x, (), kind, num_samples, seed, batch_size)
+
+    def inpaint(self, x, mask, method="elbo", num_samples=1, steps=200, batch_size=128):
+        """What is hidden, filled in by what is visible; the visible values stay as they are.
+
+        Args:
+            x: NumPy array (n, ...). Hidden values are never read, and may be NaN.
+            mask: Booleans, True where `x` is hidden; of the shape of `x`, or of one example, or
+                (height, width, 1) for all channels of all examples.
+            method: Where z comes from. "elbo" fits a normal q(z) to every example's visible
+                values, by Adam on their ELBO, and takes its mean; "map" fits the z of greatest
+                p(visible, z), by Adam too. "chains" draws z from q(z|x) and the hidden values
+                from p(x|z) in turn (Rezende et al., 2014, appendix F), and takes the mean of
+                E[x|z] over the second half. On MNIST "elbo" has the least mean squared error, and
+                "chains" by far the greatest: q(z|x) was not trained on such examples.
+            num_samples: Chains for each example, or runs of Adam; the result is their mean.
+            steps: Length of a chain, or updates of Adam.
+
+        Reference:
+            Rezende et al. (2014), "Stochastic Backpropagation and Approximate Inference in Deep
+            Generative Models": https://arxiv.org/abs/1401.4082
+        """
+        return inpainting.inpaint(self, x, mask, (), method, num_samples, steps, batch_size)
 
     def get_config(self):
         beta = self.beta

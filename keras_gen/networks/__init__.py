@@ -7,6 +7,7 @@ from keras_gen.networks.linear import linear_vae
 from keras_gen.networks.mlp import mlp_autoencoder, mlp_vae
 from keras_gen.networks.mlp_gan import mlp_gan
 from keras_gen.networks.points import pacgan_points, point_gan
+from keras_gen.networks.unet import unet_autoencoder
 
 __all__ = [
     "burda_two_layer_vae",
@@ -20,4 +21,5 @@ __all__ = [
     "mlp_vae",
     "pacgan_points",
     "point_gan",
+    "unet_autoencoder",
 ]

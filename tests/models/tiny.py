@@ -69,6 +69,17 @@ def regular_vae():
     return kg.VAE(encoder, decoder, seed=1)
 
 
+def denoising_autoencoder():
+    """With a noise of its own for every example."""
+    networks = kg.networks.unet_autoencoder(IMAGE_SHAPE, filters=(2, 3))
+    return kg.DenoisingAutoencoder(*networks, stddev=(0.1, 0.5), seed=1)
+
+
+def denoising_vae(**kwargs):
+    networks = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,))
+    return kg.DenoisingVAE(*networks, stddev=0.3, seed=1, **kwargs)
+
+
 def _player(inputs, outputs, norm=None):
     x = keras.Input((inputs,))
     h = keras.layers.Dense(6)(x)
@@ -125,6 +136,8 @@ MODELS = [
     two_layer_iwae,
     gan,
     r3gan,
+    denoising_autoencoder,
+    denoising_vae,
     wgan,
     conditional_gan,
 ]

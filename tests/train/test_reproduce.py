@@ -8,8 +8,10 @@ import keras
 import numpy as np
 import pytest
 from scipy.special import logit, xlogy
+from sklearn import linear_model
 
 import keras_gen as kg
+from train import rows, uses
 
 ROOT = pathlib.Path(__file__).parents[2]
 MNIST = ROOT.parent / "shared" / "data" / "tfds"
@@ -70,6 +72,38 @@ def test_the_linear_vae_arrives_at_probabilistic_pca(tmp_path):
     for row, closed_form in zip(json.loads(file.read_text()), (182.1547, 186.0241), strict=True):
         assert row["published"] == pytest.approx(closed_form, abs=1e-4)
         assert closed_form - 0.25 < row["obtained"] < closed_form + 0.03
+
+
+@pytest.mark.slow
+@needs_mnist
+@pytest.mark.parametrize("name", ["one-class-mnist", "denoise", "inpaint"])
+def test_a_use_beats_the_linear_method_beside_it(tmp_path, name):
+    file = tmp_path / "rows.json"
+    process = reproduce(name, "--json", str(file), TFDS_DATA_DIR=str(MNIST))
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert all(row["passed"] for row in json.loads(file.read_text()))
+
+
+def test_a_row_is_held_to_its_number_from_the_right_side():
+    assert [rows.Row("", "", x, 5.0, 1.0).passed for x in (3.9, 4.1, 5.9, 6.1)] == [0, 1, 1, 0]
+    assert [rows.AtLeast("", "", x, 5.0).passed for x in (4.9, 5.0, 9.0)] == [0, 1, 1]
+    assert [rows.AtMost("", "", x, 5.0).passed for x in (1.0, 5.0, 5.1)] == [1, 1, 0]
+
+
+def test_the_linear_estimate_of_hidden_pixels_is_least_squares():
+    # With the moments of the sample itself, it is the regression of hidden on visible values.
+    x = np.random.default_rng(0).dirichlet([2.0] * 7, size=50)[:, :6].reshape(50, 2, 3, 1)
+    hidden = np.zeros(x.shape, bool)
+    hidden[:, 0] = True
+    estimate = uses.linear_inpaint(x, hidden, *uses.moments(x), ridge=0.0)
+    visible, target = x[:, 1].reshape(50, 3), x[:, 0].reshape(50, 3)
+    expected = linear_model.LinearRegression().fit(visible, target).predict(visible)
+    np.testing.assert_allclose(estimate[:, 0].reshape(50, 3), np.clip(expected, 0, 1), atol=1e-9)
+    np.testing.assert_array_equal(estimate[:, 1], x[:, 1])
+
+
+def test_psnr_of_a_tenth_is_20_db():
+    np.testing.assert_allclose(uses.psnr(np.full(4, 0.6), np.full(4, 0.5)), 20)
 
 
 def test_without_a_name_it_lists_what_it_can_reproduce():

@@ -1,0 +1,239 @@
+"""Pictures of the latent space: the plane of images, where the data lie in it, its directions."""
+
+import statistics
+
+import numpy as np
+
+from keras_gen.callbacks.grids import _EpochPicture
+from keras_gen.callbacks.images import image_grid
+
+
+def manifold(model, steps=20, label=0):
+    """The images of a plane of z, (steps, steps, height, width, channels).
+
+    The plane is cut into squares of equal probability under N(0, I), and every one is shown by
+    its middle: z is the inverse distribution function of the normal at (i + 1/2) / steps. z_1 grows
+    to the right and z_2 upwards, as in `scatter`.
+
+    Args:
+        model: A trained model with a z of size 2, and `generate`.
+        steps: Images on a side.
+        label: Class of all images, for a conditional model.
+
+    Reference:
+        Kingma and Welling (2014), figure 4: https://arxiv.org/abs/1312.6114
+    """
+    check_steps(steps)
+    if model.latent_dim != 2:
+        raise ValueError(
+            f"The model's z has size {model.latent_dim}, and a plane has 2. Build it with "
+            f"latent_dim=2, or draw `Traversals`."
+        )
+    line = quantiles(steps)
+    z = np.stack(np.meshgrid(line, line[::-1]), axis=-1)  # (steps, steps, 2)
+    images = _generate(model, z.reshape(-1, 2), label)
+    return images.reshape(steps, steps, *images.shape[1:])
+
+
+def traversals(model, steps=11, rows=10, z=None, label=0):
+    """The images along one latent at a time, (rows, steps, height, width, channels).
+
+    Each row moves one latent through the quantiles of N(0, 1) at (i + 1/2) / steps, the others
+    staying where they are. The latents that change the images most come first: one that the
+    decoder ignores has nothing to show.
+
+    Args:
+        model: A trained model with `generate`.
+        steps: Images in a row.
+        rows: The most latents to show.
+        z: Where the others stay, (latent_dim,); by default at 0.
+        label: Class of all images, for a conditional model.
+
+    Returns:
+        The latents' numbers, from 0, and their images.
+    """
+    check_steps(steps)
+    if rows < 1:
+        raise ValueError(f"`rows` is {rows}. Pass at least 1.")
+    latent_dim = model.latent_dim
+    z = np.zeros(latent_dim) if z is None else np.asarray(z, "float64")
+    if z.shape != (latent_dim,):
+        raise ValueError(f"`z` has shape {z.shape}. Pass ({latent_dim},), one z to start from.")
+    z = np.tile(z, (latent_dim, steps, 1))
+    for k in range(latent_dim):
+        z[k, :, k] = quantiles(steps)
+    images = _generate(model, z.reshape(-1, latent_dim), label)
+    images = images.reshape(latent_dim, steps, *images.shape[1:])
+    change = np.var(images, axis=1).reshape(latent_dim, -1).sum(axis=1)
+    order = np.argsort(-change, kind="stable")[:rows]
+    return order, images[order]
+
+
+def scatter(mean, y=None):
+    """A picture of codes in the plane, a colour for each class, uint8 (rows, columns, 3).
+
+    Args:
+        mean: (n, latent_dim), at least 2: what `VAE.encode` gives first. Of more than two latents
+            those are shown whose mean varies most.
+        y: Integer labels (n,), or None.
+    """
+    # Take a while to import. Not pyplot: it would keep every figure.
+    from matplotlib import colormaps
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    mean = np.asarray(mean)
+    if mean.ndim != 2 or mean.shape[1] < 2 or not len(mean):
+        raise ValueError(f"`mean` has shape {mean.shape}. Pass (n, latent_dim), at least (1, 2).")
+    first, second = sorted(np.argsort(-np.var(mean, axis=0), kind="stable")[:2])
+    figure = Figure(figsize=(5.6, 4.8), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    classes = [None] if y is None else np.unique(y)
+    colours = colormaps["tab10" if len(classes) <= 10 else "tab20"]
+    size = np.clip(4000 / len(mean), 3, 20)
+    for i, label in enumerate(classes):
+        points = mean if y is None else mean[np.asarray(y) == label]
+        # Every colour is used again, if there are too many classes.
+        colour = [colours(i % colours.N)]
+        axes.scatter(points[:, first], points[:, second], s=size, c=colour, lw=0, label=label)
+    axes.set(xlabel=f"$z_{{{first + 1}}}$", ylabel=f"$z_{{{second + 1}}}$", aspect="equal")
+    axes.spines[["top", "right"]].set_visible(False)
+    if 1 < len(classes) <= 20:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+class Manifold(_EpochPicture):
+    """Draws `manifold`, the images of the plane of a z of size 2, every few epochs.
+
+    Args:
+        directory: Where `manifold_0001.png`, ... go; it is made.
+        steps: Images on a side.
+        every: Epochs between pictures; the last epoch has one in any case.
+        scale: Every pixel becomes a square of this side.
+        label: Class of all images, for a conditional model.
+        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+            `tensorboard`).
+
+    Example:
+
+    ```python
+    vae = kg.VAE(*kg.networks.mlp_vae((28, 28, 1), latent_dim=2))
+    vae.compile(optimizer="adam")
+    vae.fit(x, epochs=20, callbacks=[kg.callbacks.Manifold("runs/vae/samples", every=5)])
+    ```
+    """
+
+    def __init__(
+        self,
+        directory,
+        steps=20,
+        every=1,
+        scale=1,
+        label=0,
+        name="manifold",
+        tensorboard_dir=None,
+    ):
+        super().__init__(directory, every, scale, name, tensorboard_dir)
+        self.steps = steps
+        self.label = label
+
+    def draw(self):
+        images = manifold(self.model, self.steps, self.label)
+        images = images.reshape(-1, *images.shape[2:])
+        return image_grid(images, columns=self.steps, padding=0, scale=self.scale)
+
+
+class Traversals(_EpochPicture):
+    """Draws `traversals`, the images along one latent a row, every few epochs.
+
+    Args:
+        directory: Where `traversals_0001.png`, ... go; it is made.
+        steps: Images in a row.
+        rows: The most latents to show; those that change the images most.
+        every: Epochs between pictures; the last epoch has one in any case.
+        scale: Every pixel becomes a square of this side.
+        z: Where the other latents stay, (latent_dim,); by default at 0.
+        label: Class of all images, for a conditional model.
+        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+            `tensorboard`).
+
+    Example:
+
+    ```python
+    vae.fit(x, epochs=20, callbacks=[kg.callbacks.Traversals("runs/vae/samples", every=5)])
+    ```
+    """
+
+    def __init__(
+        self,
+        directory,
+        steps=11,
+        rows=10,
+        every=1,
+        scale=2,
+        z=None,
+        label=0,
+        name="traversals",
+        tensorboard_dir=None,
+    ):
+        super().__init__(directory, every, scale, name, tensorboard_dir)
+        self.steps = steps
+        self.rows = rows
+        self.z = z
+        self.label = label
+
+    def draw(self):
+        _, images = traversals(self.model, self.steps, self.rows, self.z, self.label)
+        images = images.reshape(-1, *images.shape[2:])
+        return image_grid(images, columns=self.steps, scale=self.scale)
+
+
+class LatentScatter(_EpochPicture):
+    """Draws `scatter`, where the encoder's means lie in the plane, every few epochs.
+
+    Args:
+        images: (n, height, width, channels), best from the test set; the first 5,000 are drawn.
+        labels: Of the images, (n,), or None; a conditional model needs them.
+        directory: Where `scatter_0001.png`, ... go; it is made.
+        every: Epochs between pictures; the last epoch has one in any case.
+        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+            `tensorboard`).
+
+    Example:
+
+    ```python
+    callback = kg.callbacks.LatentScatter(test.x, test.y, "runs/vae/samples", every=5)
+    vae.fit(x, epochs=20, callbacks=[callback])
+    ```
+    """
+
+    def __init__(self, images, labels, directory, every=1, name="scatter", tensorboard_dir=None):
+        super().__init__(directory, every, 1, name, tensorboard_dir)
+        self.images = np.asarray(images)[:5000]
+        self.labels = None if labels is None else np.asarray(labels)[:5000]
+
+    def draw(self):
+        conditional = getattr(self.model, "num_classes", None) is not None
+        codes = self.model.encode(self.images, *([self.labels] if conditional else []))
+        # Of a VAE the mean; an autoencoder's z is all there is.
+        return scatter(codes[0] if isinstance(codes, tuple) else codes, self.labels)
+
+
+def quantiles(steps):
+    """The middles, by probability, of `steps` parts of N(0, 1) of equal probability."""
+    normal = statistics.NormalDist()
+    return np.array([normal.inv_cdf((i + 0.5) / steps) for i in range(steps)])
+
+
+def check_steps(steps):
+    if steps < 1:
+        raise ValueError(f"`steps` is {steps}. Pass at least 1.")
+
+
+def _generate(model, z, label):
+    if getattr(model, "num_classes", None) is None:
+        return model.generate(z)
+    return model.generate(z, y=label)

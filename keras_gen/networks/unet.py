@@ -1,0 +1,80 @@
+"""A convolutional autoencoder whose code keeps every detail: for denoising."""
+
+import math
+
+import keras
+from keras import layers
+
+from keras_gen.networks.posterior import check_sizes
+
+
+def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parameters_per_value=1):
+    """Encoder and decoder of a U-Net, whose z holds the features of every resolution.
+
+    The first entry of `filters` is a 3x3 convolution at the images' own resolution, every other
+    one halves it. z is all their features side by side, and nothing is squeezed: it is larger
+    than the image. The decoder goes back up, and at every resolution lays what it has beside the
+    features of z. So fine detail passes, and what is shared by a neighbourhood does too.
+
+    Such an autoencoder of clean examples would learn to copy them; it is of use where the target
+    is another, as in `DenoisingAutoencoder`.
+
+    Args:
+        image_shape: (height, width, channels); both sides divisible by 2^(len(filters) - 1).
+        filters: Channels at each resolution, the finest first.
+        activation: Of the hidden layers.
+        parameters_per_value: Decoder outputs for every value of x, as the likelihood's
+            attribute of that name says.
+
+    Returns:
+        `(encoder, decoder)`: x -> z (batch, latent_dim), and z -> parameters, (batch, height,
+        width, channels * parameters_per_value).
+
+    Example:
+
+    ```python
+    networks = kg.networks.unet_autoencoder((28, 28, 1))
+    model = kg.DenoisingAutoencoder(*networks, stddev=0.5)
+    ```
+
+    Reference:
+        Ronneberger et al. (2015), "U-Net: Convolutional Networks for Biomedical Image
+        Segmentation": https://arxiv.org/abs/1505.04597
+    """
+    check_sizes(image_shape, 1, filters)
+    if len(filters) < 2:
+        raise ValueError(f"`filters` is {filters}. Pass at least two: one for each resolution.")
+    factor = 2 ** (len(filters) - 1)
+    if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
+        raise ValueError(
+            f"`image_shape` is {tuple(image_shape)}. {len(filters)} resolutions take (height, "
+            f"width, channels) with both sides divisible by {factor}; shorten `filters`, or resize "
+            f"or pad the images."
+        )
+    height, width, channels = image_shape
+    shapes = [(height >> i, width >> i, depth) for i, depth in enumerate(filters)]
+    x = h = keras.Input(image_shape, name="x")
+    levels = []
+    for i, depth in enumerate(filters):
+        h = layers.Conv2D(depth, 3, min(i, 1) + 1, padding="same", activation=activation)(h)
+        levels.append(layers.Flatten()(h))
+    code = layers.Concatenate(dtype="float32", name="code")(levels)
+
+    z = keras.Input((code.shape[-1],), name="z")
+    column = layers.Reshape((-1, 1))(z)
+    levels, start, total = [], 0, code.shape[-1]
+    for shape in shapes:
+        end = start + math.prod(shape)
+        # Not z[:, start:end]: that is an operation which every copy of the model names anew.
+        levels.append(layers.Reshape(shape)(layers.Cropping1D((start, total - end))(column)))
+        start = end
+    h = levels.pop()
+    h = layers.Conv2D(filters[-1], 3, padding="same", activation=activation)(h)
+    for level in reversed(levels):
+        depth = level.shape[-1]
+        h = layers.Conv2DTranspose(depth, 3, 2, padding="same", activation=activation)(h)
+        h = layers.Concatenate()([h, level])
+        h = layers.Conv2D(depth, 3, padding="same", activation=activation)(h)
+    outputs = channels * parameters_per_value
+    parameters = layers.Conv2D(outputs, 3, padding="same", dtype="float32", name="parameters")(h)
+    return keras.Model(x, code, name="encoder"), keras.Model(z, parameters, name="decoder")

@@ -1,0 +1,142 @@
+"""What a trained model is good for, on MNIST, beside a linear method in the same run."""
+
+import math
+
+from train.rows import AtLeast, AtMost, Row
+
+
+def one_class_mnist(seed, **data):
+    """Ten VAEs, each of one digit, score all test images: mean AUROC, beside PCA residuals."""
+    import keras
+    import numpy as np
+    from sklearn.decomposition import PCA
+    from sklearn.metrics import roc_auc_score
+
+    import keras_gen as kg
+
+    train, test = kg.data.load("mnist", seed=seed, **data)
+    keras.utils.set_random_seed(seed)
+    x_test = test.x.reshape(len(test.x), -1)
+    epochs, auroc, baseline = 20, [], []
+    for digit in range(10):
+        x, is_other = train.x[train.y == digit], test.y != digit
+        pca = PCA(20, svd_solver="covariance_eigh").fit(x.reshape(len(x), -1))
+        residual = x_test - pca.inverse_transform(pca.transform(x_test))
+        baseline.append(roc_auc_score(is_other, np.sum(residual**2, axis=1)))
+
+        digits = kg.data.ArrayDataset(x, batch_size=128, seed=seed)
+        networks = kg.networks.mlp_vae((28, 28, 1), latent_dim=20, hidden=(400,))
+        vae = kg.DenoisingVAE(
+            *networks, stddev=0.6, likelihood=kg.likelihoods.Gaussian(0.3), seed=seed
+        )
+        decay = keras.optimizers.schedules.CosineDecay(1e-3, epochs * len(digits))
+        vae.compile(keras.optimizers.Adam(decay))
+        vae.fit(digits, epochs=epochs, shuffle=False, verbose=0)
+        auroc.append(roc_auc_score(is_other, vae.anomaly_score(test.x, kind="distortion")))
+        print(f"digit {digit}: AUROC {auroc[-1]:.4f}, of PCA {baseline[-1]:.4f}", flush=True)
+    return [
+        Row("one-class-mnist", "mean AUROC, PCA residual", float(np.mean(baseline)), 0.9547, 5e-4),
+        AtLeast("one-class-mnist", "mean AUROC", float(np.mean(auroc)), 0.965),
+    ]
+
+
+def denoise(seed, **data):
+    """A U-Net autoencoder that does not know sigma, beside the linear optimum: PSNR in dB."""
+    import keras
+    import numpy as np
+
+    import keras_gen as kg
+
+    train, test = kg.data.load("mnist", batch_size=64, seed=seed, **data)
+    keras.utils.set_random_seed(seed)
+    epochs = 4
+    networks = kg.networks.unet_autoencoder((28, 28, 1))
+    model = kg.DenoisingAutoencoder(*networks, stddev=(0.05, 1.1), seed=seed)
+    decay = keras.optimizers.schedules.CosineDecay(5e-3, epochs * len(train))
+    model.compile(keras.optimizers.Adam(decay))
+    model.fit(train, epochs=epochs, shuffle=False, verbose=2)
+
+    mean, covariance = moments(train.x)
+    random = np.random.default_rng(seed)
+    rows = []
+    wiener_psnr = {0.1: 26.04, 0.25: 20.82, 0.5: 17.51, 1.0: 14.84}
+    for sigma, published in wiener_psnr.items():
+        noisy = (test.x + sigma * random.standard_normal(test.x.shape)).astype("float32")
+        # E[x|x'] of a normal x: mean + C (C + sigma^2 I)^-1 (x' - mean), to the range of pixels.
+        gain = np.linalg.solve(covariance + sigma**2 * np.eye(len(mean)), covariance)
+        linear = mean + (noisy.reshape(len(noisy), -1) - mean) @ gain
+        wiener = psnr(np.clip(linear, 0, 1).reshape(test.x.shape), test.x)
+        rows += [
+            Row("denoise", f"Wiener, sigma {sigma}", wiener, published, 0.03),
+            AtLeast("denoise", f"PSNR, sigma {sigma}", psnr(model.denoise(noisy), test.x), wiener),
+        ]
+    return rows
+
+
+def inpaint(seed, **data):
+    """One convolutional VAE fills in hidden pixels, beside the best linear estimate: MSE there."""
+    import keras
+    import numpy as np
+
+    import keras_gen as kg
+
+    train, test = kg.data.load("mnist", batch_size=250, seed=seed, **data)
+    keras.utils.set_random_seed(seed)
+    epochs = 10
+    vae = kg.VAE(*kg.networks.conv_vae((28, 28, 1), latent_dim=50), beta=0.5, seed=seed)
+    decay = keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(train))
+    vae.compile(keras.optimizers.Adam(decay))
+    vae.fit(train, epochs=epochs, shuffle=False, verbose=2)
+
+    x = test.x[:1000]
+    random = np.random.default_rng(seed)
+    lower, centre = np.zeros((2, *x.shape), bool)
+    lower[:, 14:] = True
+    centre[:, 7:21, 7:21] = True
+    masks = {
+        "lower half": (lower, 0.0457),
+        "centre 14x14": (centre, 0.1037),
+        "random 50%": (random.random(x.shape) < 0.5, 0.0100),
+        "random 80%": (random.random(x.shape) < 0.8, 0.0195),
+    }
+    mean, covariance = moments(train.x)
+    rows = []
+    for name, (hidden, published) in masks.items():
+        linear = linear_inpaint(x, hidden, mean, covariance)
+        error = squared(vae.inpaint(x, hidden, batch_size=500) - x, hidden)
+        rows += [
+            # Published for all of the test set, and other random masks.
+            Row("inpaint", f"linear, {name}", squared(linear - x, hidden), published, 0.002),
+            AtMost("inpaint", f"MSE, {name}", error, published),
+        ]
+    return rows
+
+
+def moments(x):
+    """Mean (d,) and covariance (d, d) of flat examples, float64."""
+    import numpy as np
+
+    x = x.reshape(len(x), -1).astype("float64")
+    return x.mean(axis=0), np.cov(x.T)
+
+
+def linear_inpaint(x, hidden, mean, covariance, ridge=1e-3):
+    """E[x_h|x_v] = m_h + C_hv C_vv^-1 (x_v - m_v), as if x were normal, to the range of pixels."""
+    import numpy as np
+
+    C = covariance + ridge * np.eye(len(mean))
+    result = x.reshape(len(x), -1).astype("float64")
+    for row, h in zip(result, hidden.reshape(len(x), -1), strict=True):
+        v = ~h
+        row[h] = mean[h] + C[np.ix_(h, v)] @ np.linalg.solve(C[np.ix_(v, v)], row[v] - mean[v])
+    return np.clip(result, 0, 1).reshape(x.shape)
+
+
+def squared(error, hidden):
+    """The mean square of the hidden errors."""
+    return float((error[hidden] ** 2).mean())
+
+
+def psnr(estimate, x):
+    """10 log10(1 / MSE), in dB, of images in [0, 1]."""
+    return -10 * math.log10(((estimate - x) ** 2).mean())

@@ -131,7 +131,7 @@ class DenoisingVAE(_Denoising, VAE):
     def __init__(
         self, encoder, decoder, stddev, likelihood="bernoulli", beta=1.0, seed=None, **kwargs
     ):
-        super().__init__(encoder, decoder, likelihood, beta, seed, **kwargs)
+        super().__init__(encoder, decoder, likelihood, beta=beta, seed=seed, **kwargs)
         self.add_noise(stddev)
 
     def encoded(self, x, y=None, training=False):

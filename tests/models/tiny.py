@@ -143,6 +143,10 @@ MODELS = [
 ]
 
 
+# One model for each step that is written out.
+COMPILED_ON_TORCH = [autoencoder, regular_vae, iwae, gan, r3gan, wgan, conditional_gan]
+
+
 def compile_model(model, optimizer, **kwargs):
     """An optimizer of its own for each player; `optimizer` makes one."""
     if isinstance(model, kg.GAN):

@@ -104,10 +104,11 @@ def inpaint(seed, **data):
     for name, (hidden, published) in masks.items():
         linear = linear_inpaint(x, hidden, mean, covariance)
         error = squared(vae.inpaint(x, hidden, batch_size=500) - x, hidden)
+        baseline = squared(linear - x, hidden)
         rows += [
             # Published for all of the test set, and other random masks.
-            Row("inpaint", f"linear, {name}", squared(linear - x, hidden), published, 0.002),
-            AtMost("inpaint", f"MSE, {name}", error, published),
+            Row("inpaint", f"linear, {name}", baseline, published, 0.002),
+            AtMost("inpaint", f"MSE, {name}", error, min(published, baseline)),
         ]
     return rows
 

@@ -87,6 +87,7 @@ def scatter(mean, y=None):
         raise ValueError(f"`mean` has shape {mean.shape}. Pass (n, latent_dim), at least (1, 2).")
     first, second = sorted(np.argsort(-np.var(mean, axis=0), kind="stable")[:2])
     figure = Figure(figsize=(5.6, 4.8), dpi=100, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.15)  # Else the label of an axis is cut off.
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
     classes = [None] if y is None else np.unique(y)

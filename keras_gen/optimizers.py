@@ -28,8 +28,8 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     def build_players(self, generator_variables, discriminator_variables):
         """Makes the state of both."""
-        self.generator.build(generator_variables)
-        self.discriminator.build(discriminator_variables)
+        build(self.generator, generator_variables)
+        build(self.discriminator, discriminator_variables)
         super().build([])
 
     def build(self, variables):
@@ -123,6 +123,17 @@ class HeadStart(LearningRateSchedule):
         return cls(learning_rate, config["hold_steps"])
 
 
+def build(optimizer, variables):
+    """Makes an optimizer's state; averages, which Keras starts at 0, at the variables.
+
+    `fit` puts the averages into the model when it ends, though no update may have been made.
+    """
+    optimizer.build(variables)
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if inner.use_ema:
+        _assign(inner._model_variables_moving_average, _copies(variables))
+
+
 @contextlib.contextmanager
 def averaged(optimizer, variables):
     """Within it the variables hold the averages that the optimizer keeps (`use_ema=True`).
@@ -137,10 +148,9 @@ def averaged(optimizer, variables):
             "optimizer that keeps them, such as Adam(2e-4, use_ema=True, ema_momentum=0.999)."
         )
     raw = _copies(variables)
-    if np.any(ops.convert_to_numpy(optimizer.iterations) > 0):  # Before, all averages are 0.
-        optimizer.finalize_variable_values(variables)
-        # Copies: on JAX the prediction gives up the buffers that it reads.
-        _assign(variables, _copies(variables))
+    optimizer.finalize_variable_values(variables)
+    # Copies: on JAX the prediction gives up the buffers that it reads.
+    _assign(variables, _copies(variables))
     try:
         yield
     finally:

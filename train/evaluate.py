@@ -12,7 +12,6 @@ from train import run
 def main(argv=None):
     parser = make_parser()
     args = parser.parse_args(argv)
-    run.catch_interrupts()
     try:
         evaluate(args)
     except (ValueError, OSError, ImportError) as error:

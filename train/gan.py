@@ -91,7 +91,11 @@ def make_parser():
         for title, values in settings.items()
     )
     add = parser.add_argument
-    add("--recipe", choices=RECIPES, help="a paper's settings; what is given beside it goes first")
+    add(
+        "--recipe",
+        choices=RECIPES,
+        help="loss, penalty and balance after a paper; what is given beside it goes first",
+    )
     add("--network", choices=NETWORKS, help="generator and discriminator")
     add(
         "--filters",
@@ -160,6 +164,7 @@ def train(args):
         ),
     )
     gan.checked(train)
+    gan.checked(test)
 
     samples = args.out / "samples"
     pictures = {

@@ -95,10 +95,10 @@ def carry_out(parser, name, train, argv=None):
     """
     args = parser.parse_args(argv)
     made = []
-    catch_interrupts()
     try:
-        made = check_out(args.out, args.overwrite, default=default_out(name))
-        train(args)
+        with interrupts():
+            made = check_out(args.out, args.overwrite, default=default_out(name))
+            train(args)
     except (ValueError, OSError, ImportError) as error:
         fail(parser, error)
     except KeyboardInterrupt:
@@ -112,8 +112,14 @@ def carry_out(parser, name, train, argv=None):
 _interrupted = False
 
 
-def catch_interrupts():
+@contextlib.contextmanager
+def interrupts():
     """Remembers a Ctrl-C, beside raising KeyboardInterrupt as Python does by itself."""
+    global _interrupted
+    _interrupted = False
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # Someone else's affair: a program in the background gets none.
+        return
 
     def interrupt(signum, frame):
         global _interrupted
@@ -121,6 +127,10 @@ def catch_interrupts():
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def stop_when_interrupted():
@@ -210,7 +220,7 @@ def check_finite(out, model, guard):
     """Ends the script, with exit code 1, if training was stopped: the model is kept."""
     if guard.message:
         _save(out, model)
-        sys.exit(f"Training diverged, and its last good weights are in {out / 'model.keras'}.")
+        sys.exit(f"Training diverged. The weights from before are in {out / 'model.keras'}.")
 
 
 def finish(out, model, metrics):

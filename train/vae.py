@@ -74,6 +74,7 @@ def train(args):
     vae = build(args, *run.description(train, args.conditional), steps_per_epoch=len(train))
     vae.compile(optimizer=keras.optimizers.Adam(args.learning_rate))
     vae.checked(train)
+    vae.checked(test)
 
     every = args.sample_every or max(1, args.epochs // 15)
     tensorboard_dir = args.out / "tensorboard" if args.tensorboard else None

@@ -16,13 +16,13 @@ _open = _Open()
 
 
 @contextlib.contextmanager
-def guarded(model):
+def guarded(model, training):
     """Around the body of a step; one inside another is part of it.
 
     Where a descent was not finite, the moving statistics of the networks, which its data have
     gone through, are put back. A model that has `note_descents` is told of all descents.
     """
-    if _open.reports is not None:
+    if _open.reports is not None or not training:
         yield
         return
     statistics = [
@@ -37,7 +37,7 @@ def guarded(model):
         reports = _open.reports
     finally:
         _open.reports = None
-    if not reports:  # No training.
+    if not reports:
         return
     all_finite = reports[0][1]
     for _, finite, _ in reports[1:]:
@@ -48,17 +48,21 @@ def guarded(model):
         model.note_descents(reports)
 
 
-def report(optimizer, loss, gradients):
+def report(optimizer, loss, gradients, agree=lambda finite: finite):
     """Whether an update may be made; what is found is kept for the end of the step.
 
-    Gradients under loss scaling are not looked at: there an overflow is part of the method,
-    and the optimizer itself leaves the update out.
+    `agree` makes one answer of those of several replicas. Gradients under loss scaling are not
+    looked at: there an overflow is part of the method, and the optimizer itself leaves the
+    update out.
     """
     total = ops.cast(loss, "float32")
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # A sum is finite only if all that it adds up is.
-        total = total + sum(ops.cast(ops.sum(gradient), "float32") for gradient in gradients)
-    finite = ops.isfinite(total)
+        # Finite only if all that is added up is. Squares, as Adam and others take: where they
+        # overflow a finite gradient would spoil the optimizer's state.
+        total = total + sum(
+            ops.sum(ops.square(ops.cast(gradient, "float32"))) for gradient in gradients
+        )
+    finite = agree(ops.isfinite(total))
     if _open.reports is not None:
         update = ops.cast(ops.convert_to_tensor(optimizer.iterations), "int32") + 1
         _open.reports.append((optimizer, finite, update))

@@ -27,7 +27,7 @@ def step(method):
             for pair in zip(group, values, strict=True)
         ]
         with _Scope(pairs):
-            with guarded(self):
+            with guarded(self, training=len(state) == 4):
                 # Eager `fit` hands over NumPy arrays.
                 logs = method(self, jax.tree.map(jnp.asarray, data))
             return logs, tuple([variable.value for variable in group] for group in groups)

@@ -17,7 +17,7 @@ def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):
         # `train_on_batch`, and eager `fit` on TensorFlow, hand over NumPy arrays.
-        with guarded(self):
+        with guarded(self, training=method.__name__ == "train_step"):
             return method(self, tree.map_structure(_as_tensor, data))
 
     return step_on_tensors
@@ -38,9 +38,9 @@ def descend(optimizer, variables, loss_fn, *inputs):
     )
     if not variables:
         return output
-    finite = report(optimizer, loss, gradients)
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        # Replicas meet within `apply`, which cannot be in a branch: a bad part counts as zero.
+    finite = report(optimizer, loss, gradients, agree=_on_all_replicas)
+    if tf.distribute.has_strategy():
+        # Replicas meet within `apply`, which cannot be in a branch: a bad gradient becomes zero.
         gradients = [tf.where(finite, gradient, tf.zeros_like(gradient)) for gradient in gradients]
         optimizer.apply(gradients, variables)
     elif isinstance(optimizer, LossScaleOptimizer):  # Has a branch of its own.
@@ -57,6 +57,14 @@ def input_gradient(fn, x):
         tape.watch(x)
         total = tf.reduce_sum(fn(x))
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _on_all_replicas(finite):
+    context = tf.distribute.get_replica_context()
+    if context is None or not tf.distribute.has_strategy():
+        return finite
+    bad = tf.cast(tf.logical_not(finite), tf.float32)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, bad) == 0
 
 
 def _as_tensor(x):

@@ -16,7 +16,7 @@ def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):
         # `train_on_batch` hands over NumPy arrays.
-        with guarded(self):
+        with guarded(self, training=method.__name__ == "train_step"):
             return method(self, tree.map_structure(_as_tensor, data))
 
     return step_on_tensors

@@ -4,10 +4,11 @@ from keras import ops
 
 
 class StopAtNonFinite(keras.callbacks.Callback):
-    """Stops `fit` at the end of an epoch in which a loss or gradient was not finite.
+    """Stops `fit` after an epoch in which a loss or gradient was not finite, and goes back.
 
-    The step itself left that update out, so the weights are the last good ones: the model can
-    be saved, or trained on with a smaller learning rate.
+    The step itself left that update out, but what it came from may be in the weights already:
+    at the end of `fit` weights and optimizers are those of the last epoch without one, or those
+    from before `fit`. So the model can be saved, or trained on with a smaller learning rate.
 
     Attributes:
         message: Which update of which player it was, and the epoch; None if all were finite.
@@ -27,6 +28,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
         self.message = None
         weight = self.model.first_bad_updates
         weight.assign(ops.zeros(weight.shape, weight.dtype))
+        self.keep()
 
     def on_epoch_end(self, epoch, logs=None):
         updates = np.array(ops.convert_to_numpy(self.model.first_bad_updates))
@@ -36,11 +38,24 @@ class StopAtNonFinite(keras.callbacks.Callback):
             if update
         }
         if not bad:
+            self.keep()
             return
         said = " and ".join(f"update {update} of the {player}" for player, update in bad.items())
         self.message = (
-            f"Epoch {epoch + 1}: {said} had a loss or gradient that is not finite and was left "
-            f"out. The weights are the last good ones. Try a smaller learning rate."
+            f"Epoch {epoch + 1}: {said} had a loss or gradient that is not finite. The weights are "
+            f"those from before this epoch. Try a smaller learning rate."
         )
         print(f"\n{self.message}")
         self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        if self.message:
+            for variable, value in zip(self.variables(), self.kept, strict=True):
+                variable.assign(value)
+        self.kept = None
+
+    def keep(self):
+        self.kept = [np.array(ops.convert_to_numpy(variable)) for variable in self.variables()]
+
+    def variables(self):
+        return [*self.model.weights, *self.model.optimizer.variables]

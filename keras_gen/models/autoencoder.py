@@ -69,7 +69,7 @@ class Autoencoder(GenerativeModel):
         _, terms = self.objective(x, sample_weight, training=False)
         return self.track(terms, x)
 
-    def objective(self, x, sample_weight, training=True):
+    def objective(self, x, sample_weight, *, training=True):
         """The loss to minimise and the scalars to log, in nats per example."""
         z = self.encoder(x, training=training)  # (batch, latent_dim)
         parameters = self.decoder(z, training=training)

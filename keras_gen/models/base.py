@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import seeds
+from keras_gen import optimizers, seeds
 from keras_gen.data import ArrayDataset
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
@@ -87,7 +87,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
 
     def build_optimizer(self):
         """Makes the optimizer's state for the variables that it moves."""
-        self.optimizer.build(self.trainable_variables)
+        optimizers.build(self.optimizer, self.trainable_variables)
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):

@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from keras_gen.models.gan import GAN
-from keras_gen.models.labels import Labelled, check_num_classes, label_tensor
+from keras_gen.models.labels import Labelled, check_num_classes, checked_pair, pair
 from keras_gen.models.latents import check_z, path
 
 
@@ -53,7 +53,7 @@ class ConditionalGAN(Labelled, GAN):
 
     def call(self, inputs, training=False):
         """The examples generated from `(z, y)`."""
-        return self.fakes(*inputs, training=training)
+        return self.fakes(*pair(inputs), training=training)
 
     def generate(self, z, y, ema=False, batch_size=128):
         """Examples from a NumPy array z (n, latent_dim), NumPy.
@@ -84,7 +84,8 @@ class ConditionalGAN(Labelled, GAN):
     def unpack(self, data):
         """`(x, y)` from what `fit` hands over."""
         _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return (*super().unpack(data), label_tensor(y))
+        (x,) = super().unpack(data)
+        return checked_pair(x, y, self.num_classes)
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}

@@ -3,7 +3,7 @@ import numpy as np
 
 from keras_gen.models import anomaly, inpainting
 from keras_gen.models.base import predict
-from keras_gen.models.labels import Labelled, check_num_classes, label_tensor
+from keras_gen.models.labels import Labelled, check_num_classes, checked_pair, pair
 from keras_gen.models.latents import check_pairs, path
 from keras_gen.models.vae import VAE
 
@@ -52,7 +52,7 @@ class ConditionalVAE(Labelled, VAE):
 
     def call(self, inputs, training=False):
         """The reconstruction of `(x, y)`, of the shape of x."""
-        x, y = inputs
+        x, y = pair(inputs)
         mean, _ = self.encoded(x, y, training)
         return self.likelihood.mean(self.decoded(mean, y, training))
 
@@ -134,7 +134,9 @@ class ConditionalVAE(Labelled, VAE):
     def unpack(self, data):
         """x, its weights and its labels, each (batch,), from what `fit` hands over."""
         _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return (*super().unpack(data), label_tensor(y))
+        x, sample_weight = super().unpack(data)
+        x, y = checked_pair(x, y, self.num_classes)
+        return x, sample_weight, y
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}

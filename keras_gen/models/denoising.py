@@ -92,7 +92,7 @@ class DenoisingAutoencoder(_Denoising, Autoencoder):
         self.seed = seed
         self.add_noise(stddev)
 
-    def objective(self, x, sample_weight, training=True):
+    def objective(self, x, sample_weight, *, training=True):
         z = self.encoder(self.corrupted(x, training), training=training)  # (batch, latent_dim)
         parameters = self.decoder(z, training=training)
         reconstruction = -self.likelihood.log_prob(x, parameters)  # of the clean x: (batch,)

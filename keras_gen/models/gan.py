@@ -146,7 +146,7 @@ class GAN(GenerativeModel):
         _, g_terms = self.generator_objective(z, x_real, *y, training=False)
         return self.track({**d_terms, **g_terms}, data[0])
 
-    def discriminator_objective(self, x_real, x_fake, points, y=None, training=True):
+    def discriminator_objective(self, x_real, x_fake, points, y=None, *, training=True):
         """What the discriminator minimises on packed examples, and the scalars to log."""
         real_logits = self.logits(x_real, y, training)
         added_losses = sum(self.discriminator.losses)
@@ -167,7 +167,7 @@ class GAN(GenerativeModel):
             loss = loss + terms["penalty"]
         return loss + added_losses, terms
 
-    def generator_objective(self, z, x_real, y=None, training=True):
+    def generator_objective(self, z, x_real, y=None, *, training=True):
         """What the generator minimises, and the scalars to log; `x_real` and `y` are packed."""
         real_logits = None
         if self.adversarial_loss.needs_real:

@@ -57,10 +57,10 @@ class IWAE(VAE):
         super().__init__(encoder, decoder, likelihood, seed=seed, **kwargs)
         self.num_samples = num_samples
 
-    def objective(self, x, sample_weight, y=None, training=True):
+    def objective(self, x, sample_weight, y=None, *, training=True):
         """-L_k, with regularisers, and the scalars to log, in nats per example."""
         if self.num_samples == 1:
-            return super().objective(x, sample_weight, y, training)
+            return super().objective(x, sample_weight, y, training=training)
         # Each (num_samples, batch).
         log_p_x, log_p_z, log_q_z = self.log_densities(x, self.num_samples, y, training)
         bound = log_mean_exp(log_p_x + log_p_z - log_q_z)  # L_k, equation 8, (batch,)
@@ -107,7 +107,7 @@ class DReGIWAE(IWAE):
         Objectives": https://arxiv.org/abs/1810.04152
     """
 
-    def objective(self, x, sample_weight, y=None, training=True):
+    def objective(self, x, sample_weight, y=None, *, training=True):
         z, mean, log_var = self.posterior_draws(x, self.num_samples, y, training)
         z, zero = with_weighted_gradient(z)
         log_p_x = self.log_prob_of_draws(x, z, y, training)

@@ -51,6 +51,13 @@ class Labelled:
                 f"their labels y, and it takes {shape}. Build it with `num_classes`, or as a Keras "
                 f"model of [x, y]."
             )
+        for operation in getattr(network, "operations", []):
+            classes = getattr(operation, "num_classes", self.num_classes)
+            if type(operation).__name__ == "OneHot" and classes != self.num_classes:
+                raise ValueError(
+                    f"`num_classes` is {self.num_classes}, and {network.name!r} was built with "
+                    f"num_classes={classes}. Pass the same to both."
+                )
         return shape[0]
 
 
@@ -59,8 +66,29 @@ def check_num_classes(num_classes):
         raise ValueError(f"`num_classes` is {num_classes}. Pass at least 1.")
 
 
-def label_tensor(y):
-    """Labels from what `fit` hands over, int32 (batch,)."""
+def checked_pair(x, y, num_classes):
+    """Examples and labels, int32 (batch,), from what `fit` hands over.
+
+    Of a stream the door sees the first batch alone. Where a later one has a label out of range
+    its example becomes NaN, and so the update is left out and noted.
+    """
     if y is None:
         raise ValueError("The labels are missing. Pass data in batches of (x, y).")
-    return ops.cast(ops.reshape(y, (-1,)), "int32")
+    if len(y.shape) > 1 and tuple(y.shape[1:]) != (1,):
+        raise ValueError(
+            f"The labels have shape {tuple(y.shape)}. Pass one integer for each example, (n,)."
+        )
+    y = ops.cast(ops.reshape(y, (-1,)), "int32")
+    in_range = ops.logical_and(y >= 0, y < num_classes)
+    in_range = ops.reshape(in_range, (-1, *[1] * (len(x.shape) - 1)))
+    x = ops.where(in_range, x, ops.full_like(x, float("nan")))
+    return x, ops.clip(y, 0, num_classes - 1)
+
+
+def pair(inputs):
+    """The two inputs of a call; ValueError for one."""
+    if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+        raise ValueError(
+            "A conditional model is called on two inputs: pass a list [x, y], or [z, y] to a GAN."
+        )
+    return inputs

@@ -57,7 +57,7 @@ class TwoLayerIWAE(IWAE):
         if self.built:
             self._fit_top()
 
-    def objective(self, x, sample_weight, y=None, training=True):
+    def objective(self, x, sample_weight, y=None, *, training=True):
         log_p_x, log_p_z, log_q_z = self.log_densities(x, self.num_samples, y, training)
         bound = log_mean_exp(log_p_x + log_p_z - log_q_z)
         return self.terms(bound, log_p_x, log_p_z, log_q_z, sample_weight)

@@ -122,7 +122,7 @@ class VAE(Autoencoder):
         _, terms = self.objective(*data, training=False)
         return self.track(terms, data[0])
 
-    def objective(self, x, sample_weight, y=None, training=True):
+    def objective(self, x, sample_weight, y=None, *, training=True):
         """-ELBO, with beta and regularisers, and the scalars to log, in nats per example."""
         sampling = self.sampling if training else self.evaluation_sampling
         mean, log_var = map(in_float32, self.encoded(x, y, training))  # of q(z|x)

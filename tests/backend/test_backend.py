@@ -202,3 +202,35 @@ print(max(np.abs(a - b).max() for a, b in zip(alone, together)))
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
     assert float(output.split()[-1]) < 1e-6
+
+
+def test_a_bad_part_is_noted_whichever_replica_has_it(backend):
+    if backend != "tensorflow":
+        pytest.skip("tf.distribute is TensorFlow's")
+    import subprocess
+    import sys
+
+    program = """
+import numpy as np, tensorflow as tf, keras
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.models import tiny
+from keras import ops
+
+for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+    for row in (1, 6):
+        with tf.distribute.MirroredStrategy(devices).scope():
+            model = tiny.autoencoder()
+            model.compile(keras.optimizers.SGD(0.01))
+        before = [ops.convert_to_numpy(w) for w in model.trainable_weights]
+        x = tiny.images(8)
+        x[row] = np.nan
+        keras.Model.fit(model, x, batch_size=8, verbose=0)
+        after = [ops.convert_to_numpy(w) for w in model.trainable_weights]
+        assert all(np.array_equal(a, b) for a, b in zip(before, after))
+        print(int(ops.convert_to_numpy(model.first_bad_updates)[0]))
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert output.split()[-4:] == ["1"] * 4

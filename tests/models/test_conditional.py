@@ -151,6 +151,37 @@ def test_models_and_networks_with_and_without_labels_do_not_mix():
         kg.networks.dcgan((8, 8, 1), 2, num_classes=3, conditioning="sum")
 
 
+@pytest.mark.parametrize("shift", [7, -2])
+@pytest.mark.parametrize("build", [vae, gan])
+def test_a_label_out_of_range_behind_the_first_batch_moves_nothing(build, shift):
+    model = build()
+    x = pairs()[0] if isinstance(model, kg.VAE) else np.zeros((24, 2), "float32")
+    y = pairs()[1]
+    keras.Model.train_on_batch(model, x, y)
+    before = [np.array(ops.convert_to_numpy(v)) for v in model.trainable_variables]
+    keras.Model.train_on_batch(model, x, y + shift)
+    moved = [
+        np.any(a != ops.convert_to_numpy(b))
+        for a, b in zip(before, model.trainable_variables, strict=True)
+    ]
+    assert not any(moved)
+    assert np.all(ops.convert_to_numpy(model.first_bad_updates) == 2)
+
+
+def test_predict_takes_the_pair():
+    model, (x, y) = vae(), pairs(6)
+    np.testing.assert_allclose(model.predict([x, y], verbose=0), model.reconstruct(x, y), atol=1e-6)
+    with pytest.raises(ValueError, match="called on two inputs"):
+        model(x)
+
+
+def test_networks_of_another_number_of_classes_are_refused():
+    with pytest.raises(ValueError, match="`num_classes` is 10, and 'encoder' was built with num_c"):
+        kg.ConditionalVAE(*kg.networks.mlp_vae((5,), 2, num_classes=3), num_classes=10)
+    with pytest.raises(ValueError, match="'generator' was built with num_classes=3"):
+        kg.ConditionalGAN(*kg.networks.point_gan(num_classes=3), latent_dim=2, num_classes=4)
+
+
 def test_pictures_of_a_conditional_model_have_a_class_to_a_column(tmp_path):
     model = vae()
     model.fit(*pairs(), batch_size=24, epochs=100, verbose=0)

@@ -128,10 +128,10 @@ def test_each_step_of_the_discriminator_has_its_own_part_of_the_batch():
     gan.compile("sgd", "sgd", run_eagerly=True)
     objective = gan.discriminator_objective
 
-    def spy(x_real, x_fake, points, training=True):
+    def spy(x_real, x_fake, points, y=None, *, training=True):
         # On JAX a tracer even here: its shape is what can be seen.
         seen.append((tuple(x_real.shape), tuple(x_fake.shape)))
-        return objective(x_real, x_fake, points, training)
+        return objective(x_real, x_fake, points, y, training=training)
 
     gan.discriminator_objective = spy
     gan.train_on_batch(np.arange(8, dtype="float32")[:, None])

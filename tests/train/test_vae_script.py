@@ -170,7 +170,7 @@ def test_bad_arguments_end_in_one_message_and_write_nothing(run, tmp_path, argum
 def test_a_run_that_diverges_says_so_and_keeps_the_last_good_weights(run, tmp_path):
     process = run(*QUICK, "--learning-rate", "1e30")
     assert process.returncode == 1, process.stderr
-    assert "Training diverged, and its last good weights are in runs/vae/model.keras" in (
+    assert "Training diverged. The weights from before are in runs/vae/model.keras" in (
         process.stderr
     )
     assert "Epoch 1: update " in process.stdout
@@ -219,15 +219,16 @@ def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
 
 def test_ctrl_c_that_an_except_swallows_is_not_lost(monkeypatch):
     monkeypatch.setattr(train_run, "_interrupted", False)
-    before = signal.getsignal(signal.SIGINT)
-    train_run.catch_interrupts()
-    callback = train_run.stop_when_interrupted()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        callback.on_epoch_end(0, {})  # Nothing was pressed yet.
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            callback.on_epoch_end(1, {})
+        with train_run.interrupts():
+            callback = train_run.stop_when_interrupted()
+            callback.on_epoch_end(0, {})  # Nothing was pressed yet.
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                callback.on_epoch_end(1, {})
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
 

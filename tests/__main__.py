@@ -1,6 +1,6 @@
 """Runs the tests once per installed backend, one after the other, and adds them up.
 
-python -m tests [--fast] [pytest arguments]
+python -m tests [--fast | --studies] [pytest arguments]
 """
 
 import argparse
@@ -19,6 +19,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="leave out the tests marked slow")
+    parser.add_argument("--studies", action="store_true", help="run the long studies, alone")
     parser.add_argument(
         "--backend", choices=BACKENDS, action="append", help="default: all installed"
     )
@@ -27,7 +28,9 @@ def main():
     if not backends:
         parser.exit(2, f"None of {', '.join(BACKENDS)} is installed. Install one of them.\n")
     if args.fast:
-        pytest_args += ["-m", "not slow"]
+        pytest_args += ["-m", "not slow and not study"]
+    if args.studies:
+        pytest_args += ["-m", "study"]
 
     rows = [run(backend, pytest_args) for backend in backends]
     print(f"\n{'backend':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")

@@ -59,3 +59,22 @@ for recipe in (r3gan, wgan_gp, smoothed, pacgan):
 """
     process = run(program + recipes + check, tmp_path)
     assert process.returncode == 0, process.stderr
+
+
+def test_labels(tmp_path):
+    (program,) = [block for block in BLOCKS if "kg.ConditionalGAN(" in block]
+    check = """
+assert sevens.shape == (8, 28, 28, 1) and digits.shape == (10, 28, 28, 1)
+"""
+    process = run(program + check, tmp_path)
+    assert process.returncode == 0, process.stderr
+
+
+def test_the_uses_of_a_vae(tmp_path):
+    (program,) = [block for block in BLOCKS if "vae.inpaint(" in block]
+    check = """
+assert nats.shape == scores.shape == (8,) and whole.shape == x.shape
+assert np.array_equal(whole[:, :14], x[:, :14])
+"""
+    process = run(program + check, tmp_path)
+    assert process.returncode == 0, process.stderr

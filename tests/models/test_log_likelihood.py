@@ -230,7 +230,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_a_thousand_images_of_mnists_size_take_less_than_two_gigabytes():
     pytest.importorskip("resource")  # Not on Windows.
     output = subprocess.run(

@@ -74,7 +74,7 @@ def test_the_linear_vae_arrives_at_probabilistic_pca(tmp_path):
         assert closed_form - 0.25 < row["obtained"] < closed_form + 0.03
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @needs_mnist
 @pytest.mark.parametrize("name", ["one-class-mnist", "denoise", "inpaint"])
 def test_a_use_beats_the_linear_method_beside_it(tmp_path, name):

@@ -1,0 +1,72 @@
+"""The script measures what a training script has left."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gen import data
+from train import evaluate, gan, vae
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("tfds"))
+
+
+def numbers(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_vae_is_measured_beside_its_floor(tmp_path, data_dir, capsys):
+    arguments = ["--hidden", "16", "--latent-dim", "3", "--epochs", "2", "--data-dir", data_dir]
+    vae.main([*arguments, "--out", str(tmp_path / "run")])
+    before = numbers(tmp_path / "run")
+    quick = ["--num-samples", "50", "--num-examples", "20"]
+    evaluate.main([str(tmp_path / "run"), *quick])
+    after = numbers(tmp_path / "run")
+    # What was there stays, but for fresh draws of z.
+    assert after["loss"] == pytest.approx(before["loss"], rel=0.05)
+    assert after["kl"] == pytest.approx(
+        after["mutual_information"] + after["aggregate_kl"], abs=1e-3
+    )
+    assert 0 <= after["active_units"] <= 3
+    _, test = data.load("digits", data_dir=data_dir)
+    x = test.x.astype("float64")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        coins = -np.nan_to_num(x * np.log(x)) - np.nan_to_num((1 - x) * np.log(1 - x))
+    assert after["reconstruction_floor"] == pytest.approx(coins.sum() / len(x))
+    assert after["reconstruction"] > after["reconstruction_floor"]
+    # More draws are a better bound: the likelihood is not below the ELBO of the same images.
+    model = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    elbo = model.evaluate(test.x[:20], verbose=0, return_dict=True)["elbo"]
+    assert -after["nll"] > elbo - 3 * after["nll_standard_error"]
+    assert after["evaluation"]["pixels"] == "grey"
+    assert after["evaluation"]["importance_samples"] == 50
+    assert f"{after['nll']:.4f}" in capsys.readouterr().out
+    # The same seed draws the same.
+    evaluate.main([str(tmp_path / "run"), *quick])
+    assert numbers(tmp_path / "run")["mutual_information"] == after["mutual_information"]
+
+
+def test_a_gan_of_points_is_measured_beside_a_perfect_sampler(tmp_path, monkeypatch):
+    ring = data.ring
+    monkeypatch.setattr(
+        data, "ring", lambda num_examples=512, **kwargs: ring(min(num_examples, 512), **kwargs)
+    )
+    out = tmp_path / "run"
+    gan.main(["--dataset", "ring", "--epochs", "1", "--out", str(out)])
+    evaluate.main([str(out)])
+    after = numbers(out)
+    assert 0 <= after["modes"] <= 8
+    assert after["perfect_high_quality"] == pytest.approx(0.98889, abs=1e-5)
+    assert after["evaluation"]["generator_weights"] == "raw"
+    assert {"d_loss", "g_loss", "high_quality"} <= after.keys()
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main([str(tmp_path)])
+    assert stopped.value.code == 2
+    assert "holds no finished run: config.json and model.keras" in capsys.readouterr().err

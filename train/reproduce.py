@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from train import run, uses
+from train import bounds, run, uses
 from train.rows import AtLeast, Row
 
 
@@ -86,6 +86,9 @@ ENTRIES = {
     "pytorch-vae": pytorch_vae,
     "conditional": conditional,
     "linear-vae": linear_vae,
+    "iwae-gap": bounds.iwae_gap,
+    "nll-20": bounds.nll_20,
+    "nll-50": bounds.nll_50,
     "one-class-mnist": uses.one_class_mnist,
     "denoise": uses.denoise,
     "inpaint": uses.inpaint,

@@ -84,6 +84,20 @@ def test_a_use_beats_the_linear_method_beside_it(tmp_path, name):
     assert all(row["passed"] for row in json.loads(file.read_text()))
 
 
+def test_the_gaps_of_iwae_are_the_closed_forms():
+    process = reproduce("iwae-gap")
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "-0.15343   -0.15343" in process.stdout
+
+
+@pytest.mark.study
+@needs_mnist
+@pytest.mark.parametrize("name", ["nll-20", "nll-50"])
+def test_the_likelihood_of_binarised_mnist(name):
+    process = reproduce(name, TFDS_DATA_DIR=str(MNIST))
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
 def test_a_row_is_held_to_its_number_from_the_right_side():
     assert [rows.Row("", "", x, 5.0, 1.0).passed for x in (3.9, 4.1, 5.9, 6.1)] == [0, 1, 1, 0]
     assert [rows.AtLeast("", "", x, 5.0).passed for x in (4.9, 5.0, 9.0)] == [0, 1, 1]

@@ -1,0 +1,70 @@
+"""Likelihoods and their bounds: closed forms, and MNIST binarised anew in every step."""
+
+from train.rows import AtMost, Row
+
+
+def iwae_gap(seed, **data):
+    """The k-sample bound where the posterior is N(0, 1) and q is N(0, 2): closed forms."""
+    import keras
+    import numpy as np
+
+    import keras_gen as kg
+
+    def bound(k, n):
+        """L_k - log p(x), the mean over n draws; x does not depend on z."""
+        x, z = keras.Input((1,)), keras.Input((1,))
+        heads = [
+            keras.layers.Dense(1, kernel_initializer="zeros", bias_initializer=constant(value))(x)
+            for value in (0.0, np.log(2.0))
+        ]
+        logit = keras.layers.Dense(1, kernel_initializer="zeros")(z)
+        model = kg.IWAE(keras.Model(x, heads), keras.Model(z, logit), num_samples=k, seed=seed)
+        model.compile("sgd")
+        logs = model.evaluate(
+            np.ones((n, 1), "float32"), batch_size=20_000, return_dict=True, verbose=0
+        )
+        return logs["reconstruction"] - logs["loss"]
+
+    def constant(value):
+        return keras.initializers.Constant(float(value))
+
+    # With r = 2: L_1 - log p = -(r - 1 - log r) / 2, and k times the gap tends to
+    # (r / sqrt(2 r - 1) - 1) / 2.
+    bounds = {k: bound(k, 400_000) for k in (1, 5, 50)}
+    rows = [Row("iwae-gap", "L_1 - log p(x), nats", bounds[1], -0.15343, 1e-4)]
+    rows.append(Row("iwae-gap", "50 (log p(x) - L_50)", -50 * bounds[50], 0.07735, 0.02))
+    rises = float(bounds[1] < bounds[5] < bounds[50] < 0)
+    return [*rows, Row("iwae-gap", "L_1 < L_5 < L_50 < log p", rises, 1.0, 0.0)]
+
+
+def nll_20(seed, **data):
+    """784-200-200-50 tanh on MNIST binarised in every step, 20 epochs: -ELBO and NLL, nats."""
+    return _nll("nll-20", 20, (101.2, 96.5), seed, data)
+
+
+def nll_50(seed, **data):
+    """The same for 50 epochs."""
+    return _nll("nll-50", 50, (97.0, 92.3), seed, data)
+
+
+def _nll(name, epochs, at_most, seed, data):
+    """Batches of 128; Adam, a tenth of its step in the second half; starts at the mean image."""
+    import keras
+
+    import keras_gen as kg
+
+    train, test = kg.data.load("mnist", batch_size=128, seed=seed, **data)
+    keras.utils.set_random_seed(seed)
+    networks = kg.networks.burda_vae((28, 28, 1), mean_image=train.x.mean(axis=0))
+    vae = kg.VAE(*networks, dynamic_binarization=True, seed=seed)
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+        [epochs * len(train) // 2], [1e-3, 1e-4]
+    )
+    vae.compile(keras.optimizers.Adam(rate))
+    vae.fit(train, epochs=epochs, shuffle=False, verbose=2)
+    loss = vae.evaluate(test, return_dict=True, verbose=0)["loss"]
+    nats = vae.log_likelihood(test.x[:1000], num_samples=500)
+    return [
+        AtMost(name, "test -ELBO, nats", loss, at_most[0]),
+        AtMost(name, "NLL, 500 samples, 1,000 images", -float(nats.mean()), at_most[1]),
+    ]

@@ -59,6 +59,11 @@ def check_num_samples(num_samples):
 
 def drawing_arguments(model, n, ema):
     """What a model takes beside z for `n` pictures: labels in turn, averaged weights."""
+    if ema and not hasattr(model, "generator"):
+        raise ValueError(
+            f"`ema=True` draws with the averaged weights of a GAN's generator, and this is a "
+            f"{type(model).__name__}. Leave it out."
+        )
     arguments = {"ema": True} if ema else {}
     if hasattr(model, "num_classes"):
         arguments["y"] = np.arange(n) % model.num_classes
@@ -150,6 +155,11 @@ class ReconstructionGrid(_EpochPicture):
         self.labels = None if labels is None else np.asarray(labels)[:16]
 
     def draw(self):
+        if hasattr(self.model, "num_classes") and self.labels is None:
+            raise ValueError(
+                f"{type(self.model).__name__} reconstructs an image and its label. Pass "
+                f"ReconstructionGrid(images, directory, labels=y)."
+            )
         labels = () if self.labels is None else (self.labels,)
         reconstructions = self.model.reconstruct(self.images, *labels)
         # Two rows for every eight images: them, and what became of them.

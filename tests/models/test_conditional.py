@@ -182,6 +182,17 @@ def test_networks_of_another_number_of_classes_are_refused():
         kg.ConditionalGAN(*kg.networks.point_gan(num_classes=3), latent_dim=2, num_classes=4)
 
 
+def test_pictures_that_cannot_be_drawn_are_refused_before_training(tmp_path):
+    model, (x, y) = vae(), pairs()
+    for callback, match in (
+        (kg.callbacks.ReconstructionGrid(x, tmp_path), "labels=y"),
+        (kg.callbacks.SampleGrid(tmp_path, ema=True), "a ConditionalVAE. Leave it out"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            model.fit(x, y, verbose=0, callbacks=[callback])
+    assert ops.convert_to_numpy(model.optimizer.iterations) == 0
+
+
 def test_pictures_of_a_conditional_model_have_a_class_to_a_column(tmp_path):
     model = vae()
     model.fit(*pairs(), batch_size=24, epochs=100, verbose=0)

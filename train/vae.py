@@ -131,7 +131,7 @@ def check(args):
         )
 
 
-def build(args, image_shape, num_classes, steps_per_epoch):
+def build(args, image_shape, num_classes=None, steps_per_epoch=None):
     import keras_gen as kg
 
     networks = {"conv": kg.networks.conv_vae, "mlp": kg.networks.mlp_vae}

@@ -62,7 +62,7 @@ def test_the_vae_of_pytorchs_examples_reaches_its_published_elbo(tmp_path):
     assert 105.2 < row["obtained"] < 106.0
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @needs_mnist
 def test_the_linear_vae_arrives_at_probabilistic_pca(tmp_path):
     """Within a quarter of a nat of 182.1547 and 186.0241, from below."""

@@ -6,9 +6,10 @@ from keras import ops
 class StopAtNonFinite(keras.callbacks.Callback):
     """Stops `fit` after an epoch in which a loss or gradient was not finite, and goes back.
 
-    The step itself left that update out, but what it came from may be in the weights already:
-    at the end of `fit` weights and optimizers are those of the last epoch without one, or those
-    from before `fit`. So the model can be saved, or trained on with a smaller learning rate.
+    The step itself left that update out, but what it came from may be in the weights already,
+    perhaps since the end of the epoch before. So at the end of `fit` weights and optimizers are
+    those with which the last epoch of finite losses began, or those from before `fit`: the
+    model can be saved, or trained on with a smaller learning rate.
 
     Attributes:
         message: Which update of which player it was, and the epoch; None if all were finite.
@@ -28,7 +29,10 @@ class StopAtNonFinite(keras.callbacks.Callback):
         self.message = None
         weight = self.model.first_bad_updates
         weight.assign(ops.zeros(weight.shape, weight.dtype))
-        self.keep()
+        self.kept = self.copies()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.beginning = self.copies()
 
     def on_epoch_end(self, epoch, logs=None):
         updates = np.array(ops.convert_to_numpy(self.model.first_bad_updates))
@@ -38,12 +42,12 @@ class StopAtNonFinite(keras.callbacks.Callback):
             if update
         }
         if not bad:
-            self.keep()
+            self.kept = self.beginning
             return
         said = " and ".join(f"update {update} of the {player}" for player, update in bad.items())
         self.message = (
             f"Epoch {epoch + 1}: {said} had a loss or gradient that is not finite. The weights are "
-            f"those from before this epoch. Try a smaller learning rate."
+            f"those with which the last finite epoch began. Try a smaller learning rate."
         )
         print(f"\n{self.message}")
         self.model.stop_training = True
@@ -52,10 +56,10 @@ class StopAtNonFinite(keras.callbacks.Callback):
         if self.message:
             for variable, value in zip(self.variables(), self.kept, strict=True):
                 variable.assign(value)
-        self.kept = None
+        self.kept = self.beginning = None
 
-    def keep(self):
-        self.kept = [np.array(ops.convert_to_numpy(variable)) for variable in self.variables()]
+    def copies(self):
+        return [np.array(ops.convert_to_numpy(variable)) for variable in self.variables()]
 
     def variables(self):
         return [*self.model.weights, *self.model.optimizer.variables]

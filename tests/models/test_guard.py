@@ -86,7 +86,7 @@ def test_moving_statistics_survive_a_bad_batch():
     assert np.abs(values(norm.non_trainable_variables)[0] - before[0]).max() > 1e-6
 
 
-def test_after_a_divergence_the_model_is_as_before_the_epoch():
+def test_after_a_divergence_the_model_is_as_before_the_last_finite_epoch():
     """The weights from which the loss was not finite are of no use themselves."""
     keras.utils.set_random_seed(3)
     model = tiny.vae()
@@ -94,15 +94,14 @@ def test_after_a_divergence_the_model_is_as_before_the_epoch():
         keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay([6], [0.01, 1e6]))
     )
     data = kg.data.ArrayDataset(tiny.images(24), batch_size=8, shuffle=False)
-    ends = []
+    beginnings = []
     note = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: ends.append(values(model.trainable_variables))
+        on_epoch_begin=lambda epoch, logs: beginnings.append(values(model.trainable_variables))
     )
     stop = kg.callbacks.StopAtNonFinite()
     history = model.fit(data, epochs=9, verbose=0, callbacks=[note, stop])
     assert stop.message and len(history.epoch) > 2
-    last_good = ends[-2]
-    for a, b in zip(last_good, values(model.trainable_variables), strict=True):
+    for a, b in zip(beginnings[-2], values(model.trainable_variables), strict=True):
         np.testing.assert_array_equal(a, b)
     assert np.all(np.isfinite(model.evaluate(data, verbose=0)))
 

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -84,10 +85,13 @@ def test_a_use_beats_the_linear_method_beside_it(tmp_path, name):
     assert all(row["passed"] for row in json.loads(file.read_text()))
 
 
-def test_the_gaps_of_iwae_are_the_closed_forms():
-    process = reproduce("iwae-gap")
+def test_the_gaps_of_iwae_are_the_closed_forms(tmp_path):
+    file = tmp_path / "rows.json"
+    process = reproduce("iwae-gap", "--json", str(file))
     assert process.returncode == 0, process.stdout + process.stderr
-    assert "-0.15343   -0.15343" in process.stdout
+    one, many, _ = json.loads(file.read_text())
+    assert one["obtained"] == pytest.approx((math.log(2) - 1) / 2, abs=1e-4)
+    assert many["obtained"] == pytest.approx((2 / math.sqrt(3) - 1) / 2, abs=0.02)
 
 
 @pytest.mark.study

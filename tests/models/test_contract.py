@@ -9,7 +9,9 @@ import keras_gen as kg
 from keras_gen.data import ArrayDataset
 from tests.models import tiny
 
-pytestmark = pytest.mark.parametrize("build", tiny.MODELS, ids=lambda build: build.__name__)
+every_model = pytest.mark.parametrize("build", tiny.MODELS, ids=lambda build: build.__name__)
+# What depends on the step and the state alone: not once more for each likelihood and network.
+every_step = pytest.mark.parametrize("build", tiny.STEPS, ids=lambda build: build.__name__)
 
 
 def compiled(build, optimizer=keras.optimizers.Adam, **kwargs):
@@ -35,6 +37,7 @@ def dataset(model, **kwargs):
     return ArrayDataset(x, y, batch_size=8, seed=4, **kwargs)
 
 
+@every_model
 def test_fit_logs_what_it_says_and_a_likelihood_rises(build):
     model = compiled(build)
     history = model.fit(dataset(model), epochs=15, verbose=0).history
@@ -44,6 +47,7 @@ def test_fit_logs_what_it_says_and_a_likelihood_rises(build):
         assert history["loss"][-1] < history["loss"][0]
 
 
+@every_model
 def test_same_seed_gives_the_same_weights_to_the_bit(build):
     runs = [compiled(build) for _ in range(2)]
     for model in runs:
@@ -51,6 +55,7 @@ def test_same_seed_gives_the_same_weights_to_the_bit(build):
     assert_same_weights(*runs)
 
 
+@every_step
 def test_pictures_and_validation_leave_training_alone(build):
     class Nosy(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -71,6 +76,7 @@ def test_pictures_and_validation_leave_training_alone(build):
     assert_same_weights(watched, alone)
 
 
+@every_model
 def test_config_round_trip_builds_the_same_architecture(build):
     model = build()
     rebuilt = type(model).from_config(model.get_config())
@@ -78,6 +84,7 @@ def test_config_round_trip_builds_the_same_architecture(build):
     assert [w.shape for w in rebuilt.weights] == [w.shape for w in model.weights]
 
 
+@every_step
 def test_clone_trains(build):
     clone = keras.models.clone_model(compiled(build))
     tiny.compile_model(clone, lambda: keras.optimizers.Adam(0.01))
@@ -86,6 +93,7 @@ def test_clone_trains(build):
     assert np.abs(tiny.drawn(clone) - before).max() > 1e-3
 
 
+@every_model
 def test_saved_file_goes_on_as_if_never_saved(build, tmp_path):
     model = compiled(build)
     model.fit(dataset(model), epochs=2, verbose=0)
@@ -101,6 +109,7 @@ def test_saved_file_goes_on_as_if_never_saved(build, tmp_path):
     assert_same_weights(model, loaded)  # Optimizer and noise went on: the same bits.
 
 
+@every_step
 def test_a_model_that_is_not_compiled_saves_and_clones(build, tmp_path):
     model = build()
     model.save(tmp_path / "model.keras")
@@ -111,6 +120,7 @@ def test_a_model_that_is_not_compiled_saves_and_clones(build, tmp_path):
     keras.saving.load_model(tmp_path / "compiled.keras", compile=False).save(tmp_path / "2.keras")
 
 
+@every_step
 def test_weights_file_restores_the_noise_too(build, tmp_path):
     model, other = compiled(build), compiled(build)
     model.fit(dataset(model), epochs=1, verbose=0)
@@ -121,6 +131,7 @@ def test_weights_file_restores_the_noise_too(build, tmp_path):
     assert_same_weights(model, other)
 
 
+@every_model
 def test_train_on_batch_is_a_step_of_fit(build):
     model, other = compiled(build), compiled(build)
     x, y = tiny.examples(model, 8), tiny.labels(model, 8)
@@ -131,6 +142,7 @@ def test_train_on_batch_is_a_step_of_fit(build):
     assert_same_weights(model, other)
 
 
+@every_step
 def test_steps_per_execution_changes_nothing(build, backend):
     if backend == "torch":
         pytest.skip("Keras refuses steps_per_execution on torch")
@@ -140,6 +152,7 @@ def test_steps_per_execution_changes_nothing(build, backend):
     assert_same_weights(model, other, rtol=1e-6)
 
 
+@every_step
 def test_a_subclass_may_call_the_step_of_its_parent(build):
     parent = type(build())
 
@@ -165,6 +178,7 @@ def test_a_subclass_may_call_the_step_of_its_parent(build):
     assert tiny.steps(model) == 2 * tiny.steps(once) > 0
 
 
+@every_model
 def test_compiled_and_eager_agree(build):
     # SGD: Adam divides small gradients by their size, and so magnifies rounding.
     eager, graph = (
@@ -178,6 +192,7 @@ def test_compiled_and_eager_agree(build):
 @pytest.mark.slow
 # torch.compile looks at the `.grad` of whatever it traces, and torch warns of that.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@every_step
 def test_the_compiled_step_learns_or_says_why_it_cannot(build, backend):
     """torch.compile takes a minute even for a toy; XLA is fast."""
     if backend == "torch" and build not in tiny.COMPILED_ON_TORCH:

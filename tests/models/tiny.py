@@ -143,6 +143,19 @@ MODELS = [
 ]
 
 
+# The models without those that differ from another in a network or a likelihood alone.
+STEPS = [
+    autoencoder,
+    scheduled_vae,
+    regular_vae,
+    two_layer_iwae,
+    denoising_vae,
+    gan,
+    r3gan,
+    wgan,
+    conditional_gan,
+]
+
 # One model for each kind of step; those with a penalty are refused, which is fast.
 COMPILED_ON_TORCH = [regular_vae, gan, r3gan, wgan, conditional_gan]
 

@@ -12,7 +12,7 @@ from scipy.special import logit, xlogy
 from sklearn import linear_model
 
 import keras_gen as kg
-from train import rows, uses
+from train.reproduce import rows, uses
 
 ROOT = pathlib.Path(__file__).parents[2]
 MNIST = ROOT.parent / "shared" / "data" / "tfds"

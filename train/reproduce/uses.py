@@ -2,7 +2,7 @@
 
 import math
 
-from train.rows import AtLeast, AtMost, Row
+from train.reproduce.rows import AtLeast, AtMost, Row
 
 
 def one_class_mnist(seed, **data):

@@ -1,0 +1,74 @@
+"""Runs a published experiment and prints what it obtains beside what was published."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import time
+
+from train import run
+from train.reproduce import examples, likelihoods, uses
+
+ENTRIES = {
+    "pytorch-vae": examples.pytorch_vae,
+    "keras-vae": examples.keras_vae,
+    "conditional": examples.conditional,
+    "linear-vae": likelihoods.linear_vae,
+    "iwae-gap": likelihoods.iwae_gap,
+    "nll-20": likelihoods.nll_20,
+    "nll-50": likelihoods.nll_50,
+    "nll-ten-minutes": likelihoods.nll_ten_minutes,
+    "one-class-mnist": uses.one_class_mnist,
+    "denoise": uses.denoise,
+    "inpaint": uses.inpaint,
+}
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m train.reproduce",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"{name}: {entry.__doc__}" for name, entry in ENTRIES.items()),
+    )
+    parser.add_argument("name", nargs="?", choices=ENTRIES, help="without one: list them")
+    parser.add_argument("--seed", type=run.seed, default=0, help="default: 0")
+    parser.add_argument("--data-dir", help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
+    parser.add_argument("--manual-dir", help="folder with the original files, not downloaded")
+    parser.add_argument("--json", metavar="FILE", help="write the rows there, too")
+    args = parser.parse_args(argv)
+    if args.name is None:
+        parser.print_help()
+        return
+    if args.json and not os.path.isdir(os.path.dirname(os.path.abspath(args.json))):
+        parser.exit(2, f"{parser.prog}: error: there is no folder for --json {args.json}\n")
+
+    run.quiet_tensorflow()
+    import keras
+
+    start = time.perf_counter()
+    try:
+        rows = ENTRIES[args.name](args.seed, data_dir=args.data_dir, manual_dir=args.manual_dir)
+    except (ValueError, OSError, ImportError) as error:
+        run.fail(parser, error)
+    except KeyboardInterrupt:
+        parser.exit(130, f"\n{parser.prog}: stopped, with nothing obtained.\n")
+    run.check_converged({f"{row.name} {row.quantity}": row.obtained for row in rows})
+    seconds = time.perf_counter() - start
+    print(f"{'name':<17}{'quantity':<32}{'obtained':>10}{'published':>11}{'allowed':>10}  passed")
+    for row in rows:
+        print(
+            f"{row.name:<17}{row.quantity:<32}{row.obtained:>10.5g}{row.published:>11.5g}"
+            f"{row.allowed:>10}  {'yes' if row.passed else 'no'}"
+        )
+    print(f"{args.name}: backend {keras.config.backend()}, seed {args.seed}, {seconds:.0f} s")
+    if args.json:
+        content = [{**dataclasses.asdict(row), "passed": row.passed} for row in rows]
+        with open(args.json, "w") as file:
+            json.dump(content, file, indent=2)
+    sys.exit(not all(row.passed for row in rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Runs the tests once per installed backend, one after the other, and adds them up.
 
-python -m tests [--fast | --studies] [pytest arguments]
+python -m tests [--fast | --studies] [--workers N] [pytest arguments]
 """
 
 import argparse
@@ -23,6 +23,12 @@ def main():
     parser.add_argument(
         "--backend", choices=BACKENDS, action="append", help="default: all installed"
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(os.cpu_count() or 1, 4),
+        help="processes that share the tests of a backend; default: one a core, at most 4",
+    )
     args, pytest_args = parser.parse_known_args()
     backends = args.backend or [name for name in BACKENDS if importlib.util.find_spec(name)]
     if not backends:
@@ -31,6 +37,9 @@ def main():
         pytest_args += ["-m", "not slow and not study"]
     if args.studies:
         pytest_args += ["-m", "study"]
+    if args.workers > 1:
+        # A worker that has none left takes tests over from one that has.
+        pytest_args += ["-n", str(args.workers), "--dist", "worksteal"]
 
     rows = [run(backend, pytest_args) for backend in backends]
     print(f"\n{'backend':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")

@@ -1,14 +1,14 @@
 """Runs a published experiment and prints what it obtains beside what was published."""
 
 import argparse
-import dataclasses
 import json
 import os
+import shlex
 import sys
 import time
 
 from train import run
-from train.reproduce import examples, likelihoods, uses
+from train.reproduce import burda, examples, likelihoods, table, uses
 
 ENTRIES = {
     "pytorch-vae": examples.pytorch_vae,
@@ -19,6 +19,8 @@ ENTRIES = {
     "nll-20": likelihoods.nll_20,
     "nll-50": likelihoods.nll_50,
     "nll-ten-minutes": likelihoods.nll_ten_minutes,
+    "burda": burda.table_1,
+    "burda-short": burda.short_table,
     "one-class-mnist": uses.one_class_mnist,
     "denoise": uses.denoise,
     "inpaint": uses.inpaint,
@@ -37,6 +39,7 @@ def main(argv=None):
     parser.add_argument("--data-dir", help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     parser.add_argument("--manual-dir", help="folder with the original files, not downloaded")
     parser.add_argument("--json", metavar="FILE", help="write the rows there, too")
+    parser.add_argument("--record", action="store_true", help="put them into the README's table")
     args = parser.parse_args(argv)
     if args.name is None:
         parser.print_help()
@@ -56,17 +59,21 @@ def main(argv=None):
         parser.exit(130, f"\n{parser.prog}: stopped, with nothing obtained.\n")
     run.check_converged({f"{row.name} {row.quantity}": row.obtained for row in rows})
     seconds = time.perf_counter() - start
-    print(f"{'name':<17}{'quantity':<32}{'obtained':>10}{'published':>11}{'allowed':>10}  passed")
+    width = max(len(f"{row.name}  {row.quantity}") for row in rows) + 2
+    print(f"{'':<{width}}{'obtained':>10}  {'published, wanted':<20}passed")
     for row in rows:
         print(
-            f"{row.name:<17}{row.quantity:<32}{row.obtained:>10.5g}{row.published:>11.5g}"
-            f"{row.allowed:>10}  {'yes' if row.passed else 'no'}"
+            f"{f'{row.name}  {row.quantity}':<{width}}{row.obtained:>10.5g}  {row.wanted:<20}"
+            f"{'yes' if row.passed else 'no'}"
         )
-    print(f"{args.name}: backend {keras.config.backend()}, seed {args.seed}, {seconds:.0f} s")
+    backend = keras.config.backend()
+    command = shlex.join(["python", "-m", "train.reproduce", *(argv or sys.argv[1:])])
+    print(f"KERAS_BACKEND={backend} {command}: seed {args.seed}, {seconds:.0f} s")
     if args.json:
-        content = [{**dataclasses.asdict(row), "passed": row.passed} for row in rows]
         with open(args.json, "w") as file:
-            json.dump(content, file, indent=2)
+            json.dump(table.content(rows), file, indent=2)
+    if args.record:
+        table.record(args.name, list(ENTRIES), backend, args.seed, seconds, rows)
     sys.exit(not all(row.passed for row in rows))
 
 

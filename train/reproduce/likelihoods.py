@@ -14,7 +14,7 @@ def linear_vae(seed, **data):
     keras.utils.set_random_seed(seed)
     epochs, rows = 40, []
     for latent_dim in (10, 2):
-        name = f"linear-vae, z {latent_dim}"
+        name = f"z {latent_dim}"
         decay = keras.optimizers.schedules.CosineDecay(1e-2, epochs * len(train))
         likelihood = kg.likelihoods.Gaussian(learn_sigma=True)
         vae = kg.VAE(*kg.networks.linear_vae((28, 28, 1), latent_dim), likelihood, seed=seed)

@@ -18,8 +18,8 @@ class Row:
         return abs(self.obtained - self.published) <= self.tolerance
 
     @property
-    def allowed(self):
-        return f"+-{self.tolerance:g}"
+    def wanted(self):
+        return f"{self.published:.5g} +- {self.tolerance:.2g}"
 
 
 class AtLeast(Row):
@@ -30,8 +30,8 @@ class AtLeast(Row):
         return self.obtained >= self.published - self.tolerance
 
     @property
-    def allowed(self):
-        return "at least"
+    def wanted(self):
+        return f"at least {self.published:.5g}"
 
 
 class AtMost(Row):
@@ -42,5 +42,5 @@ class AtMost(Row):
         return self.obtained <= self.published + self.tolerance
 
     @property
-    def allowed(self):
-        return "at most"
+    def wanted(self):
+        return f"at most {self.published:.5g}"

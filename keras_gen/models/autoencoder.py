@@ -191,9 +191,12 @@ class Autoencoder(GenerativeModel):
         return check_z(z, self.latent_dim)
 
     def _decode(self, inputs, draw_pixels, batch_size):
-        parameters = ops.convert_to_tensor(predict(self.decoder, inputs, batch_size))
         pixels = self.likelihood.sample if draw_pixels else self.likelihood.mean
-        return ops.convert_to_numpy(pixels(parameters))
+
+        def finish(parameters):
+            return ops.convert_to_numpy(pixels(ops.convert_to_tensor(parameters)))
+
+        return predict(self.decoder, inputs, batch_size, finish)
 
     def _examples(self, x):
         x = np.asarray(x)

@@ -289,8 +289,10 @@ def describe(outputs):
     return f"{len(outputs)} tensors" if isinstance(outputs, (list, tuple)) else "one tensor"
 
 
-def predict(network, inputs, batch_size):
+def predict(network, inputs, batch_size, finish=lambda outputs: outputs):
     """The outputs of a Keras model for NumPy arrays, one or a list, in compiled calls of one size.
+
+    `finish` is applied to those of each batch: what is large then never exists for all.
 
     Not `network.predict`: on torch that draws from the global generator, so a picture drawn
     while training would change the order of the data.
@@ -298,7 +300,8 @@ def predict(network, inputs, batch_size):
     n = len(keras.tree.flatten(inputs)[0])
     outputs = []
     for start in range(0, n, batch_size):
-        outputs.append(network.predict_on_batch(filled_batch(inputs, start, batch_size)))
+        batch = filled_batch(inputs, start, batch_size)
+        outputs.append(finish(network.predict_on_batch(batch)))
     return keras.tree.map_structure(lambda *batches: np.concatenate(batches)[:n], *outputs)
 
 

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -52,3 +54,18 @@ def test_a_regulariser_enters_the_loss():
 def test_an_encoder_of_a_vae_is_refused():
     with pytest.raises(ValueError, match="gives one tensor z.*use VAE"):
         kg.Autoencoder(*kg.networks.mlp_vae((8, 8, 1), 3))
+
+
+def test_decode_never_holds_the_parameters_of_all_examples():
+    # 256 logits a pixel: those of all 256 images would take 51 MB.
+    network = kg.networks.mlp_autoencoder((14, 14, 1), 2, hidden=(4,), parameters_per_value=256)
+    model = kg.Autoencoder(*network, likelihood=kg.likelihoods.Categorical())
+    z = np.zeros((256, 2), "float32")
+    model.decode(z[:16], batch_size=16)
+    tracemalloc.start()
+    try:
+        assert model.decode(z, batch_size=16).shape == (256, 14, 14, 1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16e6

@@ -1,0 +1,163 @@
+"""Times the library's `fit` beside the same network in a plain loop of each framework.
+
+Every side runs in a process of its own. Rounds of the sides alternate, and the median of each is
+printed; the first round, which compiles, is apart.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+
+from train.benchmark.cases import CASES, sized
+
+BACKENDS = ("tensorflow", "jax", "torch")
+# By hand: with and without XLA where there is the choice. pythae is PyTorch's alone.
+SIDES = {
+    "tensorflow": ["tensorflow", "tensorflow_xla"],
+    "jax": ["jax"],
+    "torch": ["torch"],
+}
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m train.benchmark",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"{name}: {case.about}" for name, case in CASES.items()),
+    )
+    parser.add_argument("name", nargs="*", help="default: all")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, action="append", help="default: all installed"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="of each side (default: 5)")
+    parser.add_argument("--steps", type=int, help="batches of a round, for a quick look")
+    parser.add_argument("--json", metavar="FILE", help="write the rows there, too")
+    args = parser.parse_args(argv)
+    unknown = set(args.name) - set(CASES)
+    if unknown:
+        parser.error(f"no case {', '.join(sorted(unknown))}: there are {', '.join(CASES)}")
+    if args.rounds < 1 or (args.steps is not None and args.steps < 1):
+        parser.error("--rounds and --steps are at least 1")
+    if args.json and not os.path.isdir(os.path.dirname(os.path.abspath(args.json))):
+        parser.error(f"there is no folder for --json {args.json}")
+    backends = args.backend or [name for name in BACKENDS if installed(name)]
+    if installed("pythae"):
+        SIDES["torch"].append("pythae")
+
+    print(f"{machine()}; medians of {args.rounds} rounds\n")
+    print(HEADER, flush=True)
+    rows = []
+    for name in args.name or CASES:
+        for backend in backends:
+            rows.append(measure(name, backend, args.rounds, args.steps))
+            print(line(rows[-1]), flush=True)
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(rows, file, indent=2)
+
+
+HEADER = (
+    "| case | backend | ms | by hand, ms | ratio | first round, s | peak, MB | share of limit |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+def line(row):
+    hand = ", ".join(f"{side} {ms:.2f}" for side, ms in row["by_hand_ms"].items())
+    return (
+        f"| {row['name']} | {row['backend']} | {row['ours_ms']:.2f} | {hand} | "
+        f"{row['ratio']:.2f} | {row['first_s']:.1f} | {row['peak_mb']:.0f} | "
+        f"{row['limit_share']:.2f} |"
+    )
+
+
+def measure(name, backend, rounds, steps=None):
+    """One row: the two sides of a case on one backend, in alternating rounds."""
+    case = sized(name, steps)
+    sides = ["keras_gen", *(side for side in SIDES[backend] if takes_part(side, name))]
+    with contextlib.ExitStack() as stack:
+        workers = {side: stack.enter_context(Worker(name, side, backend, steps)) for side in sides}
+        first = {side: worker.answer() for side, worker in workers.items()}
+        made = [{side: worker.round() for side, worker in workers.items()} for _ in range(rounds)]
+    # Of the likelihood a step is an image.
+    count = case.examples if name == "nll" else case.steps
+    ms = {
+        side: 1000 * statistics.median(one[side]["seconds"] for one in made) / count
+        for side in sides
+    }
+    facts = first["keras_gen"]
+    ours = ms.pop("keras_gen")
+    return {
+        "name": name,
+        "backend": backend,
+        "ours_ms": ours,
+        "hand_ms": min(ms.values()),
+        "by_hand_ms": ms,
+        "ratio": min(ms.values()) / ours,  # Above 1: faster than by hand.
+        "first_s": facts["first_s"],
+        "peak_mb": made[-1]["keras_gen"]["peak_mb"],
+        "limit_share": 1000 * facts["flops"] / facts["flops_per_s"] / ours,
+    }
+
+
+def takes_part(side, name):
+    """pythae has one VAE and its likelihood; everything else has all but pythae's own case."""
+    return side != "pythae" or name in ("pythae_vae", "nll")
+
+
+class Worker:
+    """A side in a process of its own, which waits while others are timed."""
+
+    def __init__(self, name, side, backend, steps):
+        self.what = f"{side} of {name} on {backend}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "train.benchmark.worker", name, side]
+            + ([str(steps)] if steps else []),
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "KERAS_BACKEND": backend},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def round(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def answer(self):
+        for text in self.process.stdout:
+            with contextlib.suppress(ValueError):  # Libraries print, too.
+                facts = json.loads(text)
+                if isinstance(facts, dict):
+                    return facts
+        sys.exit(f"{self.what} ended with exit code {self.process.wait()}: see its error above.")
+
+
+def installed(name):
+    return importlib.util.find_spec(name) is not None
+
+
+def machine():
+    """The processor's name and how many there are."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:
+        name = next(row for row in file if row.startswith("model name")).split(":")[1].strip()
+    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""The other side in PyTorch: modules, autograd, and the fused Adam."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def rounds(name, case, x):
+    """A function that makes one round."""
+    x = torch.from_numpy(x).reshape(-1, 1, 28, 28)
+    return {"dcgan": dcgan, "wgan_gp": wgan_gp, "iwae": iwae, "nll": nll}.get(name, vae)(case, x)
+
+
+def mlp(sizes, activation):
+    layers = []
+    for width, following in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(width, following), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def encoder_and_decoder(case):
+    if case.filters:
+        encoder = nn.Sequential(
+            *(nn.Conv2d(1, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU()),
+            *(nn.Flatten(), nn.Linear(7 * 7 * 64, 2 * case.latent_dim)),
+        )
+        decoder = nn.Sequential(
+            *(nn.Linear(case.latent_dim, 7 * 7 * 64), nn.ReLU(), nn.Unflatten(1, (64, 7, 7))),
+            *(nn.ConvTranspose2d(64, 32, 3, 2, 1, output_padding=1), nn.ReLU()),
+            *(nn.ConvTranspose2d(32, 1, 3, 2, 1, output_padding=1), nn.Flatten()),
+        )
+        return encoder, decoder
+    activation = nn.Tanh if case.num_samples > 1 else nn.ReLU
+    encoder = mlp([784, *case.hidden, 2 * case.latent_dim], activation)
+    decoder = mlp([case.latent_dim, *reversed(case.hidden), 784], activation)
+    return nn.Sequential(nn.Flatten(), encoder), decoder
+
+
+def vae(case, x):
+    encoder, decoder = encoder_and_decoder(case)
+    parameters = [*encoder.parameters(), *decoder.parameters()]
+    optimizer = torch.optim.Adam(parameters, 1e-3, fused=True)
+
+    def epoch():
+        total = 0.0
+        for rows in torch.randperm(len(x)).split(case.batch):
+            batch = x[rows]
+            mean, log_var = encoder(batch).chunk(2, dim=1)
+            z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+            reconstruction = F.binary_cross_entropy_with_logits(
+                decoder(z), batch.flatten(1), reduction="sum"
+            )
+            kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
+            loss = (reconstruction + kl) / len(batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+        return float(total)
+
+    return epoch
+
+
+def log_weights(encoder, decoder, x, k):
+    """log p(x, z) - log q(z|x) at k draws, (k, batch)."""
+    mean, log_var = encoder(x).chunk(2, dim=1)
+    eps = torch.randn(k, *mean.shape)
+    z = mean + torch.exp(0.5 * log_var) * eps
+    logits = decoder(z)
+    log_p_x = -F.binary_cross_entropy_with_logits(
+        logits, x.flatten(1).expand_as(logits), reduction="none"
+    ).sum(-1)
+    return log_p_x + 0.5 * (eps**2 + log_var - z**2).sum(-1)
+
+
+def iwae(case, x):
+    encoder, decoder = encoder_and_decoder(case)
+    parameters = [*encoder.parameters(), *decoder.parameters()]
+    optimizer = torch.optim.Adam(parameters, 1e-3, fused=True)
+
+    def epoch():
+        total = 0.0
+        for rows in torch.randperm(len(x)).split(case.batch):
+            log_w = log_weights(encoder, decoder, x[rows], case.num_samples)
+            loss = -(log_w.logsumexp(0) - math.log(case.num_samples)).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+        return float(total)
+
+    return epoch
+
+
+def nll(case, x):
+    encoder, decoder = encoder_and_decoder(case)
+
+    @torch.no_grad()
+    def estimate():
+        log_p = [
+            log_weights(encoder, decoder, example[None], case.num_samples).logsumexp(0)
+            for example in x
+        ]
+        return np.array(log_p) - math.log(case.num_samples)
+
+    return estimate
+
+
+def players(case, norm):
+    a, b = case.filters
+    generator = nn.Sequential(
+        nn.Linear(case.latent_dim, 7 * 7 * b, bias=False),
+        *(nn.Unflatten(1, (b, 7, 7)), nn.BatchNorm2d(b), nn.ReLU()),
+        nn.ConvTranspose2d(b, a, 5, 2, 2, output_padding=1, bias=False),
+        *(nn.BatchNorm2d(a), nn.ReLU()),
+        *(nn.ConvTranspose2d(a, 1, 5, 2, 2, output_padding=1), nn.Tanh()),
+    )
+    discriminator = nn.Sequential(
+        *(nn.Conv2d(1, a, 5, 2, 2), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(a, b, 5, 2, 2), norm(b), nn.LeakyReLU(0.2)),
+        *(nn.Flatten(), nn.Linear(7 * 7 * b, 1)),
+    )
+    optimizers = [
+        torch.optim.Adam(player.parameters(), 2e-4, betas=(0.5, 0.999), fused=True)
+        for player in (generator, discriminator)
+    ]
+    return generator, discriminator, *optimizers
+
+
+def dcgan(case, x):
+    G, D, g_optimizer, d_optimizer = players(case, nn.BatchNorm2d)
+    x = 2 * x - 1
+
+    def epoch():
+        total = 0.0
+        for rows in torch.randperm(len(x)).split(case.batch):
+            real = x[rows]
+            fake = G(torch.randn(len(real), case.latent_dim))
+            d_loss = F.softplus(-D(real)).mean() + F.softplus(D(fake.detach())).mean()
+            d_optimizer.zero_grad()
+            d_loss.backward()
+            d_optimizer.step()
+
+            g_loss = F.softplus(-D(G(torch.randn(len(real), case.latent_dim)))).mean()
+            g_optimizer.zero_grad()
+            g_loss.backward()
+            g_optimizer.step()
+            total += d_loss.detach() + g_loss.detach()
+        return float(total)
+
+    return epoch
+
+
+def wgan_gp(case, x):
+    G, D, g_optimizer, d_optimizer = players(case, lambda channels: nn.GroupNorm(1, channels))
+    x = 2 * x - 1
+
+    def epoch():
+        total = 0.0
+        for rows in torch.randperm(len(x)).split(case.batch * case.d_steps):
+            for part in rows.chunk(case.d_steps):
+                real = x[part]
+                with torch.no_grad():
+                    fake = G(torch.randn(len(real), case.latent_dim))
+                u = torch.rand(len(real), 1, 1, 1)
+                points = (u * real + (1 - u) * fake).requires_grad_()
+                (slope,) = torch.autograd.grad(D(points).sum(), points, create_graph=True)
+                penalty = 10 * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+                d_loss = D(fake).mean() - D(real).mean() + penalty
+                d_optimizer.zero_grad()
+                d_loss.backward()
+                d_optimizer.step()
+            g_loss = -D(G(torch.randn(len(real), case.latent_dim))).mean()
+            g_optimizer.zero_grad()
+            g_loss.backward()
+            g_optimizer.step()
+            total += d_loss.detach() + g_loss.detach()
+        return float(total)
+
+    return epoch

@@ -87,8 +87,9 @@ def nll_50(seed, **data):
 
 
 def nll_ten_minutes(seed, **data):
-    """The same for 120 epochs: the lowest that ten minutes on two cores have given."""
-    return _nll("nll-ten-minutes", 120, (96.0, 90.0), seed, data)
+    """The same for 200 epochs: the lowest NLL that ten minutes on two cores have given."""
+    # With the bound of five draws (`IWAE`) and 120 epochs, as long, the NLL is .15 higher.
+    return _nll("nll-ten-minutes", 200, (97.0, 90.0), seed, data)
 
 
 def _nll(name, epochs, at_most, seed, data):

@@ -63,14 +63,14 @@ def export(model, filepath, format="tf_saved_model", overwrite=False, verbose=Tr
             f'networks to others, such as `vae.decoder.export("decoder.tflite", format="litert")`.'
         )
     target = pathlib.Path(filepath)
-    _check_target(target, format, overwrite)
-    backend = _writer(format)
+    check_target(target, overwrite)
+    backend = writer(format)
     if model.example_shape is None:
         raise ValueError(
             f"This {type(model).__name__} does not know its sizes yet: its networks are not "
             f"functional models. Call it on a batch, or `fit` it, before the export."
         )
-    cases = _cases(model, _signatures(model, format), backend == keras.config.backend())
+    cases = _cases(model, signatures(model, format), backend == keras.config.backend())
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
@@ -116,23 +116,8 @@ def samplers(stream, size, examples):
     }
 
 
-def write(model, folder, format):
-    """Writes the files of a model, unchecked, with what this backend has for it."""
-    signatures = _signatures(model, format)
-    writers = {"tf_saved_model": _write_saved_model, "onnx": _write_onnx}
-    # A failed export on JAX leaves tracers in the seeds.
-    with _unmoved(model), warnings.catch_warnings():
-        # Of what might not have been converted: the comparison shows whether it was.
-        warnings.simplefilter("ignore")
-        writers[format](model, signatures, pathlib.Path(folder))
-
-
-def write_file(path, folder, format):
-    """`write` for the model in a `.keras` file; run in a process with another backend."""
-    write(keras.saving.load_model(path, compile=False), folder, format)
-
-
-def _signatures(model, format):
+def signatures(model, format):
+    """The functions of a model that a format has: a name -> `Signature`."""
     signatures = model.signatures()
     if format == "onnx":
         # tf2onnx and torch write files of random numbers that no one can load.
@@ -140,7 +125,8 @@ def _signatures(model, format):
     return signatures
 
 
-def _check_target(target, format, overwrite):
+def check_target(target, overwrite):
+    """Raises ValueError where an export may not be put."""
     if not target.exists():
         return
     if not overwrite:
@@ -153,13 +139,36 @@ def _check_target(target, format, overwrite):
         )
 
 
-def _writer(format):
-    """The backend that writes a format: this one if it can."""
+def writer(format):
+    """The backend that writes a format, this one if it can; ImportError if none does."""
     writers = _WRITERS[format]
     for backend in (keras.config.backend(), "torch", "tensorflow"):
         if backend in writers and all(map(importlib.util.find_spec, writers[backend])):
             return backend
     raise ImportError(_MISSING[format])
+
+
+def write(model, folder, format):
+    """Writes the files of a model, unchecked, with what this backend has for it."""
+    writers = {"tf_saved_model": _write_saved_model, "onnx": _write_onnx}
+    # A failed export on JAX leaves tracers in the seeds.
+    with _unmoved(model), warnings.catch_warnings():
+        # Of what might not have been converted: the comparison shows whether it was.
+        warnings.simplefilter("ignore")
+        try:
+            writers[format](model, signatures(model, format), pathlib.Path(folder))
+        except OSError:
+            raise
+        except Exception as error:  # Of whatever kind the frameworks have.
+            raise RuntimeError(
+                f"{type(model).__name__} cannot be written as {format} by the "
+                f"{keras.config.backend()} backend: {error}"
+            ) from error
+
+
+def write_file(path, folder, format):
+    """`write` for the model in a `.keras` file; run in a process with another backend."""
+    write(keras.saving.load_model(path, compile=False), folder, format)
 
 
 def _write_saved_model(model, signatures, folder):
@@ -275,6 +284,11 @@ def _cases(model, signatures, same_backend):
         for n in (1, 3):
             inputs = {spec.name: _input(spec, n, model, random) for spec in signature.inputs}
             first, second = _answers(model, signature, inputs)
+            if not all(np.all(np.isfinite(value)) for value in first.values()):
+                raise ValueError(
+                    f"`{name}` of this {type(model).__name__} gives values that are not finite: "
+                    f"there is nothing to export. Its training has diverged."
+                )
             seeded = "seed" in inputs
             cases.append(
                 {
@@ -373,10 +387,10 @@ def _checked(folder, format, cases):
     for name, difference in differences.items():
         if not difference <= TOLERANCE:  # NaN fails it too.
             raise RuntimeError(
-                f"The {format} that was written disagrees with the model: {name} by {difference:g}, "
-                f"and {TOLERANCE:g} is allowed. Nothing was exported. A model whose weights are "
-                f"not finite cannot be compared, nor one in mixed precision between two "
-                f"frameworks; on an NVIDIA GPU set NVIDIA_TF32_OVERRIDE=0 for the export."
+                f"The {format} that was written disagrees with the model: {name} by "
+                f"{difference:g}, and {TOLERANCE:g} is allowed. Nothing was exported. In mixed "
+                f"precision two frameworks round differently; on an NVIDIA GPU set "
+                f"NVIDIA_TF32_OVERRIDE=0 for the export."
             )
     return differences
 

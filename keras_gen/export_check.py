@@ -31,7 +31,9 @@ def main():
         difference = 0.0
         for key, value in outputs.items():
             apart = distance(name, value, arrays[f"{i}/outputs/{key}"])
-            if case["compared"] or not np.isfinite(apart):
+            if not np.isfinite(apart):  # No maximum shows a NaN.
+                sys.exit(f"{name} gives values that are not finite, and the model none.")
+            if case["compared"]:
                 difference = max(difference, apart)
         differences[name] = max(differences.get(name, 0.0), difference)
     print(json.dumps(differences))

@@ -312,9 +312,7 @@ class GAN(GenerativeModel):
         x = self.generate(z.reshape(-1, z.shape[-1]), ema)
         return x.reshape(len(z), steps, *x.shape[1:])
 
-    def export(
-        self, filepath, format="tf_saved_model", overwrite=False, verbose=True, ema=False
-    ):
+    def export(self, filepath, format="tf_saved_model", overwrite=False, verbose=True, ema=False):
         """As `GenerativeModel.export`; `ema=True` with the generator's averaged weights."""
         with self._generating_weights(ema):
             return super().export(filepath, format, overwrite, verbose)

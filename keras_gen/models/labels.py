@@ -62,14 +62,14 @@ class Labelled:
             y = inputs[place]
             inputs = list(inputs)
             inputs[place] = ops.clip(y, 0, self.num_classes - 1)
-            known = ops.reshape(inputs[place] == y, (ops.shape(y)[0], -1))
-            known = ops.all(known, axis=1)
-
-            def checked(value):
-                rows = ops.reshape(known, (-1, *[1] * (len(value.shape) - 1)))
-                return ops.where(rows, value, ops.full_like(value, float("nan")))
-
-            return {name: checked(v) for name, v in signature.function(*inputs).items()}
+            known = ops.cast(ops.reshape(inputs[place] == y, (ops.shape(y)[0], -1)), "float32")
+            # sqrt(0) is 0, and sqrt(-1) is NaN. Not `where`: tf2onnx makes a product of it, and
+            # NaN times 0 is NaN.
+            nothing = ops.sqrt(ops.min(known, axis=1) - 1)
+            return {
+                name: value + ops.reshape(nothing, (-1, *[1] * (len(value.shape) - 1)))
+                for name, value in signature.function(*inputs).items()
+            }
 
         return function
 

@@ -1,8 +1,9 @@
 """Runs exported files, in a process of its own: a program, not a module.
 
 python -P export_check.py FOLDER FORMAT CASES: prints, as JSON, how far each signature is from the
-outputs that the model gave, |a - b| / max(1, |b|) at most; the arrays are in cases.npz beside
-FOLDER. What is no number (files that do not load, samples that repeat) ends it with a message.
+outputs that the model gave, |a - b| / max(1, |b|) at most, or null where it draws what cannot be
+compared; the arrays are in cases.npz beside FOLDER. What is no number (files that do not load,
+samples that repeat) ends it with a message.
 """
 
 import json
@@ -28,15 +29,14 @@ def main():
             sys.exit(f"{name} gives {sorted(outputs)}, and the model {sorted(case['outputs'])}.")
         if case["draws"]:
             check_draws(case, call, inputs, outputs)
-        difference = 0.0
         for key, value in outputs.items():
             apart = distance(name, value, arrays[f"{i}/outputs/{key}"])
             if not np.isfinite(apart):  # No maximum shows a NaN.
                 sys.exit(f"{name} gives values that are not finite, and the model none.")
+            differences.setdefault(name, [])
             if case["compared"]:
-                difference = max(difference, apart)
-        differences[name] = max(differences.get(name, 0.0), difference)
-    print(json.dumps(differences))
+                differences[name].append(apart)
+    print(json.dumps({name: max(found, default=None) for name, found in differences.items()}))
 
 
 def saved_model(folder):

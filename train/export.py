@@ -63,8 +63,8 @@ def export(args):
         signatures = kg.export.signatures(model, FORMATS[name])
         for signature, difference in differences.items():
             inputs = ", ".join(f"{s.name} {_shape(s)}" for s in signatures[signature].inputs)
-            draws = "draws; " if signatures[signature].draws else ""
-            print(f"  {signature}({inputs}): {draws}largest difference {difference:.1e}")
+            found = "draws" if difference is None else f"largest difference {difference:.1e}"
+            print(f"  {signature}({inputs}): {found}")
 
 
 def targets(folder):

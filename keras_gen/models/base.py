@@ -157,7 +157,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
 
         Returns:
             For each signature its largest difference from the model, at most 1e-5 of a value's
-            size, or of 1 where that is greater; 0 if it draws what cannot be compared.
+            size, or of 1 where that is greater; None if it draws what cannot be compared.
 
         Raises:
             ImportError: If no backend with the packages for the format is installed.

@@ -35,7 +35,7 @@ def test_a_run_is_exported_into_its_folder_and_cleared_by_the_next(folder, capsy
     export.main([str(folder)])
     out = folder / "saved_model"
     assert f"{out}: loaded without keras_gen" in (printed := capsys.readouterr().out)
-    assert "sample_seeded(like (n), seed (2)): draws; " in printed
+    assert "sample_seeded(like (n), seed (2)): " in printed and "sample(like (n)): draws" in printed
     assert {path.name for path in out.iterdir()} >= {"saved_model.pb", "variables"}
     assert not list(folder.glob(".saved_model*"))
     assert "exists" in refused(folder, capsys=capsys)

@@ -30,6 +30,7 @@ _WRITERS = {
         "tensorflow": ("tensorflow", "tf2onnx", "onnxruntime"),
     },
 }
+_SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
 _MISSING = {
     "tf_saved_model": "A SavedModel is written by TensorFlow, which is not installed: `pip install "
     'tensorflow`. Or export with format="onnx".',
@@ -55,7 +56,7 @@ class Signature(NamedTuple):
     draws: bool = False
 
 
-def export(model, filepath, format="tf_saved_model", overwrite=False, verbose=True):
+def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=False):
     """What `GenerativeModel.export` does: writes, loads and compares, and then puts in place."""
     if format not in FORMATS:
         raise ValueError(
@@ -131,9 +132,9 @@ def check_target(target, overwrite):
         return
     if not overwrite:
         raise ValueError(f"{target} exists. Name another folder, or pass overwrite=True.")
-    names = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
-    known = all(name.endswith(".onnx") for name in names)
-    if not target.is_dir() or not ("saved_model.pb" in names or known):
+    names = {path.name for path in target.iterdir()} if target.is_dir() else None
+    is_onnx = names is not None and all(name.endswith(".onnx") for name in names)
+    if names is None or not (is_onnx or names <= _SAVED_MODEL):
         raise ValueError(
             f"{target} is not a folder that an export has left, and is not replaced. Name another."
         )

@@ -52,7 +52,7 @@ needs_tensorflow = pytest.mark.skipif(
     not importlib.util.find_spec("tensorflow"), reason="a SavedModel is written by TensorFlow"
 )
 writes_saved_models = pytest.mark.skipif(
-    BACKEND == "torch", reason="torch writes SavedModels through TensorFlow: tested once"
+    BACKEND == "torch", reason="through TensorFlow: tests/train/test_export.py"
 )
 needs_onnx = pytest.mark.skipif(
     not HAS_ONNX, reason="onnx and onnxruntime are not installed: `pip install onnx onnxruntime`"
@@ -128,19 +128,6 @@ def test_saved_models_are_known_to_tensorflows_own_tools(exported):
 
 
 @needs_tensorflow
-@pytest.mark.skipif(BACKEND != "torch", reason="the others write SavedModels themselves")
-def test_torch_writes_a_saved_model_through_another_backend(tmp_path):
-    model = tiny.vae()
-    differences = model.export(tmp_path / "vae", verbose=False)
-    assert list(differences) == ["reconstruct", "encode", "decode", "sample", "sample_seeded"]
-    # Of another framework, whose noise is another too.
-    assert differences.pop("sample") is differences.pop("sample_seeded") is None
-    assert 0 < max(differences.values()) < 1e-5
-    assert (tmp_path / "vae" / "saved_model.pb").exists()
-    assert list(tmp_path.iterdir()) == [tmp_path / "vae"]
-
-
-@needs_tensorflow
 @pytest.mark.skipif(BACKEND != "torch", reason="the others export in their own process")
 def test_a_network_that_no_other_process_can_import_is_refused(tmp_path):
     class Mine(keras.Model):
@@ -165,6 +152,8 @@ def test_a_network_that_no_other_process_can_import_is_refused(tmp_path):
 @needs_onnx
 @pytest.mark.parametrize("build", [tiny.conv_vae, tiny.conditional_gan], ids=["vae", "gan"])
 def test_onnx_files_answer_as_the_model_does(tmp_path, build):
+    if BACKEND == "jax" and build is tiny.conv_vae:
+        pytest.skip("JAX goes through torch: once is enough")
     import onnxruntime
 
     model = build()
@@ -191,7 +180,9 @@ def test_onnx_files_answer_as_the_model_does(tmp_path, build):
 
 
 @needs_tensorflow
-@writes_saved_models
+@pytest.mark.skipif(
+    BACKEND != "jax", reason="the weights are put in place alike, and JAX frees some"
+)
 def test_averaged_weights_replace_an_export_and_leave_the_model_as_it_was(tmp_path):
     gan = tiny.wgan()
     gan.compile(
@@ -261,6 +252,8 @@ class Broken(kg.VAE):
     ],
 )
 def test_a_bad_export_leaves_no_file_and_a_model_that_works(tmp_path, fault, message):
+    if BACKEND == "jax" and fault != "fails":
+        pytest.skip("what is written is checked alike")
     networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
     model, twin = Broken(*networks, seed=1), kg.VAE(*networks, seed=1)
     model.fault = fault
@@ -308,7 +301,7 @@ def test_models_name_what_they_export():
 def test_two_layers_of_latents_are_drawn_from_the_top():
     model = tiny.two_layer_iwae()
     noise = np.random.default_rng(0).standard_normal((50_000, model.noise_size)).astype("float32")
-    z = ops.convert_to_numpy(model.z_of_noise(noise))
+    z = ops.convert_to_numpy(model.z_of_noise(ops.convert_to_tensor(noise)))
     drawn = model.user_z(50_000)
     np.testing.assert_allclose(z.mean(0), drawn.mean(0), atol=0.05)
     np.testing.assert_allclose(np.cov(z.T), np.cov(drawn.T), atol=0.05)

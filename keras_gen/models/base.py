@@ -142,7 +142,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
                 self.build_optimizer()
         return data
 
-    def export(self, filepath, format="tf_saved_model", overwrite=False, verbose=True):
+    def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False):
         """Writes the model's functions, `signatures`, to a folder of files that need no Keras.
 
         They are written beside `filepath`, loaded by a fresh process that knows neither Keras nor
@@ -152,8 +152,8 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         Args:
             filepath: Folder, which must not exist.
             format: "tf_saved_model", or "onnx": a file for each signature that draws no noise.
-            overwrite: True replaces a folder that an export has left.
             verbose: False prints nothing.
+            overwrite: True replaces a folder that an export has left.
 
         Returns:
             For each signature its largest difference from the model, at most 1e-5 of a value's
@@ -164,7 +164,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             RuntimeError: If what was written cannot be loaded, or disagrees; it is deleted.
             ValueError: If `filepath` exists, or the format is none of the two.
         """
-        return export.export(self, filepath, format, overwrite, verbose)
+        return export.export(self, filepath, format, verbose, overwrite)
 
     def signatures(self):
         """What is exported: a name -> `keras_gen.export.Signature`; the first is the default."""

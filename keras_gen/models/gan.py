@@ -312,10 +312,10 @@ class GAN(GenerativeModel):
         x = self.generate(z.reshape(-1, z.shape[-1]), ema)
         return x.reshape(len(z), steps, *x.shape[1:])
 
-    def export(self, filepath, format="tf_saved_model", overwrite=False, verbose=True, ema=False):
+    def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False, ema=False):
         """As `GenerativeModel.export`; `ema=True` with the generator's averaged weights."""
         with self._generating_weights(ema):
-            return super().export(filepath, format, overwrite, verbose)
+            return super().export(filepath, format, verbose, overwrite)
 
     def signatures(self):
         *shape, channels = self.example_shape

@@ -1,13 +1,21 @@
 """The README's code runs as it stands there."""
 
+import importlib.util
+import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
 
+import keras
+import pytest
+
+import keras_gen as kg
+
 ROOT = pathlib.Path(__file__).parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def run(program, folder):
@@ -77,4 +85,34 @@ assert nats.shape == scores.shape == (8,) and whole.shape == x.shape
 assert np.array_equal(whole[:, :14], x[:, :14])
 """
     process = run(program + check, tmp_path)
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="the files are the same")
+def test_what_is_exported_is_used_without_the_library(tmp_path):
+    vae = kg.VAE(*kg.networks.mlp_vae((28, 28, 1), latent_dim=10, hidden=(8,)))
+    players = kg.networks.mlp_gan((28, 28, 1), 32, generator_hidden=(8,), discriminator_hidden=(8,))
+    gan = kg.GAN(*players, latent_dim=32)
+    for name, model in (("vae", vae), ("gan", gan)):
+        model.export(tmp_path / "runs" / name / "saved_model", verbose=False)
+        if importlib.util.find_spec("onnxruntime"):
+            model.export(tmp_path / "runs" / name / "onnx", format="onnx", verbose=False)
+    alone = "import sys\nsys.modules['keras_gen'] = None\n"
+    (program,) = [block for block in BLOCKS if "tf.saved_model.load(" in block]
+    # The request that the README sends, to the function that would answer it.
+    request = json.loads(re.search(r"-d '(\{.*\})'", README).group(1))
+    check = f"""
+request = {request!r}
+inputs = {{name: tf.constant(value) for name, value in request["inputs"].items()}}
+outputs = vae.signatures[request["signature_name"]](**inputs)
+assert [value.shape for value in outputs.values()] == [(3, 28, 28, 1)]
+assert images.shape == (64, 28, 28, 1) and mean.shape == (64, 10)
+"""
+    process = run(alone + program + check, tmp_path)
+    assert process.returncode == 0, process.stderr
+    if not importlib.util.find_spec("onnxruntime"):
+        pytest.skip("onnxruntime is not installed: `pip install onnx onnxruntime`")
+    (program,) = [block for block in BLOCKS if "InferenceSession" in block]
+    check = "\nassert images.shape == (64, 28, 28, 1) and mean.shape == (64, 10)"
+    process = run(alone + program + check, tmp_path)
     assert process.returncode == 0, process.stderr

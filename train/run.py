@@ -26,6 +26,11 @@ FOLDERS = {
         "traversals_*.png",
     ),
     "tensorboard": ("events.out.*",),
+    # Of `train.export`; a folder stands behind those that are in it.
+    "saved_model/variables": ("variables.*",),
+    "saved_model/assets": (),
+    "saved_model": ("saved_model.pb", "fingerprint.pb"),
+    "onnx": ("*.onnx",),
 }
 
 

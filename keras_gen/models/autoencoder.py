@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend, likelihoods
+from keras_gen.export import Signature
 from keras_gen.models.base import (
     GenerativeModel,
     check_networks,
@@ -114,6 +115,16 @@ class Autoencoder(GenerativeModel):
         x = self.decode(z.reshape(-1, z.shape[-1]))
         return x.reshape(len(z), steps, *x.shape[1:])
 
+    def signatures(self):
+        x = keras.InputSpec(shape=(None, *self.example_shape), dtype="float32", name="x")
+        z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32", name="z")
+        y = self.label_specs()
+        return {
+            "reconstruct": Signature(self._reconstruction_of, [x, *y]),
+            "encode": Signature(self._code_by_name, [x, *y]),
+            "decode": Signature(self._mean_of, [z, *y]),
+        }
+
     def check_data(self, x):
         self.check_kind(x)
         self.likelihood.check_data(x)
@@ -182,6 +193,16 @@ class Autoencoder(GenerativeModel):
                 f"This {type(self).__name__} does not know its sizes yet: its networks are not "
                 f"functional models. Call it on a batch, or `fit` it, first."
             )
+
+    def _reconstruction_of(self, x, *y):
+        return {"reconstruction": self.call([x, *y] if y else x)}
+
+    def _code_by_name(self, x):
+        return {"z": self.encoder(x, training=False)}
+
+    def _mean_of(self, z, *y):
+        parameters = self.decoder([z, *y] if y else z, training=False)
+        return {"x": self.likelihood.mean(parameters)}
 
     def _code_of(self, x):
         return self.encode(x)

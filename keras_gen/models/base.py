@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import optimizers, seeds
+from keras_gen import export, optimizers, seeds
 from keras_gen.data import ArrayDataset
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
@@ -141,6 +141,41 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             if self.compiled:
                 self.build_optimizer()
         return data
+
+    def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False):
+        """Writes the model's functions, `signatures`, to a folder of files that need no Keras.
+
+        They are written beside `filepath`, loaded by a fresh process that knows neither Keras nor
+        this library, and compared with the model in batches of 1 and 3; then they are put in
+        place. The batch is free. What a backend does not write, another that is installed does.
+
+        Args:
+            filepath: Folder, which must not exist.
+            format: "tf_saved_model", or "onnx": a file for each signature that draws no noise.
+            verbose: False prints nothing.
+            overwrite: True replaces a folder that an export has left.
+
+        Returns:
+            For each signature its largest difference from the model, at most 1e-5 of a value's
+            size, or of 1 where that is greater; None if it draws what cannot be compared.
+
+        Raises:
+            ImportError: If no backend with the packages for the format is installed.
+            RuntimeError: If what was written cannot be loaded, or disagrees; it is deleted.
+            ValueError: If `filepath` exists, or the format is none of the two.
+        """
+        return export.export(self, filepath, format, verbose, overwrite)
+
+    def signatures(self):
+        """What is exported: a name -> `keras_gen.export.Signature`; the first is the default."""
+        raise NotImplementedError(
+            f"{type(self).__name__} names no function to export. Give it a method `signatures`, "
+            f"such as `VAE` has."
+        )
+
+    def label_specs(self, packing=1):
+        """What a signature is given beside x or z: nothing, where there are no labels."""
+        return []
 
     def log_likelihood(self, x, num_samples=5000, **options):
         """Raises NotImplementedError: of a VAE it is an estimate of log p(x)."""

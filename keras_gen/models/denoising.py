@@ -50,6 +50,10 @@ class _Denoising:
             clean.append(self.decode(z, batch_size=batch_size))
         return np.concatenate(clean)
 
+    def signatures(self):
+        signatures = super().signatures()
+        return {"denoise": signatures["reconstruct"], **signatures}
+
     def get_config(self):
         stddev = self.stddev if isinstance(self.stddev, numbers.Real) else tuple(self.stddev)
         return {**super().get_config(), "stddev": stddev, "seed": self.seed}

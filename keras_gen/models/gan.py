@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend, seeds
+from keras_gen.export import Signature, samplers
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
 from keras_gen.losses import adversarial
 from keras_gen.losses import penalties as gradient_penalties
@@ -311,6 +312,26 @@ class GAN(GenerativeModel):
         x = self.generate(z.reshape(-1, z.shape[-1]), ema)
         return x.reshape(len(z), steps, *x.shape[1:])
 
+    def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False, ema=False):
+        """As `GenerativeModel.export`; `ema=True` with the generator's averaged weights."""
+        with self._generating_weights(ema):
+            return super().export(filepath, format, verbose, overwrite)
+
+    def signatures(self):
+        *shape, channels = self.example_shape
+        packed = (None, *shape, channels * self.packing)
+        z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32", name="z")
+        x = keras.InputSpec(shape=packed, dtype="float32", name="x")
+        signatures = {
+            "generate": Signature(lambda z, *y: {"x": self.fakes(z, *y)}, [z, *self.label_specs()]),
+            **samplers(self.user_noise, self.latent_dim, self.fakes),
+        }
+        if not self._compares_examples():  # Else an output would depend on the rest of the batch.
+            signatures["discriminate"] = Signature(
+                lambda x, *y: {"logits": self.logits(x, *y)}, [x, *self.label_specs(self.packing)]
+            )
+        return signatures
+
     def check_data(self, x):
         self.check_kind(x)
         compiled = self.compiled and self.jit_compile
@@ -406,10 +427,15 @@ class GAN(GenerativeModel):
         return any(isinstance(layer, comparing) for layer in self.discriminator._flatten_layers())
 
     def _generate(self, inputs, ema, batch_size):
-        optimizer = self.optimizer.generator if self.compiled else None
-        weights = self.generator.trainable_variables
-        with averaged(optimizer, weights) if ema else contextlib.nullcontext():
+        with self._generating_weights(ema):
             return predict(self.generator, inputs, batch_size)
+
+    def _generating_weights(self, ema):
+        """A context in which the generator has its averaged weights if `ema`, or its raw ones."""
+        if not ema:
+            return contextlib.nullcontext()
+        optimizer = self.optimizer.generator if self.compiled else None
+        return averaged(optimizer, self.generator.trainable_variables)
 
 
 def _names(adversarial_loss, penalties):

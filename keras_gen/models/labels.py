@@ -43,6 +43,36 @@ class Labelled:
         shape = (None,) if packing == 1 else (None, packing)
         return [x, keras.KerasTensor(shape, dtype="int32")]
 
+    def label_specs(self, packing=1):
+        shape = (None,) if packing == 1 else (None, packing)
+        return [keras.InputSpec(shape=shape, dtype="int32", name="y")]
+
+    def signatures(self):
+        return {
+            name: signature._replace(function=self._of_known_labels(signature))
+            for name, signature in super().signatures().items()
+        }
+
+    def _of_known_labels(self, signature):
+        """Its function; NaN where a label is out of range, as a served model raises nothing."""
+        names = [spec.name for spec in signature.inputs]
+        place = names.index("y" if "y" in names else "like")
+
+        def function(*inputs):
+            y = inputs[place]
+            inputs = list(inputs)
+            inputs[place] = ops.clip(y, 0, self.num_classes - 1)
+            known = ops.cast(ops.reshape(inputs[place] == y, (ops.shape(y)[0], -1)), "float32")
+            # sqrt(0) is 0, and sqrt(-1) is NaN. Not `where`: tf2onnx makes a product of it, and
+            # NaN times 0 is NaN.
+            nothing = ops.sqrt(ops.min(known, axis=1) - 1)
+            return {
+                name: value + ops.reshape(nothing, (-1, *[1] * (len(value.shape) - 1)))
+                for name, value in signature.function(*inputs).items()
+            }
+
+        return function
+
     def example_input(self, network, default):
         shape = getattr(network, "input_shape", [default, None])
         if not isinstance(shape, list) or len(shape) != 2:

@@ -89,6 +89,15 @@ class TwoLayerIWAE(IWAE):
         normal = predict(self.top_decoder, ops.convert_to_numpy(z_top), batch_size)
         return ops.convert_to_numpy(self.user_sampling(tuple(normal)))
 
+    @property
+    def noise_size(self):
+        return self.top_latent_dim + self.latent_dim
+
+    def z_of_noise(self, noise):
+        z_top, eps = noise[:, : self.top_latent_dim], noise[:, self.top_latent_dim :]
+        mean, log_var = map(in_float32, self.top_decoder(z_top, training=False))
+        return mean + ops.exp(0.5 * log_var) * eps
+
     def encode_top(self, z, batch_size=128):
         """(mean, log_var) of q(z_top|z) for a NumPy array z, each (n, top latent_dim)."""
         return tuple(predict(self.top_encoder, self._codes(z), batch_size))

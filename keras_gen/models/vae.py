@@ -7,6 +7,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gen import backend, likelihoods, seeds
 from keras_gen.dtypes import in_float32
+from keras_gen.export import samplers
 from keras_gen.layers import Sampling
 from keras_gen.losses import densities, divergences
 from keras_gen.models import anomaly, inpainting
@@ -300,6 +301,24 @@ class VAE(Autoencoder):
         """
         return inpainting.inpaint(self, x, mask, (), method, num_samples, steps, batch_size)
 
+    def signatures(self):
+        def examples(noise, like):
+            return self.likelihood.mean(self.decoded(self.z_of_noise(noise), like))
+
+        return {
+            **super().signatures(),
+            **samplers(self.user_sampling, self.noise_size, examples),
+        }
+
+    @property
+    def noise_size(self):
+        """How many normal numbers a z from the prior takes."""
+        return self.latent_dim
+
+    def z_of_noise(self, noise):
+        """z from the prior, made of draws from N(0, I), tensors (batch, ...)."""
+        return noise
+
     def get_config(self):
         beta = self.beta
         if isinstance(beta, LearningRateSchedule):
@@ -334,6 +353,10 @@ class VAE(Autoencoder):
         x, *labels = inputs
         z = self.prior_draws(num_samples, ops.shape(x)[0])
         return self.log_prob_of_draws(x, z, *labels)
+
+    def _code_by_name(self, x, *y):
+        mean, log_var = self.encoder([x, *y] if y else x, training=False)
+        return {"mean": mean, "log_var": log_var}
 
     def _code_of(self, x):
         return self.encode(x)[0]

@@ -1,0 +1,101 @@
+"""Exports the model of a finished run; what is written is loaded and compared with the model."""
+
+import argparse
+import pathlib
+import sys
+import tempfile
+
+from train import evaluate, run
+
+FORMATS = {"saved_model": "tf_saved_model", "onnx": "onnx"}  # By their folder in the run.
+
+
+def main(argv=None):
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    try:
+        export(args)
+    except (ValueError, OSError, ImportError) as error:
+        run.fail(parser, error)
+    except RuntimeError as error:
+        sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        parser.exit(130, f"\n{parser.prog}: stopped. No export is half written.\n")
+
+
+def make_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m train.export", description=__doc__, formatter_class=run.Help
+    )
+    add = parser.add_argument
+    add("run", type=pathlib.Path, help="folder of the run, such as runs/vae")
+    add(
+        "--format",
+        choices=FORMATS,
+        nargs="+",
+        default=["saved_model"],
+        help="TensorFlow SavedModel, ONNX, or both",
+    )
+    add("--out", type=pathlib.Path, help="folder for saved_model/ and onnx/ (else the run's)")
+    add("--overwrite", action="store_true", help="replace what was exported there before")
+    add("--ema", action="store_true", help="of a GAN trained with --ema: the averaged weights")
+    return parser
+
+
+def export(args):
+    evaluate.read_config(args.run)
+    run.quiet_tensorflow()
+    import keras_gen as kg
+
+    folders = {name: (args.out or args.run) / name for name in dict.fromkeys(args.format)}
+    for name, folder in folders.items():
+        kg.export.check_target(folder, args.overwrite)
+        kg.export.writer(FORMATS[name])
+    model = load(args.run)
+    if args.ema and not isinstance(model, kg.GAN):
+        raise ValueError(f"--ema is for GANs, and {args.run} holds a {type(model).__name__}.")
+    weights = {"ema": True} if args.ema else {}
+    for name, folder in folders.items():
+        differences = model.export(
+            folder, FORMATS[name], overwrite=args.overwrite, verbose=False, **weights
+        )
+        print(f"{folder}: loaded without keras_gen, and compared with the model")
+        signatures = kg.export.signatures(model, FORMATS[name])
+        for signature, difference in differences.items():
+            inputs = ", ".join(f"{s.name} {_shape(s)}" for s in signatures[signature].inputs)
+            found = "draws" if difference is None else f"largest difference {difference:.1e}"
+            print(f"  {signature}({inputs}): {found}")
+
+
+def targets(folder):
+    """How many functions of a run's model are exported and agree with it, and how many there are.
+
+    A function counts once for every format that has it.
+    """
+    run.quiet_tensorflow()
+    import keras_gen as kg
+
+    model = load(folder)
+    good = tried = 0
+    with tempfile.TemporaryDirectory() as out:
+        for name, format in FORMATS.items():
+            tried += len(kg.export.signatures(model, format))
+            try:
+                good += len(model.export(pathlib.Path(out) / name, format, verbose=False))
+            except (ImportError, RuntimeError) as error:
+                print(f"{folder}: {error}")
+    return good, tried
+
+
+def load(folder):
+    import keras
+
+    return keras.saving.load_model(pathlib.Path(folder) / "model.keras")
+
+
+def _shape(spec):
+    return f"({', '.join('n' if size is None else str(size) for size in spec.shape)})"
+
+
+if __name__ == "__main__":
+    main()

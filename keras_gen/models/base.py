@@ -225,6 +225,12 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         config = copy.deepcopy(config)
         return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: under `tf.distribute` Keras would start a pass over the data and drop it.
+
+        The door of `fit` has built all there is.
+        """
+
     def _call_checked(self, method, args, kwargs):
         """Calls Keras's `method`, its data checked first."""
         bound = inspect.signature(method).bind(*args, **kwargs)

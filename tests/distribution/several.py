@@ -1,6 +1,7 @@
-"""Trains on several devices, then on one, and prints what is found as one line of JSON.
+"""What several devices are to do as one does. Run as a program, it writes what it found.
 
-Run as a program, in every process there is, once for each backend: `launch.py` starts it.
+`test_distribution.py` starts it, once for each backend, in every process there is, as imports take
+longer than all of it.
 """
 
 import json
@@ -13,128 +14,115 @@ from keras import ops
 
 import keras_gen as kg
 from keras_gen.backend import replicas
-from tests.models import tiny
-
-BATCH, EXAMPLES = 8, 24
-NOISE = np.random.default_rng(9).standard_normal((BATCH, 8)).astype("float32")
-UNIFORM = np.random.default_rng(9).random((BATCH, 8), dtype="float32")
-
-
-def vae():
-    """With a regulariser, and free bits, which are compared with a mean over the batch."""
-    x = keras.Input(tiny.IMAGE_SHAPE)
-    h = keras.layers.Flatten()(x)
-    h = keras.layers.Dense(6, activation="relu", kernel_regularizer="l2")(h)
-    encoder = keras.Model(x, [keras.layers.Dense(3)(h), keras.layers.Dense(3)(h)])
-    _, decoder = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
-    return kg.VAE(encoder, decoder, free_bits=0.05, seed=1)
-
-
-def gan():
-    """Batch norm in both players, under a penalty; layers that compare a batch's examples."""
-    z = keras.Input((2,))
-    h = kg.layers.BatchNormalization()(keras.layers.Dense(6)(z))
-    generator = keras.Model(z, keras.layers.Dense(8)(keras.layers.ReLU()(h)))
-    x = keras.Input((8,))
-    h = kg.layers.BatchNormalization()(keras.layers.Dense(6)(x))
-    h = kg.layers.MinibatchStdDev()(keras.layers.LeakyReLU(0.2)(h))
-    h = kg.layers.MinibatchDiscrimination(3, 2)(h)
-    discriminator = keras.Model(x, keras.layers.Dense(1)(h))
-    penalties = [kg.losses.GradientPenalty(0.5)]
-    return kg.GAN(generator, discriminator, 2, penalties=penalties, d_steps=2, seed=1)
-
-
-def give_noise(model):
-    """Every stream gives the rows of one array, each replica those of its examples."""
-    streams = (
-        [model.noise, model.evaluation_noise]
-        if isinstance(model, kg.GAN)
-        else [model.sampling, model.evaluation_sampling]
-    )
-    for stream in streams:
-        stream.normal = rows_of(NOISE)
-        stream.uniform = rows_of(UNIFORM)
-
-
-def rows_of(array):
-    def draw(shape):
-        start = replicas.replica() * shape[0]
-        columns = ops.convert_to_tensor(array[:, : int(np.prod(shape[1:]))])
-        return ops.reshape(ops.slice(columns, (start, 0), (shape[0], columns.shape[1])), shape)
-
-    return draw
-
-
-def train(build, noise_is_given, optimizer=tiny.sgd):
-    """Two epochs: the logs and the weights that they end with."""
-    keras.utils.set_random_seed(3)
-    model = build()
-    if noise_is_given:
-        give_noise(model)
-    tiny.compile_model(model, optimizer)
-    x = tiny.examples(model, EXAMPLES)
-    data = kg.data.ArrayDataset(x, batch_size=BATCH, seed=4)
-    held_out = kg.data.ArrayDataset(x[::-1], batch_size=BATCH, shuffle=False)
-    history = model.fit(data, validation_data=held_out, epochs=2, verbose=0).history
-    logs = {name: values[-1] for name, values in history.items()}
-    logs.update(model.evaluate(held_out, return_dict=True, verbose=0))
-    return logs, [np.array(ops.convert_to_numpy(w)) for w in model.weights]
-
-
-def difference(one, other):
-    """The greatest, of logs and of weights."""
-    (logs, weights), (other_logs, other_weights) = one, other
-    assert logs.keys() == other_logs.keys()
-    return {
-        "logs": max(abs(logs[name] - other_logs[name]) for name in logs),
-        "weights": max(
-            float(np.abs(a - b).max()) for a, b in zip(weights, other_weights, strict=True)
-        ),
-    }
+from train import devices as training
 
 
 class Draws(kg.VAE):
-    """Logs how far apart two halves of a batch, alike, are in noise and in dropout."""
+    """Logs how much of their variance is left of noise and dropout in a mean over devices."""
 
-    logged = (*kg.VAE.logged, "noise_apart", "dropout_apart")
+    logged = (*kg.VAE.logged, "noise_left", "dropout_left")
 
     def objective(self, x, sample_weight, y=None, *, training=True):
         noise = self.sampling.normal((4, 1000))
         masks = self.encoder.get_layer("dropout")(ops.ones((4, 1000)), training=True)
         loss, terms = super().objective(x, sample_weight, y, training=training)
-        return loss, {**terms, "noise_apart": _apart(noise), "dropout_apart": _apart(masks)}
+        return loss, {**terms, "noise_left": _left(noise), "dropout_left": _left(masks)}
 
 
-def _apart(mine):
-    """The variance over all that the replicas drew of the mean over a place: 1 / their number."""
-    mean = replicas.mean_over_replicas(mine)
-    return ops.mean(ops.square(mean - ops.mean(mean))) / ops.mean(ops.square(mine - ops.mean(mine)))
+def _left(drawn):
+    return ops.var(replicas.mean_over_replicas(drawn)) / ops.var(drawn)
 
 
 def draws():
     keras.utils.set_random_seed(3)
-    x = keras.Input(tiny.IMAGE_SHAPE)
+    x = keras.Input(training.IMAGE_SHAPE)
     h = keras.layers.Dropout(0.5, name="dropout")(keras.layers.Flatten()(x))
     encoder = keras.Model(x, [keras.layers.Dense(3)(h), keras.layers.Dense(3)(h)])
-    _, decoder = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
+    _, decoder = kg.networks.mlp_vae(training.IMAGE_SHAPE, 3, hidden=(6,))
     model = Draws(encoder, decoder, seed=1)
-    model.compile(tiny.sgd())
-    data = kg.data.ArrayDataset(tiny.images(EXAMPLES), batch_size=BATCH)
-    history = model.fit(data, epochs=1, verbose=0).history
-    return {name: history[name][0] for name in ("noise_apart", "dropout_apart")}
+    model.compile(keras.optimizers.SGD(0.01))
+    history = model.fit(kg.data.ArrayDataset(training.images(), batch_size=8), verbose=0).history
+    return {name: history[name][0] for name in ("loss", "noise_left", "dropout_left")}
+
+
+def bad_part():
+    """A NaN in the part of the last device: the number of the update, and how far weights moved."""
+    model = training.vae()
+    data = kg.data.ArrayDataset(training.images(8), batch_size=8, shuffle=False)
+    before = [np.array(ops.convert_to_numpy(weight)) for weight in model.trainable_weights]
+    spoil = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: data.x[6].fill(np.nan))
+    model.fit(data, verbose=0, callbacks=[spoil])
+    moved = max(_apart(a, b) for a, b in zip(before, model.trainable_weights, strict=True))
+    return int(ops.convert_to_numpy(model.first_bad_updates)[0]), moved
+
+
+def refusals():
+    """The first words of each error, or None."""
+
+    def refused(call):
+        try:
+            call()
+        except ValueError as error:
+            return str(error)
+
+    x, model = training.images(), training.vae()
+    sgd = keras.optimizers.SGD(0.01, gradient_accumulation_steps=2)
+    return {
+        "odd batch": refused(lambda: model.fit(kg.data.ArrayDataset(x, batch_size=7))),
+        "odd rest": refused(lambda: model.fit(kg.data.ArrayDataset(x[:19], batch_size=8))),
+        "arrays": refused(lambda: model.fit(x, batch_size=8, verbose=0)),
+        "jit_compile": refused(lambda: model.compile("sgd", jit_compile=True)),
+        "gradient_accumulation": refused(lambda: model.compile(sgd)),
+    }
+
+
+def uses(vae, folder, devices):
+    """A trained model at work; what comes of it."""
+    path = folder / f"{devices.process}.keras"
+    vae.save(path)
+    loaded = keras.saving.load_model(path)
+    x = training.images(6)
+    reconstructions = vae.reconstruct(x, batch_size=2)
+    found = {
+        "loaded": _apart(loaded.reconstruct(x), reconstructions),
+        "predict": _apart(vae.predict(x, verbose=0), reconstructions),
+        "sample": vae.sample(5).shape,
+        "log_likelihood": loaded.log_likelihood(x, num_samples=4, verbose=0).shape,
+    }
+    # A batch holds 2 examples for each of 2 devices, and 1 of 5 is left out.
+    data = kg.data.ArrayDataset(training.images(5), batch_size=4)
+    data.multiple_of = devices.count
+    found["steps"] = [len(data), float(loaded.fit(data, verbose=0).history["loss"][0])]
+    return path, reconstructions, found
+
+
+def _apart(a, b):
+    return float(np.abs(a - ops.convert_to_numpy(b)).max())
 
 
 def main(folder):
-    found = {}
+    folder = pathlib.Path(folder)
     with kg.distribution.data_parallel() as devices:
-        found["devices"] = devices.count
-        together = {build.__name__: train(build, True) for build in (vae, gan)}
-        found["apart"] = draws()
-    alone = {build.__name__: train(build, True) for build in (vae, gan)}
-    for name in together:
-        found[name] = difference(together[name], alone[name])
+        pictures = folder / "pictures"
+        together = {name: training.train(b, pictures) for name, b in training.MODELS.items()}
+        path, reconstructions, used = uses(together["vae"][0], folder, devices)
+        found = {
+            "devices": devices.count,
+            "uses": used,
+            "draws": draws(),
+            "bad_part": bad_part(),
+            "refusals": refusals(),
+        }
+    found["draws_alone"] = draws()
+    alone = {name: training.train(build) for name, build in training.MODELS.items()}
+    for name in alone:
+        found[name] = training.differences(together[name], alone[name])
+    # Elsewhere, and after: the file on one device.
+    x = training.images(6)
+    found["uses"]["file"] = _apart(keras.saving.load_model(path).reconstruct(x), reconstructions)
+    found["uses"]["after"] = _apart(together["vae"][0].reconstruct(x), reconstructions)
     (folder / f"{devices.process}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(sys.argv[1])

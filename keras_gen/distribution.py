@@ -135,11 +135,11 @@ def own_part(model, data):
         ValueError: If the devices cannot share what can be seen of it.
     """
     part, parts = replicas.part()
+    devices = replicas.devices_of(model)
     if isinstance(data, OrderedDataset):
         data.part = (part, parts)
-        return data
+        return replicas.unaliased(data) if devices > 1 else data
     if hasattr(data, "element_spec"):  # tf.data
-        devices = replicas.devices_of(model)
         if devices > 1:
             _check_stream(data, devices)
         if parts == 1:
@@ -155,7 +155,7 @@ def own_part(model, data):
             f"each. Pass `kg.data.ArrayDataset(x, batch_size=...)`, whose order is the same in "
             f"all of them, or a batched tf.data.Dataset."
         )
-    return data
+    return replicas.unaliased(data) if devices > 1 else data
 
 
 def _check_stream(data, devices):

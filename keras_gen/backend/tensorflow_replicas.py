@@ -2,10 +2,12 @@
 
 import contextlib
 import functools
+import inspect
 import json
 import os
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 no_jit_compile = "XLA refuses variables that lie on several devices"
@@ -35,6 +37,20 @@ def devices_of(model):
 
 def part():
     return 0, 1
+
+
+def unaliased(data):
+    """`data` whose batches are copies.
+
+    TensorFlow does not copy the NumPy arrays that Python code hands to a `tf.data` pipeline, and
+    under `tf.distribute` a replica may write over its part of them: where they are views, into
+    the arrays of the user.
+    """
+    if isinstance(data, keras.utils.PyDataset):
+        return _Copies(data)
+    if inspect.isgenerator(data):
+        return (_copy(batch) for batch in data)
+    return data
 
 
 def same_on_all(variables):
@@ -90,6 +106,29 @@ def over_workers(logs):
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return logs
     return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
+
+
+class _Copies(keras.utils.PyDataset):
+    def __init__(self, data):
+        super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
+        self.data = data
+
+    @property
+    def num_batches(self):
+        return self.data.num_batches
+
+    def __getitem__(self, index):
+        return _copy(self.data[index])
+
+    def on_epoch_begin(self):
+        self.data.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self.data.on_epoch_end()
+
+
+def _copy(batch):
+    return keras.tree.map_structure(lambda a: a.copy() if isinstance(a, np.ndarray) else a, batch)
 
 
 def _context():

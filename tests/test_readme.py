@@ -78,13 +78,14 @@ assert sevens.shape == (8, 28, 28, 1) and digits.shape == (10, 28, 28, 1)
     assert process.returncode == 0, process.stderr
 
 
-def test_the_uses_of_a_vae(tmp_path):
+def test_the_uses_of_a_vae_and_the_devices_there_are(tmp_path):
     (program,) = [block for block in BLOCKS if "vae.inpaint(" in block]
+    (devices,) = [block for block in BLOCKS if "data_parallel()" in block]
     check = """
 assert nats.shape == scores.shape == (8,) and whole.shape == x.shape
 assert np.array_equal(whole[:, :14], x[:, :14])
 """
-    process = run(program + check, tmp_path)
+    process = run(program + check + devices, tmp_path)
     assert process.returncode == 0, process.stderr
 
 
@@ -116,3 +117,4 @@ assert images.shape == (64, 28, 28, 1) and mean.shape == (64, 10)
     check = "\nassert images.shape == (64, 28, 28, 1) and mean.shape == (64, 10)"
     process = run(alone + program + check, tmp_path)
     assert process.returncode == 0, process.stderr
+    assert (tmp_path / "shared.keras").exists()

@@ -152,7 +152,7 @@ def train(args):
 
     fill_in(args)
     check(args)
-    train, test = load(args)
+    train, test = run.shared(args, *load(args))
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
     gan = build(args, *run.description(train, args.conditional))
@@ -251,7 +251,7 @@ def load(args):
     if args.dataset == "stacked_mnist":
         train = kg.data.stacked_mnist(drop_remainder=True, **batch, **files)
         return train, kg.data.stacked_mnist(2_000, **test, **files)
-    train, test = kg.data.load(args.dataset, **batch, **files)
+    train, test = kg.data.load(args.dataset, multiple_of=args.devices, **batch, **files)
     if isinstance(train, kg.data.ArrayDataset):
         train.drop_remainder = True
     return train, test

@@ -65,6 +65,13 @@ def parser(description, name, epochs, datasets="digits, or the TFDS name of an i
     add("--out", type=pathlib.Path, default=default_out(name), help="folder of the run")
     add("--overwrite", action="store_true", help="replace a finished run in --out")
     add("--tensorboard", action="store_true", help="write the pictures to --out/tensorboard too")
+    add(
+        "--distribute",
+        action="store_true",
+        help="share each batch among all devices, and the processes that TF_CONFIG, "
+        "JAX_COORDINATOR_ADDRESS or torchrun speak of",
+    )
+    parser.set_defaults(devices=1)
     return parser
 
 
@@ -101,7 +108,7 @@ def carry_out(parser, name, train, argv=None):
     args = parser.parse_args(argv)
     made = []
     try:
-        with interrupts():
+        with interrupts(), on_devices(args):
             made = check_out(args.out, args.overwrite, default=default_out(name))
             train(args)
     except (ValueError, OSError, ImportError) as error:
@@ -112,6 +119,47 @@ def carry_out(parser, name, train, argv=None):
         for folder in made:
             with contextlib.suppress(OSError):  # Not empty: a run is in it.
                 folder.rmdir()
+
+
+@contextlib.contextmanager
+def on_devices(args):
+    """With --distribute: what is in it runs on all devices, whose number is args.devices.
+
+    All processes do the same, as the engines want it, and the folder of the first is kept.
+    """
+    if not args.distribute:
+        yield
+        return
+    quiet_tensorflow()
+    import keras_gen as kg
+
+    with kg.distribution.data_parallel() as devices, contextlib.ExitStack() as stack:
+        args.devices = devices.count
+        if devices.is_chief:
+            print(f"Each batch is shared by {devices.count} device(s).")
+        else:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            args.out = pathlib.Path(folder) / "run"
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        yield
+
+
+def shared(args, *sets):
+    """The training and the test set, in batches that the devices can share equally."""
+    for data, name in zip(sets, ("training", "test"), strict=True):
+        if not hasattr(data, "multiple_of"):
+            if args.devices > 1:
+                print(f"Of the {name} set a last batch that is not full is left out.")
+            continue
+        data.multiple_of = args.devices
+        left_out = data.num_examples - data.num_read
+        if left_out and not data.drop_remainder:
+            print(
+                f"Of the {name} set's last batch {left_out} examples are left out, which "
+                f"{args.devices} devices cannot share equally."
+            )
+    return sets
 
 
 _interrupted = False

@@ -66,9 +66,11 @@ def train(args):
         batch_size=args.batch_size,
         labels=args.conditional,
         seed=args.seed,
+        multiple_of=args.devices,
         data_dir=args.data_dir,
         manual_dir=args.manual_dir,
     )
+    run.shared(args, train, test)
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
     vae = build(args, *run.description(train, args.conditional), steps_per_epoch=len(train))

@@ -20,11 +20,20 @@
 Beside them stand two facts: `wrong_second_derivatives` says that some of Keras's layers,
 which `losses.penalties` names, must not be differentiated twice here, and
 `compiles_second_derivatives` whether a step with `input_gradient` in a loss can be compiled.
+
+`replicas` is what an engine does with several devices. A step sees the part of a batch that one
+device has (on JAX the batch), and what is a mean over examples needs no more. Another function of
+a whole batch asks for it:
+
+`replicas.mean_over_replicas(x)`, `replicas.gather_from_replicas(x)`
+    The mean of `x` over the devices, and all their `x` joined on the first axis. Gradients go
+    through, twice if need be. Outside a step, and on one device, `x` itself.
 """
 
 import keras
 
 if keras.config.backend() == "tensorflow":
+    from keras_gen.backend import tensorflow_replicas as replicas
     from keras_gen.backend.tensorflow import (
         compiles_second_derivatives,
         descend,
@@ -33,6 +42,7 @@ if keras.config.backend() == "tensorflow":
         wrong_second_derivatives,
     )
 elif keras.config.backend() == "jax":
+    from keras_gen.backend import jax_replicas as replicas
     from keras_gen.backend.jax import (
         compiles_second_derivatives,
         descend,
@@ -41,6 +51,7 @@ elif keras.config.backend() == "jax":
         wrong_second_derivatives,
     )
 elif keras.config.backend() == "torch":
+    from keras_gen.backend import torch_replicas as replicas
     from keras_gen.backend.torch import (
         compiles_second_derivatives,
         descend,
@@ -58,6 +69,7 @@ __all__ = [
     "compiles_second_derivatives",
     "descend",
     "input_gradient",
+    "replicas",
     "step",
     "wrong_second_derivatives",
 ]

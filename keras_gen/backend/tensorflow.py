@@ -1,10 +1,13 @@
+import contextlib
 import functools
+import threading
 
 import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
 
+from keras_gen.backend import tensorflow_replicas as replicas
 from keras_gen.backend.guard import guarded, report
 
 # tf.nn.moments stops a gradient inside the variance, and a resized image that is not
@@ -17,8 +20,10 @@ def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):
         # `train_on_batch`, and eager `fit` on TensorFlow, hand over NumPy arrays.
-        with guarded(self, training=method.__name__ == "train_step"):
-            return method(self, tree.map_structure(_as_tensor, data))
+        with guarded(self, training=method.__name__ == "train_step"), _nested() as nested:
+            logs = method(self, tree.map_structure(_as_tensor, data))
+        # A step within a step gives its logs to the one around it.
+        return logs if nested else replicas.over_workers(logs)
 
     return step_on_tensors
 
@@ -57,6 +62,24 @@ def input_gradient(fn, x):
         tape.watch(x)
         total = tf.reduce_sum(fn(x))
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+class _Depth(threading.local):
+    def __init__(self):
+        self.steps = 0
+
+
+_depth = _Depth()
+
+
+@contextlib.contextmanager
+def _nested():
+    """True within another step of the same replica."""
+    _depth.steps += 1
+    try:
+        yield _depth.steps > 1
+    finally:
+        _depth.steps -= 1
 
 
 def _on_all_replicas(finite):

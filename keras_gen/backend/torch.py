@@ -5,6 +5,7 @@ import torch
 from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
 
+from keras_gen.backend import torch_replicas as replicas
 from keras_gen.backend.guard import guarded, report
 
 wrong_second_derivatives = False
@@ -16,7 +17,7 @@ def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):
         # `train_on_batch` hands over NumPy arrays.
-        with guarded(self, training=method.__name__ == "train_step"):
+        with replicas.stepping(), guarded(self, training=method.__name__ == "train_step"):
             return method(self, tree.map_structure(_as_tensor, data))
 
     return step_on_tensors
@@ -32,9 +33,11 @@ def descend(optimizer, variables, loss_fn, *inputs):
             materialize_grads=True,
         )
         with torch.no_grad():
-            finite = report(optimizer, loss.detach(), gradients)
+            # Of all processes, the loss too: what is not finite in one is so in all.
+            mean_loss, *gradients = replicas.mean_of_all([loss.detach(), *gradients])
+            finite = report(optimizer, mean_loss, gradients)
             if finite or isinstance(optimizer, LossScaleOptimizer):  # It leaves out by itself.
-                optimizer.apply(list(gradients), variables)
+                optimizer.apply(gradients, variables)
     return tree.map_structure(lambda v: v.detach() if torch.is_tensor(v) else v, output)
 
 

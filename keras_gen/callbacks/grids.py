@@ -3,6 +3,7 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_gen import distribution
 from keras_gen.callbacks.images import image_grid, save_png
 from keras_gen.callbacks.tensorboard import ImageWriter
 
@@ -26,7 +27,7 @@ class _EpochPicture(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.pictured = True
         self.draw()  # Kept nowhere: what cannot be drawn is refused before training.
-        if self.writer:
+        if self.writer and distribution.is_chief():
             self.writer.open()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -38,11 +39,13 @@ class _EpochPicture(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if not self.pictured:  # The last epoch is always shown.
             self.take()
-        if self.writer:
+        if self.writer and distribution.is_chief():
             self.writer.close()
 
     def take(self):
-        picture = self.draw()
+        picture = self.draw()  # By all processes: TensorFlow's draw together.
+        if not distribution.is_chief():
+            return
         save_png(self.directory / f"{self.name}_{self.epoch + 1:04d}.png", picture)
         if self.writer:
             self.writer.write(type(self).__name__, picture, step=self.epoch)

@@ -21,6 +21,7 @@ def load(
     batch_size=128,
     labels=False,
     seed=0,
+    multiple_of=1,
     data_dir=None,
     manual_dir=None,
     download=True,
@@ -43,6 +44,8 @@ def load(
         batch_size: examples per batch.
         labels: batches are `(x, y)` with integer labels, else `x` alone.
         seed: seed of the training order.
+        multiple_of: number of devices, which take equal parts of every batch: the rest of the last
+            one is left out, of a streamed set all of it.
         data_dir: where prepared sets are kept; else `TFDS_DATA_DIR`, else TFDS's own default.
         manual_dir: a folder that holds this set's original files.
         download: `False` never uses the network.
@@ -78,8 +81,11 @@ def load(
     splits = ("train", _test_split(builder))
     num_examples = sum(builder.info.splits[split].num_examples for split in splits)
     if num_examples * math.prod(shape) * 4 <= IN_MEMORY_BYTES:
-        return _in_memory(builder, splits, has_labels, batch_size, labels, seed)
-    return _streamed(builder, splits, batch_size, labels, seed)
+        sets = _in_memory(builder, splits, has_labels, batch_size, labels, seed)
+        for data in sets:
+            data.multiple_of = multiple_of
+        return sets
+    return _streamed(builder, splits, batch_size, labels, seed, drop_remainder=multiple_of > 1)
 
 
 def _image_shape(builder):
@@ -139,7 +145,7 @@ def _read(builder, split, keys):
     return next(iter(tfds.as_numpy(examples.batch(builder.info.splits[split].num_examples))))
 
 
-def _streamed(builder, splits, batch_size, labels, seed):
+def _streamed(builder, splits, batch_size, labels, seed, drop_remainder):
     import tensorflow_datasets as tfds
 
     if _is_array_record(builder):
@@ -164,7 +170,9 @@ def _streamed(builder, splits, batch_size, labels, seed):
         return (x, batch["label"]) if labels else x
 
     return tuple(
-        data.batch(batch_size).map(scale, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        data.batch(batch_size, drop_remainder)
+        .map(scale, tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
         for data in (train.shuffle(SHUFFLE_BUFFER, seed=seed), test)
     )
 

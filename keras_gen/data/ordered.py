@@ -11,6 +11,12 @@ class OrderedDataset(keras.utils.PyDataset):
 
     A subclass writes `examples(rows)`: one batch, the examples at `rows`, a slice or an array
     of indices.
+
+    Attributes:
+        multiple_of: What the size of every batch is a multiple of; the rest of the last one, fewer
+            examples than this, is left out. For several devices, which take equal parts.
+        part: `(index, count)`. Indexing, which is how Keras reads, gives of every batch this part,
+            where each of `count` processes reads one. A model's `fit` sets it.
     """
 
     def __init__(self, num_examples, batch_size, shuffle, seed, drop_remainder):
@@ -20,6 +26,8 @@ class OrderedDataset(keras.utils.PyDataset):
         self.shuffle = shuffle
         self.seed = seed
         self.drop_remainder = drop_remainder
+        self.multiple_of = 1
+        self.part = (0, 1)
         self.epoch = 0
         self._order = None  # (seed, epoch) and its permutation
         self._in_epoch = False
@@ -35,9 +43,14 @@ class OrderedDataset(keras.utils.PyDataset):
     def examples(self, rows):
         raise NotImplementedError
 
+    @property
+    def num_read(self):
+        """The examples of an epoch, without those that are left out."""
+        rest = self.num_examples % self.batch_size
+        return self.num_examples - (rest if self.drop_remainder else rest % self.multiple_of)
+
     def __len__(self):
-        whole, rest = divmod(self.num_examples, self.batch_size)
-        return whole + bool(rest and not self.drop_remainder)
+        return -(-self.num_read // self.batch_size)
 
     def __iter__(self):
         return (self._batch(index) for index in range(len(self)))
@@ -47,7 +60,7 @@ class OrderedDataset(keras.utils.PyDataset):
         # a pass of Keras the k-th batch asked for is the k-th of our order, whatever its index.
         if self._places is not None:
             index = self._places.setdefault(index, len(self._places))
-        return self._batch(index)
+        return self._batch(index, self.part)
 
     @property
     def num_batches(self):
@@ -73,10 +86,12 @@ class OrderedDataset(keras.utils.PyDataset):
             self.epoch += 1
         self._places = None
 
-    def _batch(self, index):
+    def _batch(self, index, part=(0, 1)):
         if not 0 <= index < len(self):
             raise IndexError(f"Batch {index} was asked for; there are {len(self)}.")
-        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        start = index * self.batch_size
+        size = min(self.batch_size, self.num_read - start) // part[1]
+        rows = slice(start + part[0] * size, start + (part[0] + 1) * size)
         if self.shuffle:
             rows = self._permutation()[rows]
         return self.examples(rows)

@@ -1,14 +1,17 @@
 import keras
 
+from keras_gen.backend import replicas
 from keras_gen.layers.moments import moments
 
 
 @keras.saving.register_keras_serializable("keras_gen")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` with a right second derivative on every backend.
+    """`keras.layers.BatchNormalization` for several devices, and for second derivatives.
 
-    For discriminators under a penalty on their gradient. Arguments, weights and outputs are
-    those of Keras's layer; on TensorFlow Keras's own gives wrong penalty gradients.
+    Arguments, weights and outputs are those of Keras's layer. Within a step the mean and the
+    variance are those of the batch of all devices together, which Keras's own offers on
+    TensorFlow alone; and under a penalty on a discriminator's gradient, which is differentiated
+    twice, Keras's own is wrong on TensorFlow.
 
     Example:
 
@@ -25,4 +28,4 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if mask is not None or self.synchronized:
             # These two sum for themselves, and are right.
             return super()._moments(inputs, mask)
-        return moments(inputs, self._reduction_axes)
+        return moments(inputs, self._reduction_axes, average=replicas.mean_over_replicas)

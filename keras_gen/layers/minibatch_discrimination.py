@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_gen.backend import replicas
 from keras_gen.layers.minibatch_std_dev import check_batch
 
 
@@ -53,7 +54,8 @@ class MinibatchDiscrimination(keras.layers.Layer):
         check_batch(self, inputs)
         rows = ops.matmul(inputs, self.kernel)
         rows = ops.reshape(rows, (-1, self.num_kernels, self.kernel_dim))  # M: (n, B, C)
-        differences = ops.expand_dims(rows, 1) - ops.expand_dims(rows, 0)  # (n, n, B, C)
+        others = replicas.gather_from_replicas(rows)  # All of them, on whatever device.
+        differences = ops.expand_dims(rows, 1) - ops.expand_dims(others, 0)  # (n, all, B, C)
         distances = ops.sum(ops.abs(differences), axis=-1)  # (n, n, B)
         closeness = ops.sum(ops.exp(-distances), axis=1)  # o: (n, B)
         return ops.concatenate([inputs, closeness], axis=-1)

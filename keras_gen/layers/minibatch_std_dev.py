@@ -1,6 +1,9 @@
 import keras
 from keras import ops
 
+from keras_gen.backend import replicas
+from keras_gen.layers.moments import moments
+
 
 @keras.saving.register_keras_serializable("keras_gen")
 class MinibatchStdDev(keras.layers.Layer):
@@ -12,7 +15,8 @@ class MinibatchStdDev(keras.layers.Layer):
 
     Args:
         group_size: None makes the whole batch one group, of any size. An integer must divide
-            the batch size; the groups are interleaved, as in the authors' code, which uses 4.
+            the batch size; the groups are interleaved, as in the authors' code, which uses 4. On
+            several devices the groups lie within the part of each, JAX excepted.
 
     Example:
 
@@ -40,9 +44,10 @@ class MinibatchStdDev(keras.layers.Layer):
             grouped = ops.expand_dims(inputs, 1)
         else:
             grouped = ops.reshape(inputs, (self.group_size, -1, *ops.shape(inputs)[1:]))
-        centred = grouped - ops.mean(grouped, axis=0, keepdims=True)  # (G, n / G, ..., channels)
-        # The square root of zero has an infinite slope.
-        deviation = ops.sqrt(ops.mean(ops.square(centred), axis=0, keepdims=True) + 1e-8)
+        whole = self.group_size is None
+        average = replicas.mean_over_replicas if whole else lambda mean: mean
+        _, variance = moments(grouped, 0, keepdims=True, average=average)
+        deviation = ops.sqrt(variance + 1e-8)  # The square root of zero has an infinite slope.
         spread = ops.mean(deviation, axis=list(range(2, len(grouped.shape))), keepdims=True)
         channel = spread + ops.zeros_like(grouped[..., :1])  # (G, n / G, ..., 1)
         channel = ops.reshape(channel, (*ops.shape(inputs)[:-1], 1))

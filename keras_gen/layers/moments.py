@@ -3,12 +3,12 @@
 from keras import ops
 
 
-def moments(x, axes, keepdims=False):
-    """Mean and variance of `x` over `axes`.
+def moments(x, axes, keepdims=False, average=lambda mean: mean):
+    """Mean and variance of `x` over `axes`; `average` takes means further, over devices.
 
     Not `ops.moments`: on TensorFlow it stops the gradient at the mean inside the variance,
     which leaves the first derivative right and makes the second one wrong.
     """
-    mean = ops.mean(x, axis=axes, keepdims=True)
-    variance = ops.mean(ops.square(x - mean), axis=axes, keepdims=keepdims)
+    mean = average(ops.mean(x, axis=axes, keepdims=True))
+    variance = average(ops.mean(ops.square(x - mean), axis=axes, keepdims=keepdims))
     return mean if keepdims else ops.squeeze(mean, axis=axes), variance

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_gen.backend import replicas
+
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Means(keras.metrics.Metric):
@@ -25,10 +27,14 @@ class Means(keras.metrics.Metric):
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, values, count):
-        """Adds scalars, by name, that are means over `count` examples."""
+        """Adds scalars, by name, that are means over `count` examples.
+
+        Each device brings those of its part of a batch.
+        """
         count = ops.cast(count, self.dtype)
         stacked = ops.stack([ops.cast(values[name], self.dtype) for name in self.names])
-        self.totals.assign_add(stacked * count)
+        total, count = replicas.sum_over_processes([stacked * count, count])
+        self.totals.assign_add(total)
         self.count.assign_add(count)
 
     def result(self):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import export, optimizers, seeds
+from keras_gen import backend, distribution, export, optimizers, seeds
 from keras_gen.data import ArrayDataset
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
@@ -36,6 +36,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             name="first_bad_updates",
         )
         self.means = Means(self.logged)
+        self._same_on_all = False  # The processes of a `distribution`, and this model's weights.
         self.example_shape = None  # Without the batch; known when the networks are.
 
     def compile(
@@ -68,6 +69,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
                 )
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         self._jit_compile_argument = jit_compile
+        distribution.check_compiled(self)
         if self.built:
             # Loading fills the optimizer's variables only if they are there.
             self.build_optimizer()
@@ -123,8 +125,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         elif isinstance(data, keras.utils.PyDataset):
             examples = data.arrays if isinstance(data, ArrayDataset) else data[0]
             if isinstance(data, OrderedDataset):
-                n = data.batch_size if data.drop_remainder else data.num_examples
-                self.check_batch_size(n, data.batch_size)
+                self._check_batches(data.num_read, data.batch_size)
         elif data is None or hasattr(data, "shape") or isinstance(data, (tuple, list)):
             examples = data
         else:
@@ -253,6 +254,12 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         config = copy.deepcopy(config)
         return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: under `tf.distribute` Keras would start a pass over the data and drop it.
+
+        The door of `fit` has built all there is.
+        """
+
     def _call_checked(self, method, args, kwargs):
         """Calls Keras's `method`, its data checked first."""
         bound = inspect.signature(method).bind(*args, **kwargs)
@@ -263,17 +270,34 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
                 f"weight examples, pass `sample_weight`."
             )
         x = arguments["x"] = self.checked(arguments.get("x"), arguments.get("y"))
+        on_batch = "on_batch" in method.__name__
         if hasattr(x, "shape"):
-            one_batch = len(x) if "on_batch" in method.__name__ else 32  # Keras's default.
-            self.check_batch_size(len(x), arguments.get("batch_size") or one_batch)
+            if on_batch and backend.replicas.part()[1] > 1:  # `x` is the part of this process.
+                self.check_batch_size(len(x), len(x))
+            else:
+                one_batch = len(x) if on_batch else 32  # Keras's default.
+                self._check_batches(len(x), arguments.get("batch_size") or one_batch)
             _keep_weights(arguments)
+        if not on_batch:
+            x = arguments["x"] = distribution.own_part(self, x)
+            if not distribution.is_chief():
+                arguments["verbose"] = 0
         if arguments.get("validation_data") is not None:
             arguments["validation_data"] = self._checked_validation(arguments["validation_data"])
         self._check_trained_variables()
+        if self.compiled and not (on_batch and self._same_on_all):
+            distribution.check_trained(self)
+            self._same_on_all = True
         return method(*bound.args, **bound.kwargs)
 
+    def _check_batches(self, n, batch_size):
+        """Of `n` examples: can the devices share each batch, and do their parts suffice?"""
+        devices = backend.replicas.devices_of(self)
+        distribution.check_batch_size(n, batch_size, devices)
+        self.check_batch_size(n // devices, batch_size // devices)
+
     def _checked_validation(self, data):
-        data = self.checked(data)
+        data = distribution.own_part(self, self.checked(data))
         if not isinstance(data, tuple):
             return data
         parts = dict(zip(("x", "y", "sample_weight"), data, strict=False))
@@ -335,8 +359,9 @@ def predict(network, inputs, batch_size, finish=lambda outputs: outputs):
     n = len(keras.tree.flatten(inputs)[0])
     outputs = []
     for start in range(0, n, batch_size):
-        batch = filled_batch(inputs, start, batch_size)
-        outputs.append(finish(network.predict_on_batch(batch)))
+        batch = network.predict_on_batch(filled_batch(inputs, start, batch_size))
+        # Under `tf.distribute` each replica takes the whole batch, and their outputs are joined.
+        outputs.append(finish(keras.tree.map_structure(lambda a: a[:batch_size], batch)))
     return keras.tree.map_structure(lambda *batches: np.concatenate(batches)[:n], *outputs)
 
 

@@ -134,6 +134,8 @@ class VAE(Autoencoder):
 
         reconstruction = ops.mean(sample_weight * reconstruction)
         kl = ops.mean(sample_weight[:, None] * kl, axis=0)  # (latent_dim,)
+        if self.free_bits:  # They are compared with the mean over the batch of all devices.
+            kl = backend.replicas.mean_over_replicas(kl)
         charged_kl = ops.sum(ops.maximum(kl, self.free_bits))
         kl = ops.sum(kl)
         loss = reconstruction + self.current_beta() * charged_kl + sum(self.losses)

@@ -110,10 +110,10 @@ def _generator(image_shape, latent_dim, filters, kernel_size, num_classes):
     start = (*sizes[-1], filters[-1])
     inputs, h = players.latent_input(latent_dim, num_classes)
     h = layers.Dense(math.prod(start), use_bias=False, kernel_initializer=players.normal())(h)
-    h = layers.ReLU()(_batch_norm(layers.BatchNormalization)(layers.Reshape(start)(h)))
+    h = layers.ReLU()(_batch_norm(BatchNormalization)(layers.Reshape(start)(h)))
     for channels, size in zip(filters[-2::-1], sizes[-2:0:-1], strict=True):
         h = _doubled(h, channels, kernel_size, size, use_bias=False)
-        h = layers.ReLU()(_batch_norm(layers.BatchNormalization)(h))
+        h = layers.ReLU()(_batch_norm(BatchNormalization)(h))
     h = _doubled(h, image_channels, kernel_size, sizes[0], dtype=players.output_dtype())
     return keras.Model(inputs, players.images(h), name="generator")
 

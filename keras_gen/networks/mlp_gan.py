@@ -3,6 +3,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.layers import BatchNormalization
 from keras_gen.networks import players
 from keras_gen.networks.posterior import check_sizes
 
@@ -53,7 +54,7 @@ def mlp_gan(
     for width in generator_hidden:
         h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
-        h = layers.BatchNormalization(momentum=0.8)(h)
+        h = BatchNormalization(momentum=0.8)(h)
     h = layers.Dense(math.prod(image_shape), dtype=players.output_dtype())(h)
     h = layers.Reshape(image_shape, dtype=players.output_dtype())(h)
     generator = keras.Model(inputs, players.images(h), name="generator")

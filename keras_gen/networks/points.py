@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_gen.layers import Maxout
+from keras_gen.layers import BatchNormalization, Maxout
 from keras_gen.networks import players
 from keras_gen.networks.posterior import check_sizes
 
@@ -72,7 +72,7 @@ def pacgan_points(shape=(2,), latent_dim=2, packing=1):
     z = h = keras.Input((latent_dim,), name="z")
     for _ in range(4):
         h = layers.Dense(400, use_bias=False, kernel_initializer=players.normal())(h)
-        h = layers.BatchNormalization(momentum=0.95, epsilon=1e-4)(h)
+        h = BatchNormalization(momentum=0.95, epsilon=1e-4)(h)
         h = layers.ReLU()(h)
     points = layers.Dense(
         shape[0], kernel_initializer=players.normal(), dtype=players.output_dtype(), name="points"

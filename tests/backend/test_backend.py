@@ -1,8 +1,5 @@
 """The three words, on numbers known from calculus."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -173,57 +170,3 @@ def test_on_jax_a_gradient_outside_a_step_says_what_is_missing(backend):
         pytest.skip("the others take gradients anywhere")
     with pytest.raises(RuntimeError, match="@keras_gen.backend.step"):
         kg.input_gradient(ops.sum, ops.ones(3))
-
-
-def on_two_devices(program):
-    """What a program prints where there are two virtual devices, which are made at the start."""
-    setup = """
-import numpy as np, tensorflow as tf, keras
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tests.models import tiny
-from keras import ops
-"""
-    command = [sys.executable, "-c", setup + program]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def test_replicas_step_as_one_device_would(backend):
-    if backend != "tensorflow":
-        pytest.skip("tf.distribute is TensorFlow's")
-    program = """
-def train():
-    keras.utils.set_random_seed(0)
-    model = tiny.autoencoder()
-    model.compile(keras.optimizers.SGD(0.01))
-    model.fit(tiny.images(16), batch_size=8, epochs=2, shuffle=False, verbose=0)
-    return [ops.convert_to_numpy(w) for w in model.trainable_weights]
-
-alone = train()
-with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-    together = train()
-print(max(np.abs(a - b).max() for a, b in zip(alone, together)))
-"""
-    output = on_two_devices(program)
-    assert float(output.split()[-1]) < 1e-6
-
-
-def test_a_bad_part_is_noted_whichever_replica_has_it(backend):
-    if backend != "tensorflow":
-        pytest.skip("tf.distribute is TensorFlow's")
-    program = """
-for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
-    for row in (1, 6):
-        with tf.distribute.MirroredStrategy(devices).scope():
-            model = tiny.autoencoder()
-            model.compile(keras.optimizers.SGD(0.01))
-        before = [ops.convert_to_numpy(w) for w in model.trainable_weights]
-        x = tiny.images(8)
-        x[row] = np.nan
-        keras.Model.fit(model, x, batch_size=8, verbose=0)
-        after = [ops.convert_to_numpy(w) for w in model.trainable_weights]
-        assert all(np.array_equal(a, b) for a, b in zip(before, after))
-        print(int(ops.convert_to_numpy(model.first_bad_updates)[0]))
-"""
-    output = on_two_devices(program)
-    assert output.split()[-4:] == ["1"] * 4

@@ -63,6 +63,28 @@ def test_last_batch_holds_the_rest():
     assert len(dataset) == 3
 
 
+def test_multiple_of_leaves_out_what_devices_cannot_share():
+    dataset = ArrayDataset(np.zeros((11, 1), "uint8"), batch_size=4)
+    dataset.multiple_of = 2
+    assert [len(batch) for batch in dataset] == [4, 4, 2]
+    dataset.multiple_of = 4
+    assert [len(batch) for batch in dataset] == [4, 4]
+
+
+def test_parts_make_up_the_batch():
+    """Of three processes, each reads its third of the same batches."""
+    x = np.arange(21, dtype="float32")[:, None]
+    readers = [ArrayDataset(x, batch_size=6, seed=5) for _ in range(3)]
+    for index, reader in enumerate(readers):
+        reader.multiple_of, reader.part = 3, (index, 3)
+    whole = list(ArrayDataset(x, batch_size=6, seed=5))
+    assert len(readers[0]) == len(whole) == 4
+    for index, batch in enumerate(whole):
+        parts = [reader[index] for reader in readers]
+        assert [len(part) for part in parts] == [len(batch) // 3] * 3
+        np.testing.assert_array_equal(np.concatenate(parts), batch)
+
+
 def test_drop_remainder_leaves_the_rest_out():
     dataset = ArrayDataset(np.zeros((10, 1), "uint8"), batch_size=4, drop_remainder=True)
     assert [len(x) for x in dataset] == [4, 4]

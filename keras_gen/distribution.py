@@ -1,0 +1,180 @@
+"""Training on several devices: each takes its part of every batch, and all take the same step."""
+
+import contextlib
+import dataclasses
+import warnings
+
+import keras
+
+from keras_gen.backend import replicas
+from keras_gen.data.ordered import OrderedDataset
+from keras_gen.layers import BatchNormalization
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+    """The devices of a run, over all its processes.
+
+    Attributes:
+        count: How many there are; every batch is divided by it.
+        process: Number of this process, from 0.
+        processes: How many run the script.
+    """
+
+    count: int = 1
+    process: int = 0
+    processes: int = 1
+
+    @property
+    def is_chief(self):
+        """True in the one process that writes files and shows progress."""
+        return self.process == 0
+
+
+_devices = Devices()
+
+
+@contextlib.contextmanager
+def data_parallel():
+    """Models that are made and trained within it use all devices; gives the `Devices`.
+
+    The same script runs on one device, and on all backends:
+
+    * TensorFlow: `MirroredStrategy` over the visible GPUs, or CPUs; with the environment variable
+      `TF_CONFIG`, `MultiWorkerMirroredStrategy`. It comes before anything is computed.
+    * JAX: `keras.distribution.DataParallel` over `jax.devices()`. With
+      `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or Keras's
+      `KERAS_DISTRIBUTION_JOB_ADDRESSES` and its kin, those of several processes.
+    * PyTorch: the processes that torchrun started, each with one device, as
+      `DistributedDataParallel` has them.
+
+    A batch is that of all devices together, and they must be able to share it equally. Losses,
+    gradients, `kg.layers.BatchNormalization` and logs are those of one device and the same
+    batch; noise and dropout are drawn anew on each. Every process runs the whole script;
+    `kg.data.ArrayDataset` and batched `tf.data` reach each in parts, when they are given to `fit`
+    or `evaluate`. `train_on_batch` takes the part of this process. The callbacks of `kg.callbacks`
+    write files in the chief alone; what else writes asks `devices.is_chief`.
+
+    Example:
+
+    ```python
+    with kg.distribution.data_parallel() as devices:
+        vae = kg.VAE(*kg.networks.mlp_vae((28, 28, 1), latent_dim=20))
+        vae.compile(optimizer="adam")
+        vae.fit(train, epochs=20)
+        if devices.is_chief:
+            vae.save("vae.keras")
+    ```
+    """
+    global _devices
+    if _devices != Devices():
+        raise RuntimeError("One `data_parallel()` is within another. Leave the inner one out.")
+    with replicas.data_parallel() as counts:
+        _devices = Devices(*counts)
+        try:
+            yield _devices
+        finally:
+            _devices = Devices()
+
+
+def is_chief():
+    """True in the one process that writes files and shows progress, and wherever there is one."""
+    return _devices.is_chief
+
+
+def check_compiled(model):
+    """Raises ValueError where `compile` asks for what this backend lacks on several devices."""
+    name = keras.config.backend()
+    if name != "jax" and keras.distribution.distribution() is not None:
+        raise ValueError(
+            f"A `keras.distribution` is set, and {name} takes no notice of it. Use "
+            f"`kg.distribution.data_parallel()`."
+        )
+    if replicas.devices_of(model) == 1:
+        return
+    refused = {"jit_compile=True": (model._jit_compile_argument is True, replicas.no_jit_compile)}
+    for optimizer, _ in model.optimized():
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        accumulates = bool(optimizer.gradient_accumulation_steps)
+        reason = replicas.no_gradient_accumulation
+        refused["gradient_accumulation_steps"] = (accumulates, reason)
+    for argument, (asked, reason) in refused.items():
+        if asked and reason:
+            raise ValueError(
+                f"{name} has no `{argument}` on several devices: {reason}. Compile without it."
+            )
+
+
+def check_trained(model):
+    """Before a model is trained or evaluated: the same weights in every process, to begin with.
+
+    Warns of batch norm that sees the part of one device alone.
+    """
+    check_compiled(model)
+    if replicas.devices_of(model) > 1 and keras.config.backend() != "jax":
+        _warn_of_batch_norm(model)
+    replicas.same_on_all([*model.variables, *model.optimizer.variables])
+
+
+def check_batch_size(n, batch_size, devices):
+    """Raises ValueError if `devices` cannot share equally each batch of `n` examples."""
+    for size in (min(n, batch_size), n % batch_size or batch_size):
+        if size % devices:
+            raise ValueError(
+                f"A batch of {size} examples cannot be shared equally by {devices} devices. There "
+                f"are {n} examples in batches of {batch_size}: pass a batch size that is a "
+                f"multiple of {devices}, and leave examples out of the last batch "
+                f"(`ArrayDataset(x, drop_remainder=True)`, or its `multiple_of = {devices}`)."
+            )
+
+
+def own_part(model, data):
+    """What this process reads of `data`, which `fit` or `evaluate` got.
+
+    Raises:
+        ValueError: If the devices cannot share what can be seen of it.
+    """
+    part, parts = replicas.part()
+    devices = replicas.devices_of(model)
+    if isinstance(data, OrderedDataset):
+        data.part = (part, parts)
+        return replicas.unaliased(data) if devices > 1 else data
+    if hasattr(data, "element_spec"):  # tf.data
+        if devices > 1:
+            _check_stream(data, devices)
+        if parts == 1:
+            return data
+        return data.map(
+            lambda *batch: keras.tree.map_structure(
+                lambda a: a[part::parts], batch if len(batch) > 1 else batch[0]
+            )
+        )
+    if parts > 1:
+        raise ValueError(
+            f"The data are a {type(data).__name__}, and {parts} processes are to read a part of it "
+            f"each. Pass `kg.data.ArrayDataset(x, batch_size=...)`, whose order is the same in "
+            f"all of them, or a batched tf.data.Dataset."
+        )
+    return replicas.unaliased(data) if devices > 1 else data
+
+
+def _check_stream(data, devices):
+    sizes = {spec.shape[0] for spec in keras.tree.flatten(data.element_spec)}
+    if any(size is None or size % devices for size in sizes):
+        raise ValueError(
+            f"The batches of the tf.data.Dataset have the sizes {sizes}, and {devices} devices are "
+            f"to share each equally. Make them by `.batch(n, drop_remainder=True)`, with n a "
+            f"multiple of {devices}."
+        )
+
+
+def _warn_of_batch_norm(model):
+    for layer in model._flatten_layers():
+        plain = isinstance(layer, keras.layers.BatchNormalization)
+        if plain and not layer.synchronized and not isinstance(layer, BatchNormalization):
+            warnings.warn(
+                f"{layer.name!r} normalises the part of each device by itself. For the batch of "
+                f"all, use `kg.layers.BatchNormalization`.",
+                stacklevel=2,
+            )
+            return

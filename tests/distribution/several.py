@@ -100,11 +100,12 @@ def _apart(a, b):
     return float(np.abs(a - ops.convert_to_numpy(b)).max())
 
 
-def main(folder):
+def main(folder, *models):
     folder = pathlib.Path(folder)
+    builders = {name: training.MODELS[name] for name in models}
     with kg.distribution.data_parallel() as devices:
         pictures = folder / "pictures"
-        together = {name: training.train(b, pictures) for name, b in training.MODELS.items()}
+        together = {name: training.train(b, pictures) for name, b in builders.items()}
         path, reconstructions, used = uses(together["vae"][0], folder, devices)
         found = {
             "devices": devices.count,
@@ -113,8 +114,9 @@ def main(folder):
             "bad_part": bad_part(),
             "refusals": refusals(),
         }
-    found["draws_alone"] = draws()
-    alone = {name: training.train(build) for name, build in training.MODELS.items()}
+    if keras.config.backend() == "jax":
+        found["draws_alone"] = draws()
+    alone = {name: training.train(build) for name, build in builders.items()}
     for name in alone:
         found[name] = training.differences(together[name], alone[name])
     # Elsewhere, and after: the file on one device.
@@ -125,4 +127,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -51,6 +51,10 @@ def same_on_all(variables):
     """Nothing: the same seed has made them equal on every process."""
 
 
+def gathers_predictions():
+    return part()[1] == 1
+
+
 def mean_over_replicas(x):
     return x
 

@@ -57,6 +57,10 @@ def same_on_all(variables):
     """Nothing: `tf.distribute` makes variables equal."""
 
 
+def gathers_predictions():
+    return True
+
+
 def mean_over_replicas(x):
     context = _context()
     return x if context is None else context.all_reduce(tf.distribute.ReduceOp.MEAN, x)

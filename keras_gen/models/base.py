@@ -109,6 +109,16 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
     def test_on_batch(self, *args, **kwargs):
         return self._call_checked(super().test_on_batch, args, kwargs)
 
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args, **kwargs):
+        if not backend.replicas.gathers_predictions():
+            raise ValueError(
+                "Keras's `predict` divides a batch among the processes, and on JAX it does not "
+                "gather what the others have. Use `predict_on_batch`, or `reconstruct`, `encode`, "
+                "`generate`: they are computed in every process whole."
+            )
+        return super().predict(*args, **kwargs)
+
     def checked(self, data, y=None):
         """The data, whatever `fit` takes, refused if what can be seen of them is wrong.
 

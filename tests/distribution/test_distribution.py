@@ -107,4 +107,6 @@ def test_two_processes_do_it_too(backend, tmp_path):
         assert each["devices"] == 2
         assert max(each["vae"].values()) < TOLERANCE
         assert each["bad_part"] == [1, 0.0]
+        assert bool(each["refusals"]["predict"]) == (backend == "jax")
+        assert bool(each["refusals"]["arrays"]) == (backend == "jax")
         assert max(each["uses"][name] for name in ("loaded", "predict", "file", "after")) < 1e-6

@@ -21,6 +21,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
     ```
     """
 
+    checkpointed = ("kept",)
+
     def __init__(self):
         super().__init__()
         self.message = None

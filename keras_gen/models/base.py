@@ -235,6 +235,8 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         if arguments.get("validation_data") is not None:
             arguments["validation_data"] = self._checked_validation(arguments["validation_data"])
         self._check_trained_variables()
+        if method.__name__ == "fit":
+            _tell_callbacks(arguments)
         return method(*bound.args, **bound.kwargs)
 
     def _checked_validation(self, data):
@@ -307,6 +309,15 @@ def filled_batch(inputs, start, batch_size):
     return keras.tree.map_structure(
         lambda a: np.resize(a[start : start + batch_size], (batch_size, *a.shape[1:])), inputs
     )
+
+
+def _tell_callbacks(arguments):
+    """Tells a callback that asks for it what `fit` was given: Keras does not."""
+    callbacks = arguments.get("callbacks") or []
+    callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks))
+    for callback in callbacks:
+        if hasattr(callback, "before_fit"):
+            callback.before_fit(arguments, callbacks)
 
 
 def _keep_weights(arguments):

@@ -16,7 +16,10 @@ from keras import ops
 import keras_gen as kg
 from keras_gen import files
 from keras_gen.callbacks import Checkpoint, StopAtNonFinite
-from keras_gen.data import ArrayDataset
+from keras_gen.data import ArrayDataset, loading
+
+# Registers "tiny_images".
+from tests.data import test_loading  # noqa: F401
 from tests.models import tiny
 
 
@@ -303,6 +306,28 @@ def test_arrays_in_their_own_order_resume(tmp_path):
     fit(whole, 5, [], **arguments)
     interrupted(tmp_path, tiny.vae, **arguments)
     fit(resumed, 5, [Checkpoint(tmp_path)], **arguments)
+    assert_same_state(whole, resumed)
+
+
+def test_a_stream_resumes(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
+
+    def model():
+        keras.utils.set_random_seed(3)
+        vae = kg.VAE(*kg.networks.mlp_vae((4, 4, 1), 2, hidden=(6,)), seed=1)
+        vae.compile(optimizer="adam")
+        return vae
+
+    def train(vae, callbacks):
+        data, _ = kg.data.load("tiny_images", data_dir=tmp_path / "data", batch_size=16)
+        next(iter(data))  # Whoever looks at it in the meantime moves it on.
+        return vae.fit(data, epochs=4, shuffle=False, verbose=0, callbacks=callbacks).history
+
+    whole, resumed = model(), model()
+    history = train(whole, [])
+    with pytest.raises(Killed):
+        train(model(), [KillAt(2), Checkpoint(tmp_path / "checkpoint")])
+    assert train(resumed, [Checkpoint(tmp_path / "checkpoint")]) == history
     assert_same_state(whole, resumed)
 
 

@@ -115,7 +115,8 @@ def _test_split(builder):
 
 def _in_memory(builder, splits, has_labels, batch_size, labels, seed):
     keys = ("image", "label") if has_labels else ("image",)
-    train, test = (_read(builder, split, keys) for split in splits)
+    with _reading(builder):
+        train, test = (_read(builder, split, keys) for split in splits)
     white = _white(train["image"])
     return tuple(
         ArrayDataset(
@@ -128,6 +129,20 @@ def _in_memory(builder, splits, has_labels, batch_size, labels, seed):
         )
         for arrays in (train, test)
     )
+
+
+@contextlib.contextmanager
+def _reading(builder):
+    """Says which data set it is whose files are damaged or missing."""
+    try:
+        yield
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # What is raised differs with the format.
+        raise ValueError(
+            f"Data set {builder.name!r} cannot be read; a file in {builder.data_path} is damaged "
+            f"or missing: {error}\nRemove that folder, and it is prepared anew."
+        ) from error
 
 
 def _read(builder, split, keys):
@@ -167,7 +182,8 @@ def _streamed(builder, splits, batch_size, labels, seed):
     length = builder.info.splits[splits[0]].num_examples
     train = train.apply(tf.data.experimental.assert_cardinality(length))
     test = builder.as_dataset(splits[1])
-    white = _white(next(iter(test.batch(PEEK)))["image"].numpy())
+    with _reading(builder):
+        white = _white(next(iter(test.batch(PEEK)))["image"].numpy())
 
     def scale(batch):
         x = tf.cast(batch["image"], tf.float32) / white
@@ -178,6 +194,7 @@ def _streamed(builder, splits, batch_size, labels, seed):
         for data in (train, test)
     )
     train.order = order  # `callbacks.Checkpoint` puts it back.
+    test.order = _StreamOrder(tf)  # Of a set that is never shuffled it is of no consequence.
     return train, test
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from train import bounds, run, uses
+from train import bounds, faults, run, uses
 from train.rows import AtLeast, Row
 
 
@@ -92,6 +92,7 @@ ENTRIES = {
     "one-class-mnist": uses.one_class_mnist,
     "denoise": uses.denoise,
     "inpaint": uses.inpaint,
+    "faults": faults.table,
 }
 
 

@@ -144,11 +144,13 @@ def own_part(model, data):
             _check_stream(data, devices)
         if parts == 1:
             return data
-        return data.map(
+        own = data.map(
             lambda *batch: keras.tree.map_structure(
                 lambda a: a[part::parts], batch if len(batch) > 1 else batch[0]
             )
         )
+        own.order = getattr(data, "order", None)  # For a checkpoint.
+        return own
     if parts > 1:
         raise ValueError(
             f"The data are a {type(data).__name__}, and {parts} processes are to read a part of it "

@@ -61,6 +61,15 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
     def finalize_variable_values(self, variables):
         """Nothing: raw weights stay in the model, and `sample(ema=True)` uses the averages."""
 
+    def save_own_variables(self, store):
+        # Without the players' state: they are attributes, and Keras saves each by itself.
+        for i, variable in enumerate(super().variables):
+            store[str(i)] = ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store):
+        for i, variable in enumerate(super().variables):
+            variable.assign(store[str(i)])
+
     def get_config(self):
         return {
             "name": self.name,

@@ -181,12 +181,14 @@ def train(args):
             kg.callbacks.InterpolationGrid(samples, **pictures),
         ]
     guard = kg.callbacks.StopAtNonFinite()
+    checkpoint = run.checkpoint(args)
     callbacks += [
-        keras.callbacks.CSVLogger(args.out / "history.csv"),
-        run.stop_when_interrupted(),
+        keras.callbacks.CSVLogger(args.out / "history.csv", append=args.resume),
         guard,
+        checkpoint,
+        run.stop_when_interrupted(),
     ]
-    run.start(args.out, "gan", vars(args))
+    run.start(args, "gan", gan, checkpoint)
     # The data shuffle themselves.
     history = gan.fit(train, epochs=args.epochs, shuffle=False, callbacks=callbacks).history
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 # What a run writes: files, and files in folders. Nothing else in its folder is ever touched.
-FILES = ("config.json", "history.csv", "curves.png", "model.keras", "metrics.json", "samples.gif")
+FILES = ("metrics.json", "config.json", "history.csv", "curves.png", "model.keras", "samples.gif")
 FOLDERS = {
     "samples": (
         "epoch_*.png",
@@ -31,7 +31,10 @@ FOLDERS = {
     "saved_model/assets": (),
     "saved_model": ("saved_model.pb", "fingerprint.pb"),
     "onnx": ("*.onnx",),
+    "checkpoint": ("epoch_*.json", "epoch_*.keras", "epoch_*.npz", ".epoch_*.tmp.*", ".lock"),
 }
+# What may be another when a run is resumed: where things are, and what leaves no trace.
+FREE = ("out", "overwrite", "resume", "data_dir", "manual_dir", "checkpoint_every")
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -63,7 +66,19 @@ def parser(description, name, epochs, datasets="digits, or the TFDS name of an i
     )
     add("--seed", type=seed, default=0, help="of weights, noise and order: same seed, same run")
     add("--out", type=pathlib.Path, default=default_out(name), help="folder of the run")
-    add("--overwrite", action="store_true", help="replace a finished run in --out")
+    add("--overwrite", action="store_true", help="replace the run in --out")
+    add(
+        "--resume",
+        action="store_true",
+        help="continue the run in --out, with the arguments that it was started with, after its "
+        "last checkpoint; where there is none, begin",
+    )
+    add(
+        "--checkpoint-every",
+        type=positive,
+        metavar="EPOCHS",
+        help="epochs between checkpoints; by default as often as takes 2%% of the time",
+    )
     add("--tensorboard", action="store_true", help="write the pictures to --out/tensorboard too")
     add(
         "--distribute",
@@ -71,7 +86,7 @@ def parser(description, name, epochs, datasets="digits, or the TFDS name of an i
         help="share each batch among all devices, and the processes that TF_CONFIG, "
         "JAX_COORDINATOR_ADDRESS or torchrun speak of",
     )
-    parser.set_defaults(devices=1)
+    parser.set_defaults(devices=1, checkpoints=None)
     return parser
 
 
@@ -103,19 +118,33 @@ def seed(text):
 def carry_out(parser, name, train, argv=None):
     """Parses and trains; what goes wrong ends in one message and an exit code.
 
-    1: training diverged. 2: bad input, and nothing is trained. 130: Ctrl-C.
+    1: training diverged. 2: bad input, or files that cannot be written. 130: Ctrl-C.
     """
     args = parser.parse_args(argv)
     made = []
     try:
-        with interrupts(), on_devices(args):
-            made = check_out(args.out, args.overwrite, default=default_out(name))
-            train(args)
+        with interrupts():
+            if args.resume:
+                args = resumed(parser, name, args, argv)
+            with on_devices(args):
+                made = check_out(args, default=default_out(name))
+                train(args)
     except (ValueError, OSError, ImportError) as error:
-        fail(parser, error)
+        fail(parser, f"{error}{_how_to_resume(parser, args.out)}")
     except KeyboardInterrupt:
         stop(parser, args.out)
+    except Exception as error:
+        # Of TensorFlow, which may not be installed: a stream is read while it trains.
+        if type(error).__name__ not in (
+            "DataLossError",
+            "NotFoundError",
+            "FailedPreconditionError",
+        ):
+            raise
+        fail(parser, f"A file of the data set {args.dataset!r} cannot be read: {error}")
     finally:
+        while _locks:
+            _locks.pop().release()
         for folder in made:
             with contextlib.suppress(OSError):  # Not empty: a run is in it.
                 folder.rmdir()
@@ -138,6 +167,7 @@ def on_devices(args):
         if devices.is_chief:
             print(f"Each batch is shared by {devices.count} device(s).")
         else:
+            args.checkpoints = args.out / "checkpoint"  # Read, not written.
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             args.out = pathlib.Path(folder) / "run"
             nowhere = stack.enter_context(open(os.devnull, "w"))
@@ -201,17 +231,68 @@ def stop_when_interrupted():
     return keras.callbacks.LambdaCallback(on_epoch_end=check)
 
 
-def check_out(out, overwrite, default):
-    """Makes the folder `out`; ValueError where a run may not, or cannot, be written to it.
+def resumed(parser, name, args, argv):
+    """The arguments to resume with: those that the run in --out was started with.
 
-    Returns the folders that it has made, `out` first.
+    Ends the script where that run is finished.
     """
+    out = args.out
+    if args.overwrite:
+        raise ValueError("--resume continues the run in --out, and --overwrite replaces it.")
+    if not (out / "config.json").exists():
+        print(f"There is no run in {out} to resume: one begins.")
+        return args
+    config = _config(out)
+    if config is None or not str(config["command"]).startswith(f"python -m train.{name}"):
+        raise ValueError(f"--out {out} holds no run of python -m train.{name} to resume.")
+    if (out / "metrics.json").exists():
+        parser.exit(0, f"The run in {out} is finished: there is nothing to resume.\n")
+    before = config["arguments"]
+    for key, value in _given(parser, argv).items():
+        if key not in FREE and json.loads(json.dumps(_plain(value))) != before.get(key):
+            raise ValueError(
+                f"The run in {out} was started with {key} = {before.get(key)}, and --resume was "
+                f"given {value}, which would be another run. Leave it out, or name another --out."
+            )
+    quiet_tensorflow()
+    import keras
+
+    if config["backend"] != keras.config.backend():
+        raise ValueError(
+            f"The run in {out} was started on {config['backend']}, and this is "
+            f"{keras.config.backend()}. Set KERAS_BACKEND={config['backend']}."
+        )
+    kept = {key: value for key, value in before.items() if key not in FREE}
+    for key in ("data_dir", "manual_dir", "checkpoint_every"):
+        kept[key] = getattr(args, key) or before.get(key)
+    return argparse.Namespace(**{**vars(args), **kept})
+
+
+def _given(parser, argv):
+    """The arguments that stand on the command line."""
+    unset = object()
+    names = vars(parser.parse_args([]))
+    given = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, unset)))
+    return {key: value for key, value in vars(given).items() if value is not unset}
+
+
+def check_out(args, default):
+    """Makes the folder --out; ValueError where a run may not, or cannot, be written to it.
+
+    Returns the folders that it has made, --out first.
+    """
+    out, overwrite = args.out, args.overwrite
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file. Name a folder.")
     if (out / "metrics.json").exists() and not overwrite and out != default:
         raise ValueError(f"--out {out} holds a finished run. Name another, or add --overwrite.")
     there = [name for name in (*FILES, *FOLDERS) if (out / name).exists()]
-    if there and not overwrite and not _is_a_run(out):
+    if _has_checkpoint(out) and not (overwrite or args.resume or (out / "metrics.json").exists()):
+        raise ValueError(
+            f"--out {out} holds a run that was stopped. Add --resume to continue it, or "
+            f"--overwrite to replace it."
+        )
+    if there and not overwrite and _config(out) is None:
         raise ValueError(
             f"--out {out} holds {', '.join(there)} that no run of these scripts has left there. "
             f"Name another folder, or add --overwrite to replace them."
@@ -227,26 +308,64 @@ def check_out(out, overwrite, default):
     return made
 
 
-def _is_a_run(out):
-    """True where config.json is one that `start` has written."""
+def _config(out):
+    """What `start` has written to config.json; None where it is not there, or by others."""
     try:
-        command = json.loads((out / "config.json").read_text())["command"]
+        config = json.loads((out / "config.json").read_text())
+        is_a_run = str(config["command"]).startswith("python -m train.")
     except (OSError, ValueError, LookupError, TypeError):
-        return False
-    return str(command).startswith("python -m train.")
+        return None
+    return config if is_a_run else None
 
 
-def start(out, name, arguments):
-    """Clears what an earlier run left in `out` and writes config.json."""
+def _has_checkpoint(out):
+    return any((out / "checkpoint").glob("epoch_*.json"))
+
+
+def checkpoint(args):
+    """The callback that writes to --out/checkpoint, and goes on from there."""
+    import keras_gen as kg
+
+    return kg.callbacks.Checkpoint(
+        args.checkpoints or args.out / "checkpoint", args.checkpoint_every
+    )
+
+
+_locks = []
+
+
+def start(args, name, model, checkpoint):
+    """Makes --out ready for `fit`, and for this process alone.
+
+    Clears what an earlier run has left and writes config.json; of a run that is resumed, clears
+    what came after the last checkpoint.
+    """
     import keras
 
     import keras_gen
+    from keras_gen import files
 
-    _clear(out)
+    if not keras_gen.distribution.is_chief():
+        return
+    out = args.out
+    _locks.append(files.Lock(out))
+    if args.resume:
+        epoch = checkpoint.last_epoch(model)
+        if epoch:
+            _truncate_history(out, epoch)
+            return
+        if (out / "config.json").exists():
+            print(f"There is no checkpoint in {out}: the run starts from the beginning.")
+    (out / "metrics.json").unlink(missing_ok=True)  # It says that the run is finished.
+    _clear_folder(out, "checkpoint")
     backend = keras.config.backend()
     config = {
         "command": shlex.join(["python", "-m", f"train.{name}", *sys.argv[1:]]),
-        "arguments": {name: _plain(value) for name, value in arguments.items()},
+        "arguments": {
+            name: _plain(value)
+            for name, value in vars(args).items()
+            if name not in ("resume", "devices", "checkpoints")
+        },
         "backend": backend,
         "versions": {
             "python": platform.python_version(),
@@ -255,32 +374,43 @@ def start(out, name, arguments):
             backend: importlib.metadata.version(backend),
         },
     }
+    # Before the rest is cleared: the folder is a run's, whenever the process may be killed.
     write_json(out / "config.json", config)
-
-
-def _clear(out):
     for name in FILES:
-        (out / name).unlink(missing_ok=True)
-    for folder, patterns in FOLDERS.items():
-        for pattern in patterns:
-            for path in (out / folder).glob(pattern):
-                path.unlink()
-        with contextlib.suppress(OSError):  # Not there, or with other files in it.
-            (out / folder).rmdir()
+        if name != "config.json":
+            (out / name).unlink(missing_ok=True)
+    for folder in FOLDERS:
+        _clear_folder(out, folder)
+
+
+def _clear_folder(out, folder):
+    for pattern in FOLDERS[folder]:
+        for path in (out / folder).glob(pattern):
+            path.unlink()
+    with contextlib.suppress(OSError):  # Not there, or with other files in it.
+        (out / folder).rmdir()
+
+
+def _truncate_history(out, epochs):
+    """Leaves the rows of the epochs before the checkpoint; the others come again."""
+    lines = (out / "history.csv").read_bytes().splitlines(keepends=True)
+    _write(out / "history.csv", b"".join(lines[: epochs + 1]))
 
 
 def check_finite(out, model, guard):
     """Ends the script, with exit code 1, if training was stopped: the model is kept."""
     if guard.message:
-        _save(out, model)
+        save(out, model)
+        _clear_folder(out, "checkpoint")  # From there it would diverge again.
         sys.exit(f"Training diverged. The weights from before are in {out / 'model.keras'}.")
 
 
 def finish(out, model, metrics):
-    """Saves the model, and metrics.json last: it says that the run is finished."""
+    """Saves the model, then metrics.json: it says that the run is finished."""
     check_converged({key: metrics[key] for key in metrics if key.endswith("loss")})
-    _save(out, model)
+    save(out, model)
     write_json(out / "metrics.json", finite(metrics))
+    _clear_folder(out, "checkpoint")
 
 
 def finite(metrics):
@@ -288,10 +418,12 @@ def finite(metrics):
     return {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
 
 
-def _save(out, model):
-    unfinished = out / ".model.tmp.keras"
-    model.save(unfinished)
-    unfinished.replace(out / "model.keras")
+def save(out, model):
+    """Writes model.keras, whole or not at all."""
+    from keras_gen import files
+
+    with files.whole(out / "model.keras") as path:
+        model.save(path)
 
 
 def check_converged(numbers):
@@ -319,9 +451,14 @@ def description(data, labels):
 
 def write_json(path, content):
     """Writes whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    unfinished.replace(path)
+    _write(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _write(path, content):
+    from keras_gen import files
+
+    with files.whole(path) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def draw_curves(out, pairs, ylabel):
@@ -366,8 +503,18 @@ def fail(parser, error):
 
 def stop(parser, out):
     """Ends a script on Ctrl-C: what there is stays, and is named; exit code 130."""
-    there = [name for name in (*FILES, *FOLDERS) if (out / name).exists()]
-    parser.exit(130, f"\n{parser.prog}: stopped. {out} holds {', '.join(there) or 'nothing'}.\n")
+    there = [name for name in sorted((*FILES, *FOLDERS)) if (out / name).exists()]
+    parser.exit(
+        130,
+        f"\n{parser.prog}: stopped. {out} holds {', '.join(there) or 'nothing'}."
+        f"{_how_to_resume(parser, out)}\n",
+    )
+
+
+def _how_to_resume(parser, out):
+    if not _has_checkpoint(out):
+        return ""
+    return f"\nTo continue after the last checkpoint: {parser.prog} --resume --out {out}"
 
 
 def quiet_tensorflow():

@@ -83,15 +83,17 @@ def train(args):
     pictures = {"every": every, "tensorboard_dir": tensorboard_dir}
     images, labels = next(iter(test)) if args.conditional else (next(iter(test)), None)
     guard = kg.callbacks.StopAtNonFinite()
+    checkpoint = run.checkpoint(args)
     callbacks = [
         kg.callbacks.SampleGrid(args.out / "samples", seed=args.seed, **pictures),
         kg.callbacks.ReconstructionGrid(images, args.out / "samples", labels=labels, **pictures),
         *latent_pictures(args, test, pictures),
-        keras.callbacks.CSVLogger(args.out / "history.csv"),
-        run.stop_when_interrupted(),
+        keras.callbacks.CSVLogger(args.out / "history.csv", append=args.resume),
         guard,
+        checkpoint,
+        run.stop_when_interrupted(),
     ]
-    run.start(args.out, "vae", vars(args))
+    run.start(args, "vae", vae, checkpoint)
     # Both kinds of set shuffle themselves.
     vae.fit(train, validation_data=test, epochs=args.epochs, shuffle=False, callbacks=callbacks)
 

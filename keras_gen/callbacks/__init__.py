@@ -1,5 +1,6 @@
-"""Pictures while training, and a stop where numbers are no longer finite."""
+"""Pictures while training, checkpoints, and a stop where numbers are no longer finite."""
 
+from keras_gen.callbacks.checkpoint import Checkpoint
 from keras_gen.callbacks.finite import StopAtNonFinite
 from keras_gen.callbacks.grids import InterpolationGrid, ReconstructionGrid, SampleGrid
 from keras_gen.callbacks.images import image_grid, save_gif, save_png
@@ -14,6 +15,7 @@ from keras_gen.callbacks.latents import (
 from keras_gen.callbacks.modes import ModeCoverage
 
 __all__ = [
+    "Checkpoint",
     "InterpolationGrid",
     "LatentScatter",
     "Manifold",

@@ -21,6 +21,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
     ```
     """
 
+    checkpointed = ("kept",)
+
     def __init__(self):
         super().__init__()
         self.message = None
@@ -49,6 +51,10 @@ class StopAtNonFinite(keras.callbacks.Callback):
             f"Epoch {epoch + 1}: {said} had a loss or gradient that is not finite. The weights are "
             f"those with which the last finite epoch began. Try a smaller learning rate."
         )
+        if hasattr(self.model, "num_classes"):
+            # Of a stream the door has seen the first batch alone: `labels.checked_pair`.
+            last = self.model.num_classes - 1
+            self.message += f" Or look at the data, where perhaps a label is not in 0 to {last}."
         print(f"\n{self.message}")
         self.model.stop_training = True
 

@@ -11,6 +11,8 @@ from keras_gen.callbacks.tensorboard import ImageWriter
 class _EpochPicture(keras.callbacks.Callback):
     """A PNG every few epochs, and after the last: `directory`/`name`_0001.png and so on."""
 
+    checkpointed = ("epoch", "pictured")
+
     def __init__(self, directory, every, scale, name, tensorboard_dir):
         super().__init__()
         if every < 1:

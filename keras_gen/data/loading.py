@@ -31,7 +31,9 @@ def load(
     Images are float32 in [0, 1], (batch, height, width, channels). A set that fits in memory
     comes as two `ArrayDataset`s; a larger one as two `tf.data.Dataset`s, read from disk (give
     `fit` its `shuffle=False` with those, or Keras warns that it does not shuffle them). The
-    training set is shuffled anew in every epoch, the test set never. A set without a test split
+    training set is shuffled anew in every epoch, in an order that is a function of (seed, epoch)
+    alone (of a stream `train.order.epoch` counts the passes that have begun, and can be set); the
+    test set never. A set without a test split
     gives its validation split instead.
 
     `"digits"` are scikit-learn's 1,797 handwritten digits as 28x28x1, and need no network. Any
@@ -119,7 +121,8 @@ def _test_split(builder):
 
 def _in_memory(builder, splits, has_labels, batch_size, labels, seed):
     keys = ("image", "label") if has_labels else ("image",)
-    train, test = (_read(builder, split, keys) for split in splits)
+    with _reading(builder):
+        train, test = (_read(builder, split, keys) for split in splits)
     white = _white(train["image"])
     return tuple(
         ArrayDataset(
@@ -132,6 +135,20 @@ def _in_memory(builder, splits, has_labels, batch_size, labels, seed):
         )
         for arrays in (train, test)
     )
+
+
+@contextlib.contextmanager
+def _reading(builder):
+    """Says which data set it is whose files are damaged or missing."""
+    try:
+        yield
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # What is raised differs with the format.
+        raise ValueError(
+            f"Data set {builder.name!r} cannot be read; a file in {builder.data_path} is damaged "
+            f"or missing: {error}\nRemove that folder, and it is prepared anew."
+        ) from error
 
 
 def _read(builder, split, keys):
@@ -155,26 +172,64 @@ def _streamed(builder, splits, batch_size, labels, seed, drop_remainder):
             "another data_dir, as tfrecord."
         )
     tf = _tensorflow(builder)
-    train, test = (
-        builder.as_dataset(
-            split,
-            shuffle_files=split == "train",
-            read_config=tfds.ReadConfig(shuffle_seed=seed),
-        )
-        for split in splits
-    )
-    white = _white(next(iter(test.batch(PEEK)))["image"].numpy())
+    order = _StreamOrder(tf)
+
+    @tf.autograph.experimental.do_not_convert
+    def one_pass(_):
+        # Of this graph alone. TensorFlow mixes it into every seed, and 0 takes no tensors.
+        tf.compat.v1.set_random_seed(1)
+        files_seed, examples_seed = order.next_seeds(seed)
+        read_config = tfds.ReadConfig(shuffle_seed=files_seed)
+        examples = builder.as_dataset(splits[0], shuffle_files=True, read_config=read_config)
+        return examples.shuffle(SHUFFLE_BUFFER, examples_seed, reshuffle_each_iteration=False)
+
+    # Within `flat_map`, as that is done anew whenever a pass begins.
+    train = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
+    length = builder.info.splits[splits[0]].num_examples
+    train = train.apply(tf.data.experimental.assert_cardinality(length))
+    test = builder.as_dataset(splits[1])
+    with _reading(builder):
+        white = _white(next(iter(test.batch(PEEK)))["image"].numpy())
 
     def scale(batch):
         x = tf.cast(batch["image"], tf.float32) / white
         return (x, batch["label"]) if labels else x
 
-    return tuple(
+    train, test = (
         data.batch(batch_size, drop_remainder)
         .map(scale, tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
-        for data in (train.shuffle(SHUFFLE_BUFFER, seed=seed), test)
+        for data in (train, test)
     )
+    train.order = order  # `callbacks.Checkpoint` puts it back.
+    test.order = _StreamOrder(tf)  # Of a set that is never shuffled it is of no consequence.
+    return train, test
+
+
+class _StreamOrder:
+    """Passes over a stream that have begun: its order is a function of (seed, epoch) alone."""
+
+    def __init__(self, tf):
+        self._tf = tf
+        with tf.device("CPU"):
+            self._epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    @property
+    def epoch(self):
+        return int(self._epoch.numpy())
+
+    @epoch.setter
+    def epoch(self, value):
+        self._epoch.assign(value)
+
+    def next_seeds(self, seed):
+        """Two seeds of the pass that begins, tensors."""
+        number = self._epoch.assign_add(1) - 1
+        return self._tf.unstack(
+            self._tf.random.stateless_uniform(
+                (2,), (seed, number), 0, 2**31 - 1, dtype=self._tf.int64
+            )
+        )
 
 
 def _is_array_record(builder):

@@ -2,6 +2,14 @@ import keras
 import numpy as np
 
 
+def order_of(data):
+    """What has the `epoch` that `data` read next, to be read and set; None if nothing has it."""
+    for order in (data, getattr(data, "order", None)):
+        if hasattr(order, "epoch"):
+            return order
+    return None
+
+
 class OrderedDataset(keras.utils.PyDataset):
     """Examples in batches whose order is a function of (seed, epoch) alone.
 

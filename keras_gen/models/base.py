@@ -298,6 +298,8 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         if self.compiled and not (on_batch and self._same_on_all):
             distribution.check_trained(self)
             self._same_on_all = True
+        if method.__name__ == "fit":
+            _tell_callbacks(arguments)
         return method(*bound.args, **bound.kwargs)
 
     def _check_batches(self, n, batch_size):
@@ -380,6 +382,15 @@ def filled_batch(inputs, start, batch_size):
     return keras.tree.map_structure(
         lambda a: np.resize(a[start : start + batch_size], (batch_size, *a.shape[1:])), inputs
     )
+
+
+def _tell_callbacks(arguments):
+    """Tells a callback that asks for it what `fit` was given: Keras does not."""
+    callbacks = arguments.get("callbacks") or []
+    callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks))
+    for callback in callbacks:
+        if hasattr(callback, "before_fit"):
+            callback.before_fit(arguments, callbacks)
 
 
 def _keep_weights(arguments):

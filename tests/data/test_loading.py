@@ -368,6 +368,22 @@ def test_a_stream_repeats_with_its_seed(data_dir, monkeypatch):
     assert labels(1) == labels(1) != labels(2)
 
 
+def test_a_stream_can_be_put_back_to_an_epoch(data_dir, monkeypatch):
+    monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
+    train, _ = load("tiny_images", data_dir=data_dir, labels=True)
+
+    def labels(data):
+        return np.concatenate([y.numpy() for _, y in data]).tolist()
+
+    orders = [labels(train) for _ in range(3)]
+    assert train.order.epoch == 3
+    train.order.epoch = 1
+    assert labels(train) == orders[1]
+    again, _ = load("tiny_images", data_dir=data_dir, labels=True)
+    again.order.epoch = 2
+    assert labels(again) == orders[2]
+
+
 def test_fit_takes_both_kinds_of_set(data_dir, monkeypatch):
     # The mean of the 40 images i / 255, met by a model that has nothing to learn.
     mean = np.arange(40).mean() / 255

@@ -57,13 +57,13 @@ def two_layer_iwae(**kwargs):
     return kg.TwoLayerIWAE(*networks, *top, seed=1, **{"num_samples": 3, **kwargs})
 
 
-def regular_vae():
+def regular_vae(rate=0.3):
     """With everything that keeps state: dropout, batch norm, a regulariser."""
     x = keras.Input(IMAGE_SHAPE)
     h = keras.layers.Flatten()(x)
     h = keras.layers.Dense(6, activation="relu", kernel_regularizer=keras.regularizers.L2(0.01))(h)
     h = keras.layers.BatchNormalization()(h)
-    h = keras.layers.Dropout(0.3, seed=5)(h)
+    h = keras.layers.Dropout(rate, seed=5)(h)
     encoder = keras.Model(x, [keras.layers.Dense(3)(h), keras.layers.Dense(3)(h)])
     _, decoder = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,))
     return kg.VAE(encoder, decoder, seed=1)

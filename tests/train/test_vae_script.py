@@ -211,10 +211,15 @@ def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
         finally:
             process.kill()
     assert process.returncode == 130
-    assert "stopped. runs/vae holds config.json, history.csv, samples.\n" in errors
+    assert "stopped. runs/vae holds checkpoint, config.json, history.csv, samples.\n" in errors
+    assert "To continue after the last checkpoint: python -m train.vae --resume --out" in errors
     assert "Traceback" not in errors
     with open(out / "history.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) >= 1
+    refused = run()
+    assert refused.returncode == 2
+    assert "holds a run that was stopped. Add --resume" in refused.stderr
+    assert (out / "checkpoint").exists()
 
 
 def test_ctrl_c_that_an_except_swallows_is_not_lost(monkeypatch):

@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 
-from train import run
+from train import faults, run
 from train.reproduce import burda, examples, likelihoods, table, uses
 
 ENTRIES = {
@@ -24,6 +24,7 @@ ENTRIES = {
     "one-class-mnist": uses.one_class_mnist,
     "denoise": uses.denoise,
     "inpaint": uses.inpaint,
+    "faults": faults.table,
 }
 
 

@@ -1,0 +1,221 @@
+"""What a run survives, counted: kills, Ctrl-C, bad input. One row for each backend and model."""
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from concurrent import futures
+
+from train.reproduce.rows import AtLeast
+
+ROOT = pathlib.Path(__file__).parents[1]
+BACKENDS = ("tensorflow", "jax", "torch")
+# Epochs of a tenth of a second or less, a checkpoint after each, and pictures now and then.
+COMMON = "--epochs 40 --latent-dim 3 --sample-every 15 --checkpoint-every 1".split()
+ARGUMENTS = {
+    "vae": ["--hidden", "16", *COMMON],
+    "gan": ["--network", "mlp", "--batch-size", "256", *COMMON],
+}
+
+
+def table(seed, data_dir=None, manual_dir=None):
+    """Kills, Ctrl-C and bad input on every installed backend: the README's table, in markdown."""
+    pairs = [(b, m) for b in BACKENDS if importlib.util.find_spec(b) for m in ARGUMENTS]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("TFDS_DATA_DIR", data_dir or f"{folder}/data")
+        _prepare_data()
+        # A run keeps one core busy.
+        with futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1))) as pool:
+            counts = pool.map(lambda pair: _counts(*pair, pathlib.Path(folder, *pair)), pairs)
+            print(f"| backend | model | {' | '.join(COLUMNS)} |\n|{'---|' * (2 + len(COLUMNS))}")
+            for (backend, model), counted in zip(pairs, counts, strict=True):
+                cells = [f"{good} / {tried}" for good, tried in counted.values()]
+                print(f"| {backend} | `train.{model}` | {' | '.join(cells)} |", flush=True)
+                for name, (good, tried) in counted.items():
+                    rows.append(AtLeast(f"{backend} {model}", name, good, tried))
+    return rows
+
+
+def kills(backend, model, folder, count=20, seed=0):
+    """Kills of one run at random moments, each resumed from: those that lost no checkpoint."""
+    start, training = _finish(backend, model, folder / "reference")
+    moments = random.Random(f"{seed} {backend} {model}")
+    out, survived = folder / "killed", 0
+    for i in range(count):
+        before = last_whole(out)
+        if i % 4 == 0:  # Anywhere, importing included; else in training, for a part of it.
+            moment = {"seconds": moments.uniform(0, start)}
+        else:
+            moment = {"after": "Epoch ", "seconds": moments.uniform(0, training / count)}
+        code, text = _stopped(backend, model, out, signal.SIGKILL, **moment)
+        resumed = re.search(r"after epoch (\d+)", text)
+        went_on = resumed is None or int(resumed[1]) == before
+        survived += code == -signal.SIGKILL and went_on and last_whole(out) >= before
+    _finish(backend, model, out)
+    return survived, count
+
+
+def identical(backend, model, folder, out="killed"):
+    """Weights, history, metrics and pictures of the killed run that are those of the other."""
+    ends = [_contents(folder / name) for name in ("reference", out)]
+    return sum(ends[0][key] == ends[1][key] for key in ends[0]), len(ends[0])
+
+
+def ctrl_c(backend, model, folder):
+    """Ctrl-C while training: the exit code, the message how to go on, and the same end."""
+    out = folder / "interrupted"
+    code, text = _stopped(backend, model, out, signal.SIGINT, after="Epoch 9/", seconds=0)
+    said = f"To continue after the last checkpoint: python -m train.{model} --resume" in text
+    stopped = code == 130 and said and last_whole(out) > 0
+    _finish(backend, model, out)
+    same, of = identical(backend, model, folder, "interrupted")
+    return int(stopped and same == of), 1
+
+
+def bad_inputs(backend, model, folder):
+    """Bad input and full disks: refused or reported, and nothing lost."""
+    process = subprocess.run(
+        [sys.executable, "-m", "train.bad_input", model, str(folder / "inputs")],
+        cwd=ROOT,
+        env=_environment(backend),
+        capture_output=True,
+        text=True,
+    )
+    if process.returncode:
+        raise RuntimeError(process.stderr)
+    outcomes = json.loads(process.stdout.splitlines()[-1])
+    for name, failure in outcomes.items():
+        if failure:
+            print(f"{backend} {model}: {name}: {failure}", file=sys.stderr)
+    return sum(failure is None for failure in outcomes.values()), len(outcomes)
+
+
+# Each (backend, model, folder) -> (good, tried), in this order.
+COLUMNS = {
+    "kills survived": kills,
+    "same weights, history, metrics, pictures": identical,
+    "Ctrl-C": ctrl_c,
+    "bad input refused": bad_inputs,
+}
+
+
+def last_whole(out):
+    """The epoch of the last checkpoint that agrees with its checksum, 0 without one."""
+    epochs = [0]
+    for path in (out / "checkpoint").glob("epoch_*.json"):
+        with contextlib.suppress(OSError, ValueError):
+            manifest = json.loads(path.read_text())
+            content = path.with_suffix(".keras").read_bytes()
+            if hashlib.sha256(content).hexdigest() == manifest["sha256"]["keras"]:
+                epochs.append(manifest["epoch"])
+    return max(epochs)
+
+
+def _counts(backend, model, folder):
+    folder.mkdir(parents=True)
+    return {name: column(backend, model, folder) for name, column in COLUMNS.items()}
+
+
+def _environment(backend):
+    return {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+def _prepare_data():
+    """Once: the runs that are killed shall not prepare the digits at the same time."""
+    program = 'import keras_gen; keras_gen.data.load("digits")'
+    backend = next(name for name in reversed(BACKENDS) if importlib.util.find_spec(name))
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=_environment(backend), check=True)
+
+
+@contextlib.contextmanager
+def _running(backend, model, out):
+    """The process of a run that begins or goes on, and the file of what it prints."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    log = out.parent / f"{out.name}.log"
+    command = [sys.executable, "-m", f"train.{model}", "--resume", *ARGUMENTS[model]]
+    with (
+        open(log, "wb") as file,
+        subprocess.Popen(
+            [*command, "--out", str(out)],
+            cwd=ROOT,
+            env=_environment(backend),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_hear_ctrl_c,
+        ) as process,
+    ):
+        try:
+            yield process, log
+        finally:
+            process.kill()
+
+
+def _hear_ctrl_c():
+    # What runs in the background inherits that it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _finish(backend, model, out):
+    """Runs to the end: seconds to the first epoch, and from there."""
+    with _running(backend, model, out) as (process, log):
+        start = time.perf_counter()
+        _wait_for(process, log, "Epoch ")
+        trains = time.perf_counter()
+        if process.wait() != 0:
+            raise RuntimeError(f"train.{model} on {backend} failed:\n{log.read_text()[-2000:]}")
+        return trains - start, time.perf_counter() - trains
+
+
+def _stopped(backend, model, out, number, seconds, after=None):
+    """Runs, and sends a signal some seconds after a text is printed: exit code and text."""
+    with _running(backend, model, out) as (process, log):
+        if after:
+            _wait_for(process, log, after)
+        time.sleep(seconds)
+        process.send_signal(number)
+        return process.wait(), log.read_text(errors="replace")
+
+
+def _wait_for(process, log, text):
+    while text.encode() not in log.read_bytes() and process.poll() is None:
+        time.sleep(0.005)
+
+
+def _contents(out):
+    """What a run leaves, without what tells one folder from another."""
+    import h5py
+    import numpy as np
+
+    weights = {}
+    with zipfile.ZipFile(out / "model.keras") as archive:
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+
+            def read(name, node):
+                if isinstance(node, h5py.Dataset):
+                    weights[name] = np.asarray(node).tobytes()
+
+            file.visititems(read)
+    return {
+        "weights": weights,
+        "history": (out / "history.csv").read_bytes(),
+        "metrics": (out / "metrics.json").read_bytes(),
+        "pictures": {path.name: path.read_bytes() for path in sorted(out.glob("**/*.png"))},
+    }

@@ -71,6 +71,13 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
             f"This {type(model).__name__} does not know its sizes yet: its networks are not "
             f"functional models. Call it on a batch, or `fit` it, before the export."
         )
+    if format == "onnx" and model.dtype_policy.compute_dtype != "float32":
+        raise ValueError(
+            f"ONNX files are float32, and this {type(model).__name__} computes in "
+            f"{model.dtype_policy.compute_dtype}. Build it anew under "
+            f'`keras.config.set_dtype_policy("float32")`, give it the weights by '
+            f"`new.set_weights(model.get_weights())`, and export that."
+        )
     cases = _cases(model, signatures(model, format), backend == keras.config.backend())
 
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -389,9 +396,8 @@ def _checked(folder, format, cases):
         if difference is not None and difference > TOLERANCE:
             raise RuntimeError(
                 f"The {format} that was written disagrees with the model: {name} by "
-                f"{difference:g}, and {TOLERANCE:g} is allowed. Nothing was exported. In mixed "
-                f"precision two frameworks round differently; on an NVIDIA GPU set "
-                f"NVIDIA_TF32_OVERRIDE=0 for the export."
+                f"{difference:g}, and {TOLERANCE:g} is allowed. Nothing was exported. On an NVIDIA "
+                f"GPU, which rounds to TF32, set NVIDIA_TF32_OVERRIDE=0 for the export."
             )
     return differences
 

@@ -272,6 +272,23 @@ def test_weights_that_are_not_finite_are_not_exported(tmp_path):
         model.export(tmp_path / "vae", verbose=False)
 
 
+@needs_onnx
+def test_onnx_of_a_model_in_mixed_precision_is_refused_with_the_way_out(tmp_path):
+    networks = dict(image_shape=tiny.IMAGE_SHAPE, latent_dim=3, hidden=(6,))
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = kg.VAE(*kg.networks.mlp_vae(**networks))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    with pytest.raises(ValueError, match="set_weights"):
+        mixed.export(tmp_path / "vae", format="onnx")
+    plain = kg.VAE(*kg.networks.mlp_vae(**networks))
+    plain.set_weights(mixed.get_weights())
+    z = np.random.default_rng(0).standard_normal((4, 3)).astype("float32")
+    np.testing.assert_allclose(plain.decode(z), mixed.decode(z), atol=0.01)
+
+
 def test_seeded_noise_is_normal_and_leaves_the_stream():
     stream = kg.layers.Sampling(seed=0)
     seeded = samplers(stream, 4, lambda noise, like: noise)["sample_seeded"].function

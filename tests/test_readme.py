@@ -35,6 +35,14 @@ def test_the_script_of_ones_own(tmp_path):
     assert (tmp_path / "runs/mine/samples/epoch_0020.png").exists()
 
 
+def test_the_run_that_goes_on(tmp_path):
+    (program,) = [block for block in BLOCKS if "kg.callbacks.Checkpoint(" in block]
+    for said in ("Epoch 1/5", "Resumed from runs/mine/checkpoint, after epoch 5."):
+        process = run(program, tmp_path)
+        assert process.returncode == 0, process.stderr
+        assert said in process.stdout
+
+
 def test_the_models_of_ones_own(tmp_path):
     (program,) = [block for block in BLOCKS if "class TwiceVAE" in block]
     check = """

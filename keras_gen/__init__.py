@@ -11,6 +11,7 @@ from keras_gen import (
     models,
     networks,
     optimizers,
+    saving,
     schedules,
 )
 from keras_gen.models import (
@@ -53,5 +54,6 @@ __all__ = [
     "models",
     "networks",
     "optimizers",
+    "saving",
     "schedules",
 ]

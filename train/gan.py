@@ -252,7 +252,7 @@ def load(args):
         train = kg.data.stacked_mnist(drop_remainder=True, **batch, **files)
         return train, kg.data.stacked_mnist(2_000, **test, **files)
     train, test = kg.data.load(args.dataset, **batch, **files)
-    if isinstance(train, kg.data.ArrayDataset):
+    if hasattr(train, "drop_remainder"):
         train.drop_remainder = True
     return train, test
 

@@ -261,12 +261,16 @@ def description(data, labels):
             )
         return tuple(data.element_spec.shape[1:]), None
     examples, *_ = data[0] if labels else (data[0],)
-    return examples.shape[1:], int(data.y.max()) + 1 if labels else None
+    if not labels:
+        return examples.shape[1:], None
+    # A stream cannot look at all labels, and is told.
+    return examples.shape[1:], getattr(data, "num_classes", None) or int(data.y.max()) + 1
 
 
 def write_json(path, content):
     """Writes whole or not at all."""
     unfinished = path.with_name(f".{path.name}.tmp")
+    unfinished.unlink(missing_ok=True)  # In a stranger's folder it may be a link to elsewhere.
     unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
     unfinished.replace(path)
 

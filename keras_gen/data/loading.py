@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_gen.data.arrays import ArrayDataset
+from keras_gen.data.sources import SourceDataset
 
 # Train and test together, decoded to float32. A larger set is streamed from disk.
 IN_MEMORY_BYTES = 2 * 2**30
@@ -28,14 +29,16 @@ def load(
     """Loads an image data set of TensorFlow Datasets (TFDS) and returns `(train, test)`.
 
     Images are float32 in [0, 1], (batch, height, width, channels). A set that fits in memory
-    comes as two `ArrayDataset`s; a larger one as two `tf.data.Dataset`s, read from disk (give
-    `fit` its `shuffle=False` with those, or Keras warns that it does not shuffle them). The
-    training set is shuffled anew in every epoch, the test set never. A set without a test split
-    gives its validation split instead.
+    comes as two `ArrayDataset`s. A larger one is read from disk: from array_record files as two
+    `SourceDataset`s, whose order too is a function of (seed, epoch), and from tfrecord files as
+    two `tf.data.Dataset`s (give `fit` its `shuffle=False` with those, or Keras warns that it does
+    not shuffle them). The training set is shuffled anew in every epoch, the test set never. A set
+    without a test split gives its validation split instead.
 
     `"digits"` are scikit-learn's 1,797 handwritten digits as 28x28x1, and need no network. Any
     other set is prepared by TFDS on first use: from the original files in `manual_dir` where
-    they are there (their checksums are verified), else from downloads.
+    they are there (their checksums are verified), else from downloads. TensorFlow reads
+    tfrecord, and array_record is read without it.
 
     Args:
         name: `"digits"`, or the TFDS name of an image set: `"mnist"`, `"cifar10"`,
@@ -52,6 +55,7 @@ def load(
             original.
         FileNotFoundError: the set is not prepared, and cannot be downloaded.
         PermissionError: it is not prepared, and its folder cannot be written to.
+        ImportError: it takes TensorFlow to prepare or read it, and that is not installed.
 
     Example:
 
@@ -143,11 +147,7 @@ def _streamed(builder, splits, batch_size, labels, seed):
     import tensorflow_datasets as tfds
 
     if _is_array_record(builder):
-        raise ValueError(
-            f"Data set {builder.name!r} takes more than {IN_MEMORY_BYTES:,} bytes of memory, and "
-            f"TFDS cannot stream the array_record files in {builder.data_path}.\nPrepare it in "
-            "another data_dir, as tfrecord."
-        )
+        return _from_sources(builder, splits, batch_size, labels, seed)
     tf = _tensorflow(builder)
     train, test = (
         builder.as_dataset(
@@ -169,6 +169,25 @@ def _streamed(builder, splits, batch_size, labels, seed):
     )
 
 
+def _from_sources(builder, splits, batch_size, labels, seed):
+    train, test = map(builder.as_data_source, splits)
+    peek = test.__getitems__(list(range(min(PEEK, len(test)))))
+    white = _white(np.stack([example["image"] for example in peek]))
+    num_classes = getattr(dict(builder.info.features.items()).get("label"), "num_classes", None)
+    return tuple(
+        SourceDataset(
+            source,
+            white,
+            batch_size,
+            shuffle=source is train,
+            seed=seed,
+            labels=labels,
+            num_classes=num_classes,
+        )
+        for source in (train, test)
+    )
+
+
 def _is_array_record(builder):
     return builder.info.file_format.value == "array_record"
 
@@ -181,13 +200,16 @@ def _white(images):
 
 
 def _tensorflow(builder):
+    from keras_gen.data import preparing
+
     try:
         import tensorflow as tf
     except ImportError as error:
         raise ImportError(
             f"Data set {builder.name!r} is prepared in {builder.data_path} as "
             f"{builder.info.file_format.value}, which TensorFlow reads.\nInstall tensorflow, or "
-            'prepare it by TFDS\'s download_and_prepare(file_format="array_record").'
+            "where it is installed prepare the set in another data_dir, by "
+            f"{preparing.as_array_record(builder)}"
         ) from error
     if keras.config.backend() != "tensorflow":
         # Else TensorFlow, a mere reader here, takes the memory of every GPU it sees.

@@ -155,7 +155,8 @@ def train(args):
     train, test = load(args)
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
-    gan = build(args, *run.description(train, args.conditional))
+    with run.precision(args.dtype):
+        gan = build(args, *run.description(train, args.conditional))
     steps = args.epochs * len(train)
     gan.compile(
         generator_optimizer=adam(args.generator_learning_rate, args.beta_1, steps, args.ema),

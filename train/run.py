@@ -29,6 +29,9 @@ FOLDERS = {
 }
 
 
+DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
 class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, where there is one to speak of."""
 
@@ -57,6 +60,7 @@ def parser(description, name, epochs, datasets="digits, or the TFDS name of an i
         help="epochs between pictures; by default about 15 are taken",
     )
     add("--seed", type=seed, default=0, help="of weights, noise and order: same seed, same run")
+    add("--dtype", choices=DTYPES, default="float32", help="of the networks' arithmetic")
     add("--out", type=pathlib.Path, default=default_out(name), help="folder of the run")
     add("--overwrite", action="store_true", help="replace a finished run in --out")
     add("--tensorboard", action="store_true", help="write the pictures to --out/tensorboard too")
@@ -146,6 +150,19 @@ def stop_when_interrupted():
             raise KeyboardInterrupt
 
     return keras.callbacks.LambdaCallback(on_epoch_end=check)
+
+
+@contextlib.contextmanager
+def precision(dtype):
+    """Within it networks and models are made to compute in `dtype`, one of `DTYPES`."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def check_out(out, overwrite, default):

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_gen.dtypes import in_float32
+
 
 @keras.saving.register_keras_serializable("keras_gen")
 class MinibatchStdDev(keras.layers.Layer):
@@ -36,17 +38,18 @@ class MinibatchStdDev(keras.layers.Layer):
 
     def call(self, inputs):
         check_batch(self, inputs, self.group_size)
+        x = in_float32(inputs)  # In float16 the 1e-8 below would be 0.
         if self.group_size is None:
-            grouped = ops.expand_dims(inputs, 1)
+            grouped = ops.expand_dims(x, 1)
         else:
-            grouped = ops.reshape(inputs, (self.group_size, -1, *ops.shape(inputs)[1:]))
+            grouped = ops.reshape(x, (self.group_size, -1, *ops.shape(x)[1:]))
         centred = grouped - ops.mean(grouped, axis=0, keepdims=True)  # (G, n / G, ..., channels)
         # The square root of zero has an infinite slope.
         deviation = ops.sqrt(ops.mean(ops.square(centred), axis=0, keepdims=True) + 1e-8)
         spread = ops.mean(deviation, axis=list(range(2, len(grouped.shape))), keepdims=True)
         channel = spread + ops.zeros_like(grouped[..., :1])  # (G, n / G, ..., 1)
         channel = ops.reshape(channel, (*ops.shape(inputs)[:-1], 1))
-        return ops.concatenate([inputs, channel], axis=-1)
+        return ops.concatenate([inputs, ops.cast(channel, inputs.dtype)], axis=-1)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] + 1)

@@ -13,6 +13,7 @@ from keras_gen import (
     models,
     networks,
     optimizers,
+    saving,
     schedules,
 )
 from keras_gen.models import (
@@ -57,5 +58,6 @@ __all__ = [
     "models",
     "networks",
     "optimizers",
+    "saving",
     "schedules",
 ]

@@ -13,6 +13,7 @@ def whole(path):
     """
     path = pathlib.Path(path)
     unfinished = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    unfinished.unlink(missing_ok=True)  # In a stranger's folder it may be a link to elsewhere.
     try:
         yield unfinished
         with open(unfinished, "rb") as file:

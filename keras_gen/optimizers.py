@@ -143,6 +143,15 @@ def build(optimizer, variables):
         _assign(inner._model_variables_moving_average, _copies(variables))
 
 
+def part(optimizer, variables):
+    """Gives variables that hold the averages, as at the end of `fit`, memory of their own.
+
+    Keras lets both share it, and a step on JAX gives up the memory of each: the next would fail.
+    """
+    if getattr(getattr(optimizer, "inner_optimizer", optimizer), "use_ema", False):
+        _assign(variables, _copies(variables))
+
+
 @contextlib.contextmanager
 def averaged(optimizer, variables):
     """Within it the variables hold the averages that the optimizer keeps (`use_ema=True`).

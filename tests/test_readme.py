@@ -30,7 +30,9 @@ def run(program, folder):
 
 def test_the_script_of_ones_own(tmp_path):
     (program,) = [block for block in BLOCKS if 'vae.save("vae.keras")' in block]
-    process = run(program + "\nassert strips.shape == (8, 8, 28, 28, 1)", tmp_path)
+    (load,) = [block for block in BLOCKS if "kg.saving.load_model(" in block]
+    check = "\nassert strips.shape == (8, 8, 28, 28, 1) and vae.sample(2).shape == (2, 28, 28, 1)"
+    process = run(program + load + check, tmp_path)
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "runs/mine/samples/epoch_0020.png").exists()
 

@@ -1,12 +1,11 @@
 """Measures a finished run: prints a table, and adds the numbers to its metrics.json."""
 
 import argparse
-import json
 import pathlib
 import time
 
+from train import folders, run
 from train import gan as gan_script
-from train import run
 
 
 def main(argv=None):
@@ -44,7 +43,7 @@ def make_parser():
 
 
 def evaluate(args):
-    config = read_config(args.run)
+    script, settings = folders.read_run(args.run, args.data_dir)
     run.quiet_tensorflow()
     import keras
 
@@ -52,10 +51,13 @@ def evaluate(args):
 
     start = time.perf_counter()
     keras.utils.set_random_seed(args.seed)
-    model = keras.saving.load_model(args.run / "model.keras")
-    settings = argparse.Namespace(**config["arguments"])
-    settings.data_dir = args.data_dir or settings.data_dir
-    if isinstance(model, kg.GAN):
+    model = kg.saving.load_model(args.run / "model.keras")
+    if not isinstance(model, kg.GAN if script == "gan" else kg.VAE):
+        raise ValueError(
+            f"{args.run} is a run of train.{script}, and its model is a {type(model).__name__}. "
+            f"Pass a folder that a training script has left."
+        )
+    if script == "gan":
         metrics, provenance = measure_gan(model, settings, args)
     else:
         metrics, provenance = measure_vae(model, settings, args)
@@ -73,7 +75,7 @@ def evaluate(args):
         {name: value for name, value in metrics.items() if name.endswith(("loss", "nll"))}
     )
     path = args.run / "metrics.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
+    before = folders.read_json(path) if path.exists() else {}
     run.write_json(path, {**before, **run.finite(metrics), "evaluation": provenance})
 
     print(f"\n{'metric':<28}{'value':>12}  what it is")
@@ -81,17 +83,6 @@ def evaluate(args):
         print(f"{name:<28}{value:>12.4f}  {DESCRIPTIONS.get(name, '')}")
     print("\n" + ", ".join(f"{name} {value}" for name, value in provenance.items()))
     print(f"Written to {path}")
-
-
-def read_config(folder):
-    """config.json of a finished run; ValueError where there is none."""
-    missing = [name for name in ("config.json", "model.keras") if not (folder / name).is_file()]
-    if missing:
-        raise ValueError(
-            f"{folder} holds no finished run: {' and '.join(missing)} is missing. Pass the folder "
-            f"that a training script has left, such as runs/vae."
-        )
-    return json.loads((folder / "config.json").read_text())
 
 
 def measure_vae(vae, settings, args):
@@ -142,7 +133,8 @@ def examples(test, labels):
 
     if hasattr(test, "x"):
         return test.x, test.y
-    batches = [batch if labels else (batch, ()) for batch in test.as_numpy_iterator()]
+    stream = test.as_numpy_iterator() if hasattr(test, "as_numpy_iterator") else test
+    batches = [batch if labels else (batch, ()) for batch in stream]
     return tuple(np.concatenate(arrays) for arrays in zip(*batches, strict=True))
 
 

@@ -5,7 +5,7 @@ import pathlib
 import sys
 import tempfile
 
-from train import evaluate, run
+from train import folders, run
 
 FORMATS = {"saved_model": "tf_saved_model", "onnx": "onnx"}  # By their folder in the run.
 
@@ -43,7 +43,7 @@ def make_parser():
 
 
 def export(args):
-    evaluate.read_config(args.run)
+    folders.check_finished(args.run)
     run.quiet_tensorflow()
     import keras_gen as kg
 
@@ -88,9 +88,9 @@ def targets(folder):
 
 
 def load(folder):
-    import keras
+    import keras_gen as kg
 
-    return keras.saving.load_model(pathlib.Path(folder) / "model.keras")
+    return kg.saving.load_model(pathlib.Path(folder) / "model.keras")
 
 
 def _shape(spec):

@@ -155,7 +155,8 @@ def train(args):
     train, test = run.shared(args, *load(args))
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
-    gan = build(args, *run.description(train, args.conditional))
+    with run.precision(args.dtype):
+        gan = build(args, *run.description(train, args.conditional))
     steps = args.epochs * len(train)
     gan.compile(
         generator_optimizer=adam(args.generator_learning_rate, args.beta_1, steps, args.ema),
@@ -254,7 +255,7 @@ def load(args):
         train = kg.data.stacked_mnist(drop_remainder=True, **batch, **files)
         return train, kg.data.stacked_mnist(2_000, **test, **files)
     train, test = kg.data.load(args.dataset, multiple_of=args.devices, **batch, **files)
-    if isinstance(train, kg.data.ArrayDataset):
+    if hasattr(train, "drop_remainder"):
         train.drop_remainder = True
     return train, test
 

@@ -37,6 +37,9 @@ FOLDERS = {
 FREE = ("out", "overwrite", "resume", "data_dir", "manual_dir", "checkpoint_every")
 
 
+DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
 class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, where there is one to speak of."""
 
@@ -65,6 +68,7 @@ def parser(description, name, epochs, datasets="digits, or the TFDS name of an i
         help="epochs between pictures; by default about 15 are taken",
     )
     add("--seed", type=seed, default=0, help="of weights, noise and order: same seed, same run")
+    add("--dtype", choices=DTYPES, default="float32", help="of the networks' arithmetic")
     add("--out", type=pathlib.Path, default=default_out(name), help="folder of the run")
     add("--overwrite", action="store_true", help="replace the run in --out")
     add(
@@ -231,11 +235,26 @@ def stop_when_interrupted():
     return keras.callbacks.LambdaCallback(on_epoch_end=check)
 
 
+@contextlib.contextmanager
+def precision(dtype):
+    """Within it networks and models are made to compute in `dtype`, one of `DTYPES`."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def resumed(parser, name, args, argv):
     """The arguments to resume with: those that the run in --out was started with.
 
     Ends the script where that run is finished.
     """
+    from train import folders
+
     out = args.out
     if args.overwrite:
         raise ValueError("--resume continues the run in --out, and --overwrite replaces it.")
@@ -243,7 +262,7 @@ def resumed(parser, name, args, argv):
         print(f"There is no run in {out} to resume: one begins.")
         return args
     config = _config(out)
-    if config is None or not str(config["command"]).startswith(f"python -m train.{name}"):
+    if config is None or folders.read_config(out / "config.json")[0] != name:
         raise ValueError(f"--out {out} holds no run of python -m train.{name} to resume.")
     if (out / "metrics.json").exists():
         parser.exit(0, f"The run in {out} is finished: there is nothing to resume.\n")
@@ -446,7 +465,10 @@ def description(data, labels):
             )
         return tuple(data.element_spec.shape[1:]), None
     examples, *_ = data[0] if labels else (data[0],)
-    return examples.shape[1:], int(data.y.max()) + 1 if labels else None
+    if not labels:
+        return examples.shape[1:], None
+    # A stream cannot look at all labels, and is told.
+    return examples.shape[1:], getattr(data, "num_classes", None) or int(data.y.max()) + 1
 
 
 def write_json(path, content):

@@ -73,7 +73,8 @@ def train(args):
     run.shared(args, train, test)
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
-    vae = build(args, *run.description(train, args.conditional), steps_per_epoch=len(train))
+    with run.precision(args.dtype):
+        vae = build(args, *run.description(train, args.conditional), steps_per_epoch=len(train))
     vae.compile(optimizer=keras.optimizers.Adam(args.learning_rate))
     vae.checked(train)
     vae.checked(test)

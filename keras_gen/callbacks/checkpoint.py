@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import distribution, files
+from keras_gen import distribution, files, saving
 from keras_gen.callbacks.finite import StopAtNonFinite
 from keras_gen.callbacks.identity import identity
 from keras_gen.data.ordered import order_of
@@ -221,6 +221,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f"epochs={self.params['epochs']}, the number to end with. Pass more, or name "
                 f"another folder."
             )
+        saving.check_weights(self._path(number, "keras"))
         self.model.load_weights(self._path(number, "keras"))
         for name, data in self.data.items():
             if order_of(data) is not None:

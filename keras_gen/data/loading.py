@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_gen.data.arrays import ArrayDataset
+from keras_gen.data.sources import SourceDataset
 
 # Train and test together, decoded to float32. A larger set is streamed from disk.
 IN_MEMORY_BYTES = 2 * 2**30
@@ -29,16 +30,17 @@ def load(
     """Loads an image data set of TensorFlow Datasets (TFDS) and returns `(train, test)`.
 
     Images are float32 in [0, 1], (batch, height, width, channels). A set that fits in memory
-    comes as two `ArrayDataset`s; a larger one as two `tf.data.Dataset`s, read from disk (give
-    `fit` its `shuffle=False` with those, or Keras warns that it does not shuffle them). The
-    training set is shuffled anew in every epoch, in an order that is a function of (seed, epoch)
-    alone (of a stream `train.order.epoch` counts the passes that have begun, and can be set); the
-    test set never. A set without a test split
-    gives its validation split instead.
+    comes as two `ArrayDataset`s. A larger one is read from disk: from array_record files as two
+    `SourceDataset`s, and from tfrecord files as two `tf.data.Dataset`s (give `fit` its
+    `shuffle=False` with those, or Keras warns that it does not shuffle them). The training set is
+    shuffled anew in every epoch, in an order that is a function of (seed, epoch) alone (of a
+    stream `train.order.epoch` counts the passes that have begun, and can be set); the test set
+    never. A set without a test split gives its validation split instead.
 
     `"digits"` are scikit-learn's 1,797 handwritten digits as 28x28x1, and need no network. Any
     other set is prepared by TFDS on first use: from the original files in `manual_dir` where
-    they are there (their checksums are verified), else from downloads.
+    they are there (their checksums are verified), else from downloads. TensorFlow reads
+    tfrecord, and array_record is read without it.
 
     Args:
         name: `"digits"`, or the TFDS name of an image set: `"mnist"`, `"cifar10"`,
@@ -57,6 +59,7 @@ def load(
             original.
         FileNotFoundError: the set is not prepared, and cannot be downloaded.
         PermissionError: it is not prepared, and its folder cannot be written to.
+        ImportError: it takes TensorFlow to prepare or read it, and that is not installed.
 
     Example:
 
@@ -84,10 +87,13 @@ def load(
     num_examples = sum(builder.info.splits[split].num_examples for split in splits)
     if num_examples * math.prod(shape) * 4 <= IN_MEMORY_BYTES:
         sets = _in_memory(builder, splits, has_labels, batch_size, labels, seed)
-        for data in sets:
-            data.multiple_of = multiple_of
-        return sets
-    return _streamed(builder, splits, batch_size, labels, seed, drop_remainder=multiple_of > 1)
+    elif _is_array_record(builder):
+        sets = _from_sources(builder, splits, batch_size, labels, seed)
+    else:
+        return _streamed(builder, splits, batch_size, labels, seed, drop_remainder=multiple_of > 1)
+    for data in sets:
+        data.multiple_of = multiple_of
+    return sets
 
 
 def _image_shape(builder):
@@ -165,12 +171,6 @@ def _read(builder, split, keys):
 def _streamed(builder, splits, batch_size, labels, seed, drop_remainder):
     import tensorflow_datasets as tfds
 
-    if _is_array_record(builder):
-        raise ValueError(
-            f"Data set {builder.name!r} takes more than {IN_MEMORY_BYTES:,} bytes of memory, and "
-            f"TFDS cannot stream the array_record files in {builder.data_path}.\nPrepare it in "
-            "another data_dir, as tfrecord."
-        )
     tf = _tensorflow(builder)
     order = _StreamOrder(tf)
 
@@ -232,6 +232,25 @@ class _StreamOrder:
         )
 
 
+def _from_sources(builder, splits, batch_size, labels, seed):
+    train, test = map(builder.as_data_source, splits)
+    peek = test.__getitems__(list(range(min(PEEK, len(test)))))
+    white = _white(np.stack([example["image"] for example in peek]))
+    num_classes = getattr(dict(builder.info.features.items()).get("label"), "num_classes", None)
+    return tuple(
+        SourceDataset(
+            source,
+            white,
+            batch_size,
+            shuffle=source is train,
+            seed=seed,
+            labels=labels,
+            num_classes=num_classes,
+        )
+        for source in (train, test)
+    )
+
+
 def _is_array_record(builder):
     return builder.info.file_format.value == "array_record"
 
@@ -244,13 +263,16 @@ def _white(images):
 
 
 def _tensorflow(builder):
+    from keras_gen.data import preparing
+
     try:
         import tensorflow as tf
     except ImportError as error:
         raise ImportError(
             f"Data set {builder.name!r} is prepared in {builder.data_path} as "
             f"{builder.info.file_format.value}, which TensorFlow reads.\nInstall tensorflow, or "
-            'prepare it by TFDS\'s download_and_prepare(file_format="array_record").'
+            "where it is installed prepare the set in another data_dir, by "
+            f"{preparing.as_array_record(builder)}"
         ) from error
     if keras.config.backend() != "tensorflow":
         # Else TensorFlow, a mere reader here, takes the memory of every GPU it sees.

@@ -11,6 +11,7 @@ import threading
 import numpy as np
 import requests
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download.extractor import ExtractError
 from tensorflow_datasets.core.download.resource import get_dl_fname
 from tensorflow_datasets.core.utils import tqdm_utils
 
@@ -64,6 +65,14 @@ def find(name, data_dir):
 def is_prepared(builder):
     """True where the data set is complete in TFDS's folder."""
     return (builder.data_path / "dataset_info.json").exists()
+
+
+def as_array_record(builder):
+    """What prepares a data set so that it is read without TensorFlow, as a line of Python."""
+    return (
+        f'tensorflow_datasets.builder("{builder.name}", data_dir=..., '
+        'file_format="array_record").download_and_prepare()'
+    )
 
 
 def _missing(builder, manual_dir, downloads):
@@ -129,18 +138,28 @@ def _prepare(builder, manual_dir, downloads, download):
         ) from error
     own = isinstance(builder, Digits)
     # Reads without TensorFlow, but TFDS brings it on Linux alone.
-    array_record = own and importlib.util.find_spec("array_record")
+    has_tensorflow = importlib.util.find_spec("tensorflow") is not None
+    array_record = (own or not has_tensorflow) and importlib.util.find_spec("array_record")
     with extracted, _silence() if own else contextlib.nullcontext():
-        builder.download_and_prepare(
-            file_format="array_record" if array_record else None,
-            download_dir=downloads,
-            download_config=tfds.download.DownloadConfig(
-                extract_dir=extracted.name,
-                manual_dir=manual_dir,
-                try_download_gcs=False,
-                force_checksums_validation=not download,
-            ),
-        )
+        try:
+            builder.download_and_prepare(
+                file_format="array_record" if array_record else None,
+                download_dir=downloads,
+                download_config=tfds.download.DownloadConfig(
+                    extract_dir=extracted.name,
+                    manual_dir=manual_dir,
+                    try_download_gcs=False,
+                    force_checksums_validation=not download,
+                ),
+            )
+        except (ImportError, ExtractError) as error:
+            if has_tensorflow:
+                raise
+            raise ImportError(
+                f"TFDS unpacks and prepares data set {builder.name!r} with TensorFlow, which is "
+                "not installed.\nInstall tensorflow, or prepare the set once where it is "
+                f"installed, by {as_array_record(builder)}"
+            ) from error
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_gen.backend import replicas
+from keras_gen.dtypes import in_float32
 from keras_gen.layers.minibatch_std_dev import check_batch
 
 
@@ -52,13 +53,14 @@ class MinibatchDiscrimination(keras.layers.Layer):
 
     def call(self, inputs):
         check_batch(self, inputs)
-        rows = ops.matmul(inputs, self.kernel)
+        # Differences of numbers that are nearly the same.
+        rows = in_float32(ops.matmul(inputs, self.kernel))
         rows = ops.reshape(rows, (-1, self.num_kernels, self.kernel_dim))  # M: (n, B, C)
         others = replicas.gather_from_replicas(rows)  # All of them, on whatever device.
         differences = ops.expand_dims(rows, 1) - ops.expand_dims(others, 0)  # (n, all, B, C)
         distances = ops.sum(ops.abs(differences), axis=-1)  # (n, n, B)
         closeness = ops.sum(ops.exp(-distances), axis=1)  # o: (n, B)
-        return ops.concatenate([inputs, closeness], axis=-1)
+        return ops.concatenate([inputs, ops.cast(closeness, inputs.dtype)], axis=-1)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1] + self.num_kernels)

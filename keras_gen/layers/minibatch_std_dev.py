@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_gen.backend import replicas
+from keras_gen.dtypes import in_float32
 from keras_gen.layers.moments import moments
 
 
@@ -40,10 +41,11 @@ class MinibatchStdDev(keras.layers.Layer):
 
     def call(self, inputs):
         check_batch(self, inputs, self.group_size)
+        x = in_float32(inputs)  # In float16 the 1e-8 below would be 0.
         if self.group_size is None:
-            grouped = ops.expand_dims(inputs, 1)
+            grouped = ops.expand_dims(x, 1)
         else:
-            grouped = ops.reshape(inputs, (self.group_size, -1, *ops.shape(inputs)[1:]))
+            grouped = ops.reshape(x, (self.group_size, -1, *ops.shape(x)[1:]))
         whole = self.group_size is None
         average = replicas.mean_over_replicas if whole else lambda mean: mean
         _, variance = moments(grouped, 0, keepdims=True, average=average)
@@ -51,7 +53,7 @@ class MinibatchStdDev(keras.layers.Layer):
         spread = ops.mean(deviation, axis=list(range(2, len(grouped.shape))), keepdims=True)
         channel = spread + ops.zeros_like(grouped[..., :1])  # (G, n / G, ..., 1)
         channel = ops.reshape(channel, (*ops.shape(inputs)[:-1], 1))
-        return ops.concatenate([inputs, channel], axis=-1)
+        return ops.concatenate([inputs, ops.cast(channel, inputs.dtype)], axis=-1)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] + 1)

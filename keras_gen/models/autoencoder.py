@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend, likelihoods
+from keras_gen.dtypes import total_in_float32
 from keras_gen.export import Signature
 from keras_gen.models.base import (
     GenerativeModel,
@@ -76,7 +77,7 @@ class Autoencoder(GenerativeModel):
         parameters = self.decoder(z, training=training)
         reconstruction = -self.likelihood.log_prob(x, parameters)  # -log p(x|z), (batch,)
         reconstruction = ops.mean(sample_weight * reconstruction)
-        loss = reconstruction + sum(self.losses)
+        loss = reconstruction + total_in_float32(self.losses)
         return loss, {"loss": loss, "reconstruction": reconstruction}
 
     def call(self, x, training=False):

@@ -93,7 +93,9 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
-        return self._call_checked(super().fit, args, kwargs)
+        history = self._call_checked(super().fit, args, kwargs)
+        optimizers.part(self.optimizer, self.trainable_variables)
+        return history
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):

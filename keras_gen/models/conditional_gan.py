@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_gen.dtypes import in_float32
 from keras_gen.models.gan import GAN
 from keras_gen.models.labels import Labelled, check_num_classes, checked_pair, pair
 from keras_gen.models.latents import check_z, path
@@ -46,10 +47,10 @@ class ConditionalGAN(Labelled, GAN):
         super().__init__(generator, discriminator, latent_dim, **kwargs)
 
     def fakes(self, z, y, training=False):
-        return self.generator([z, ops.reshape(y, (-1,))], training=training)
+        return in_float32(self.generator([z, ops.reshape(y, (-1,))], training=training))
 
     def logits(self, x, y, training=False):
-        return self.discriminator([x, y], training=training)
+        return in_float32(self.discriminator([x, y], training=training))
 
     def call(self, inputs, training=False):
         """The examples generated from `(z, y)`."""

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import seeds
+from keras_gen.dtypes import total_in_float32
 from keras_gen.layers.noise import Noise
 from keras_gen.models.autoencoder import Autoencoder
 from keras_gen.models.base import predict
@@ -101,7 +102,7 @@ class DenoisingAutoencoder(_Denoising, Autoencoder):
         parameters = self.decoder(z, training=training)
         reconstruction = -self.likelihood.log_prob(x, parameters)  # of the clean x: (batch,)
         reconstruction = ops.mean(sample_weight * reconstruction)
-        loss = reconstruction + sum(self.losses)
+        loss = reconstruction + total_in_float32(self.losses)
         return loss, {"loss": loss, "reconstruction": reconstruction}
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend, seeds
+from keras_gen.dtypes import in_float32, total_in_float32
 from keras_gen.export import Signature, samplers
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
 from keras_gen.losses import adversarial
@@ -18,6 +19,9 @@ from keras_gen.models.base import (
 )
 from keras_gen.models.latents import check_z, path
 from keras_gen.optimizers import PlayerOptimizers, averaged
+
+# In float16 the slope of this times the output is taken: a power of 2, as that changes no digit.
+SLOPE_SCALE = 256.0
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -150,10 +154,10 @@ class GAN(GenerativeModel):
     def discriminator_objective(self, x_real, x_fake, points, y=None, *, training=True):
         """What the discriminator minimises on packed examples, and the scalars to log."""
         real_logits = self.logits(x_real, y, training)
-        added_losses = sum(self.discriminator.losses)
+        added_losses = total_in_float32(self.discriminator.losses)
         fake_logits = self.logits(x_fake, y, training)
         # A regulariser is in both sums, a layer's `add_loss` speaks of one call each.
-        added_losses = 0.5 * (added_losses + sum(self.discriminator.losses))
+        added_losses = 0.5 * (added_losses + total_in_float32(self.discriminator.losses))
 
         loss = ops.mean(self.adversarial_loss.discriminator_loss(real_logits, fake_logits))
         terms = {"d_loss": loss, "d_real": ops.mean(real_logits), "d_fake": ops.mean(fake_logits)}
@@ -174,22 +178,25 @@ class GAN(GenerativeModel):
         if self.adversarial_loss.needs_real:
             real_logits = self.logits(x_real, y, training)
         x_fake = self.fakes(z, y, training)
-        added_losses = sum(self.generator.losses)
+        added_losses = total_in_float32(self.generator.losses)
         fake_logits = self.logits(self.pack(x_fake), y, training)
         loss = ops.mean(self.adversarial_loss.generator_loss(real_logits, fake_logits))
         return loss + added_losses, {"g_loss": loss}
 
     def slope(self, x, y, training):
-        """The gradient of the discriminator's raw output at packed examples."""
-        return backend.input_gradient(lambda x: self.logits(x, y, training), x)
+        """The gradient of the discriminator's raw output at packed examples, in float32."""
+        # A float16 of 6e-5 or less loses its digits, and a slope is as small in every pixel.
+        scale = SLOPE_SCALE if _has_float16(self.discriminator) else 1.0
+        gradient = backend.input_gradient(lambda x: scale * self.logits(x, y, training), x)
+        return in_float32(gradient) / scale
 
     def fakes(self, z, y=None, training=False):
         """The generator's examples; labels `y`, packed, are for models that have them."""
-        return self.generator(z, training=training)
+        return in_float32(self.generator(z, training=training))
 
     def logits(self, x, y=None, training=False):
-        """The discriminator's raw outputs on packed examples, (packs, 1)."""
-        return self.discriminator(x, training=training)
+        """The discriminator's raw outputs on packed examples, (packs, 1), in float32 or wider."""
+        return in_float32(self.discriminator(x, training=training))
 
     def penalised_points(self, x_real, x_fake, noise):
         """Where each penalty takes the slope; `noise` is the stream to draw from."""
@@ -436,6 +443,10 @@ class GAN(GenerativeModel):
             return contextlib.nullcontext()
         optimizer = self.optimizer.generator if self.compiled else None
         return averaged(optimizer, self.generator.trainable_variables)
+
+
+def _has_float16(network):
+    return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
 
 
 def _names(adversarial_loss, penalties):

@@ -4,6 +4,7 @@ import numbers
 import keras
 from keras import ops
 
+from keras_gen.dtypes import total_in_float32
 from keras_gen.losses import densities
 from keras_gen.models.vae import VAE
 
@@ -68,7 +69,7 @@ class IWAE(VAE):
 
     def terms(self, bound, log_p_x, log_p_z, log_q_z, sample_weight):
         """The loss and the scalars to log, from L_k (batch,) and what its weights are made of."""
-        loss = -ops.mean(sample_weight * bound) + sum(self.losses)
+        loss = -ops.mean(sample_weight * bound) + total_in_float32(self.losses)
         reconstruction = -ops.mean(sample_weight * log_p_x)
         kl = ops.mean(sample_weight * (log_q_z - log_p_z))
         elbo = -(reconstruction + kl)

@@ -6,7 +6,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gen import backend, likelihoods, seeds
-from keras_gen.dtypes import in_float32
+from keras_gen.dtypes import in_float32, total_in_float32
 from keras_gen.export import samplers
 from keras_gen.layers import Sampling
 from keras_gen.losses import densities, divergences
@@ -138,7 +138,8 @@ class VAE(Autoencoder):
             kl = backend.replicas.mean_over_replicas(kl)
         charged_kl = ops.sum(ops.maximum(kl, self.free_bits))
         kl = ops.sum(kl)
-        loss = reconstruction + self.current_beta() * charged_kl + sum(self.losses)
+        added_losses = total_in_float32(self.losses)
+        loss = reconstruction + self.current_beta() * charged_kl + added_losses
         elbo = -(reconstruction + kl)
         return loss, {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": elbo}
 

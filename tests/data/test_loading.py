@@ -1,5 +1,7 @@
 import gzip
 import hashlib
+import importlib.util
+import json
 import pathlib
 import random
 import socket
@@ -19,6 +21,9 @@ from keras_gen.data import ArrayDataset, load, loading, preparing
 
 ROOT = pathlib.Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
+needs_tensorflow = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="TFDS prepares the set with TensorFlow"
+)
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason=f"{SHARED} is not there")
 IDX_FILES = {
     "train-images-idx3-ubyte.gz": 60_000,
@@ -405,10 +410,60 @@ def test_fit_takes_both_kinds_of_set(data_dir, monkeypatch):
         assert history["val_loss"][0] == pytest.approx(np.arange(40, 50).mean() / 255, rel=1e-4)
 
 
-def test_an_array_record_set_too_large_for_memory_is_refused(data_dir, monkeypatch):
+def test_an_array_record_set_too_large_for_memory_has_the_batches_of_one_in_memory(
+    data_dir, monkeypatch
+):
+    options = {"data_dir": data_dir, "batch_size": 400, "labels": True, "seed": 3}
+    in_memory = load("digits", **options)
     monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
-    with pytest.raises(ValueError, match="cannot stream the array_record files"):
-        load("digits", data_dir=data_dir)
+    streams = load("digits", **options)
+    assert not hasattr(streams[0], "x")
+    assert [stream.num_classes for stream in streams] == [10, 10]
+    for stream, whole in zip(streams, in_memory, strict=True):
+        for epoch in (0, 5):
+            stream.epoch = whole.epoch = epoch
+            assert len(stream) == len(whole)
+            for (x, y), (whole_x, whole_y) in zip(stream, whole, strict=True):
+                np.testing.assert_array_equal(x, whole_x)
+                np.testing.assert_array_equal(y, whole_y)
+    train, _ = load("digits", **{**options, "labels": False})
+    assert (train[0].shape, train[0].dtype) == ((400, 28, 28, 1), np.float32)
+
+
+WITHOUT_TENSORFLOW = """
+import json, sys
+import tests.without_tensorflow
+import tests.data.test_loading
+import keras_gen.data
+
+train, test = keras_gen.data.load("tiny_images", data_dir=sys.argv[1])
+print(json.dumps([round(255 * float(x.max())) for x in test.x]))
+for name in ("tiny_images", "tiny_unlabelled"):
+    try:
+        keras_gen.data.load(name, data_dir=sys.argv[2])
+    except ImportError as error:
+        print()
+        print(json.dumps(str(error)))
+"""
+
+
+@needs_tensorflow
+@pytest.mark.skipif(keras.config.backend() == "tensorflow", reason="Keras runs on TensorFlow")
+def test_without_tensorflow_array_record_is_read_and_others_name_it(tmp_path):
+    builder = tfds.builder("tiny_images", data_dir=tmp_path / "a", file_format="array_record")
+    builder.download_and_prepare()
+    load("tiny_images", data_dir=tmp_path / "b")
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, tmp_path / "a", tmp_path / "b"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    said = [line for line in process.stdout.splitlines() if line[:1] in ("[", '"')]
+    images, read, prepared = map(json.loads, said)
+    assert sorted(images) == list(range(40, 50))
+    assert "as tfrecord, which TensorFlow reads" in read
+    assert "prepares data set 'tiny_unlabelled' with TensorFlow" in prepared
+    for name, message in (("tiny_images", read), ("tiny_unlabelled", prepared)):
+        assert f'"{name}", data_dir=..., file_format="array_record")' in message
+    assert not preparing.is_prepared(preparing.find("tiny_unlabelled", tmp_path / "b"))
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):

@@ -1,0 +1,52 @@
+import numpy as np
+
+from keras_gen.data.ordered import OrderedDataset
+
+
+class SourceDataset(OrderedDataset):
+    """Images read from disk batch by batch, in an order that is a function of (seed, epoch) alone.
+
+    For sets too large for memory whose files give any example at once, such as TFDS's
+    array_record. Order and epochs are those of `ArrayDataset`, which holds its images in memory.
+
+    Args:
+        source: What a TFDS builder's `as_data_source` gives: it has a length, and
+            `__getitems__(indices)` is a list of dictionaries with an "image", and a "label" where
+            there are labels.
+        white: The number that stands for white in the files, by which images are divided.
+        batch_size: Images per batch; the last one may hold fewer.
+        labels: Batches are `(x, y)`, else `x` alone.
+        num_classes: How many classes the labels tell apart, or None.
+        shuffle, seed, drop_remainder: As in `ArrayDataset`.
+
+    Example:
+
+    ```python
+    source = tfds.data_source("cifar10", split="train")
+    train = SourceDataset(source, white=255)
+    train[0]                           # (128, 32, 32, 3), float32 in [0, 1]
+    ```
+    """
+
+    def __init__(
+        self,
+        source,
+        white,
+        batch_size=128,
+        shuffle=True,
+        seed=0,
+        drop_remainder=False,
+        labels=False,
+        num_classes=None,
+    ):
+        self.source = source
+        self.white = white
+        self.labels = labels
+        self.num_classes = num_classes
+        super().__init__(len(source), batch_size, shuffle, seed, drop_remainder)
+
+    def examples(self, rows):
+        examples = self.source.__getitems__(np.arange(self.num_examples)[rows].tolist())
+        x = np.stack([example["image"] for example in examples])
+        x = np.divide(x, self.white, dtype="float32")
+        return (x, np.stack([example["label"] for example in examples])) if self.labels else x

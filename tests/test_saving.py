@@ -13,7 +13,7 @@ import pytest
 
 import keras_gen as kg
 from tests.models import tiny
-from train import hostile
+from train.reproduce import hostile
 
 ROOT = pathlib.Path(__file__).parents[1]
 

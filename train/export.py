@@ -47,15 +47,15 @@ def export(args):
     run.quiet_tensorflow()
     import keras_gen as kg
 
-    folders = {name: (args.out or args.run) / name for name in dict.fromkeys(args.format)}
-    for name, folder in folders.items():
+    places = {name: (args.out or args.run) / name for name in dict.fromkeys(args.format)}
+    for name, folder in places.items():
         kg.export.check_target(folder, args.overwrite)
         kg.export.writer(FORMATS[name])
     model = load(args.run)
     if args.ema and not isinstance(model, kg.GAN):
         raise ValueError(f"--ema is for GANs, and {args.run} holds a {type(model).__name__}.")
     weights = {"ema": True} if args.ema else {}
-    for name, folder in folders.items():
+    for name, folder in places.items():
         differences = model.export(
             folder, FORMATS[name], overwrite=args.overwrite, verbose=False, **weights
         )

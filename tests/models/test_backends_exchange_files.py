@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from train import pairs
+from train.reproduce import pairs
 
 
 @pytest.fixture(scope="module")

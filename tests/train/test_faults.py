@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from train import bad_input, faults
+from train.reproduce import bad_input, faults
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,7 +23,7 @@ def test_a_run_that_is_killed_twice_ends_as_one_that_is_not(backend, model, tmp_
 
 @pytest.mark.parametrize("model", faults.ARGUMENTS)
 def test_bad_input_is_refused(model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["train.bad_input", model, str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["train.reproduce.bad_input", model, str(tmp_path)])
     bad_input.main()
     outcomes = json.loads(capsys.readouterr().out)
     assert outcomes == dict.fromkeys(bad_input.CASES)

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from train import evaluate, folders, hostile, vae
+from train import evaluate, folders, vae
+from train.reproduce import hostile
 
 
 @pytest.fixture(scope="module")

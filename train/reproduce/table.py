@@ -1,4 +1,4 @@
-"""The README's table of results: every run with --record adds its column."""
+"""The README's tables of results: every run with --record adds its column, or writes its own."""
 
 import dataclasses
 import json
@@ -8,6 +8,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 RECORD = ROOT / "train" / "gallery" / "reproduced.json"
 README = ROOT / "README.md"
 BEGIN = "<!-- written by `python -m train.reproduce NAME --record` -->"
+FAULTS = "<!-- written by `python -m train.reproduce faults --record` -->"
 END = "<!-- end of the table -->"
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
@@ -34,10 +35,15 @@ def record(entry, order, backend, seed, seconds, rows):
 
 
 def write(runs):
-    before, rest = README.read_text().split(BEGIN)
-    _, after = rest.split(END)
     RECORD.write_text(json.dumps(runs, indent=1) + "\n")
-    README.write_text(f"{before}{BEGIN}\n{markdown(runs)}\n{END}{after}")
+    replace(BEGIN, markdown(runs))
+
+
+def replace(begin, text):
+    """Puts a table into the README between the comment `begin` and the end of it."""
+    before, rest = README.read_text().split(begin)
+    _, after = rest.split(END, 1)
+    README.write_text(f"{before}{begin}\n{text}\n{END}{after}")
 
 
 def markdown(runs):

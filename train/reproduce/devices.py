@@ -45,7 +45,7 @@ def two_devices(backend, model, folder):
     for engine in ENGINES[backend]:
         results = pathlib.Path(folder) / f"{model} on {engine}"
         results.mkdir(parents=True, exist_ok=True)
-        ended = launch(engine, "train.devices", model, results)
+        ended = launch(engine, "train.reproduce.devices", model, results)
         if all(code == 0 for code, _ in ended):
             found = [json.loads(path.read_text()) for path in results.glob("*.json")]
             good += bool(found) and all(
@@ -60,7 +60,7 @@ def launch(engine, module, *arguments, timeout=600):
 
     A process that is not done after `timeout` seconds is ended.
     """
-    root = pathlib.Path(__file__).parents[1]
+    root = pathlib.Path(__file__).parents[2]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
     # Threads that spin for two devices on few cores slow each other down a lot.
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

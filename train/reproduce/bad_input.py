@@ -1,7 +1,7 @@
 """Bad input, full disks and damaged files: each is refused or reported, and nothing is lost.
 
-`python -m train.bad_input MODEL FOLDER` tries all, on the backend that is set, and prints what
-was wrong with the outcome of each case, or null, as JSON.
+`python -m train.reproduce.bad_input MODEL FOLDER` tries all, on the backend that is set, and prints
+what was wrong with the outcome of each case, or null, as JSON.
 """
 
 import contextlib

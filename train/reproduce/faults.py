@@ -1,4 +1,4 @@
-"""What a run survives, counted: kills, Ctrl-C, bad input. One row for each backend and model."""
+"""What a run survives and where it goes, counted: one row for each backend and model."""
 
 import contextlib
 import hashlib
@@ -13,13 +13,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from concurrent import futures
 
+from train.reproduce import devices, hostile, pairs
 from train.reproduce.rows import AtLeast
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
 # Epochs of a tenth of a second or less, a checkpoint after each, and pictures now and then.
 COMMON = "--epochs 40 --latent-dim 3 --sample-every 15 --checkpoint-every 1".split()
@@ -30,22 +32,31 @@ ARGUMENTS = {
 
 
 def table(seed, data_dir=None, manual_dir=None):
-    """Kills, Ctrl-C and bad input on every installed backend: the README's table, in markdown."""
-    pairs = [(b, m) for b in BACKENDS if importlib.util.find_spec(b) for m in ARGUMENTS]
+    """Kills, bad input, hostile files, other backends, exports and devices, on every backend."""
+    models = [(b, m) for b in BACKENDS if importlib.util.find_spec(b) for m in ARGUMENTS]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("TFDS_DATA_DIR", data_dir or f"{folder}/data")
         _prepare_data()
         # A run keeps one core busy.
         with futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1))) as pool:
-            counts = pool.map(lambda pair: _counts(*pair, pathlib.Path(folder, *pair)), pairs)
-            print(f"| backend | model | {' | '.join(COLUMNS)} |\n|{'---|' * (2 + len(COLUMNS))}")
-            for (backend, model), counted in zip(pairs, counts, strict=True):
-                cells = [f"{good} / {tried}" for good, tried in counted.values()]
-                print(f"| {backend} | `train.{model}` | {' | '.join(cells)} |", flush=True)
+            counts = pool.map(lambda pair: _counts(*pair, pathlib.Path(folder, *pair)), models)
+            for (backend, model), counted in zip(models, counts, strict=True):
                 for name, (good, tried) in counted.items():
                     rows.append(AtLeast(f"{backend} {model}", name, good, tried))
+                    print(f"{backend} {model}: {name} {good} / {tried}", flush=True)
     return rows
+
+
+def markdown(rows):
+    """The README's table of what `table` gives."""
+    lines = [f"| backend | model | {' | '.join(COLUMNS)} |\n|{'---|' * (2 + len(COLUMNS))}"]
+    for start in range(0, len(rows), len(COLUMNS)):
+        of_model = rows[start : start + len(COLUMNS)]
+        backend, model = of_model[0].name.split()
+        cells = [f"{row.obtained} / {row.published}" for row in of_model]
+        lines.append(f"| {backend} | `train.{model}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def kills(backend, model, folder, count=20, seed=0):
@@ -87,7 +98,7 @@ def ctrl_c(backend, model, folder):
 def bad_inputs(backend, model, folder):
     """Bad input and full disks: refused or reported, and nothing lost."""
     process = subprocess.run(
-        [sys.executable, "-m", "train.bad_input", model, str(folder / "inputs")],
+        [sys.executable, "-m", "train.reproduce.bad_input", model, str(folder / "inputs")],
         cwd=ROOT,
         env=_environment(backend),
         capture_output=True,
@@ -102,12 +113,50 @@ def bad_inputs(backend, model, folder):
     return sum(failure is None for failure in outcomes.values()), len(outcomes)
 
 
+def hostile_files(backend, model, folder):
+    """Files that want to run or read something else: those that are refused."""
+    return hostile.hostile_files(backend, model, folder / "hostile")
+
+
+def other_backends(backend, model, folder):
+    """Backends on which a model file of this one is loaded, and trained a step further."""
+    with _one_at_a_time:  # All backends are asked at the first call.
+        return pairs.cross_backend(backend, model, folder.parents[1] / "pairs")
+
+
+def exports(backend, model, folder):
+    """Functions in SavedModel and ONNX files that agree with the model of a run."""
+    program = "import sys; from train import export; print(*export.targets(sys.argv[1]))"
+    process = subprocess.run(
+        [sys.executable, "-c", program, str(folder / "reference")],
+        cwd=ROOT,
+        env=_environment(backend),
+        capture_output=True,
+        text=True,
+    )
+    if process.returncode:
+        raise RuntimeError(process.stderr)
+    good, tried = process.stdout.splitlines()[-1].split()
+    return int(good), int(tried)
+
+
+def two_devices(backend, model, folder):
+    """Ways of training on two devices that end where one device ends."""
+    return devices.two_devices(backend, model, folder / "devices")
+
+
+_one_at_a_time = threading.Lock()
+
 # Each (backend, model, folder) -> (good, tried), in this order.
 COLUMNS = {
     "kills survived": kills,
     "same weights, history, metrics, pictures": identical,
     "Ctrl-C": ctrl_c,
     "bad input refused": bad_inputs,
+    "hostile files refused": hostile_files,
+    "loaded and trained on other backends": other_backends,
+    "exports that agree": exports,
+    "ways to two devices": two_devices,
 }
 
 

@@ -24,7 +24,8 @@ from train.reproduce.rows import AtLeast
 ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
 # Epochs of a tenth of a second or less, a checkpoint after each, and pictures now and then.
-COMMON = "--epochs 40 --latent-dim 3 --sample-every 15 --checkpoint-every 1".split()
+EPOCHS = 40
+COMMON = f"--epochs {EPOCHS} --latent-dim 3 --sample-every 15 --checkpoint-every 1".split()
 ARGUMENTS = {
     "vae": ["--hidden", "16", *COMMON],
     "gan": ["--network", "mlp", "--batch-size", "256", *COMMON],
@@ -66,10 +67,12 @@ def kills(backend, model, folder, count=20, seed=0):
     out, survived = folder / "killed", 0
     for i in range(count):
         before = last_whole(out)
-        if i % 4 == 0:  # Anywhere, importing included; else in training, for a part of it.
+        if i % 4 == 3:  # Anywhere, importing included.
             moment = {"seconds": moments.uniform(0, start)}
-        else:
-            moment = {"after": "Epoch ", "seconds": moments.uniform(0, training / count)}
+        else:  # Within some epoch, each kill in a later one.
+            epoch = max(before + 1, int(moments.uniform(i, i + 1) / count * (EPOCHS - 3)) + 1)
+            seconds = moments.uniform(0, 2 * training / EPOCHS)
+            moment = {"after": f"Epoch {epoch}/", "seconds": seconds}
         code, text = _stopped(backend, model, out, signal.SIGKILL, **moment)
         resumed = re.search(r"after epoch (\d+)", text)
         went_on = resumed is None or int(resumed[1]) == before

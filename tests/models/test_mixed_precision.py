@@ -178,19 +178,18 @@ def test_a_file_keeps_its_policies_whatever_the_global_one_is(build, policy, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["mlp_vae", "conv_vae"])
-def test_the_elbo_of_half_precision_is_within_1_percent(network):
+def test_the_elbo_of_half_precision_is_within_1_percent():
     train, test = kg.data.load("digits", batch_size=100)
     elbos = {}
     for policy in ("float32", *POLICIES):
         keras.utils.set_random_seed(0)
-        hidden = {"mlp_vae": (100,), "conv_vae": (8, 16)}[network]
         with precision(policy):
-            networks = getattr(kg.networks, network)((28, 28, 1), 10, hidden)
-            vae = kg.VAE(*networks, seed=0)
-        vae.compile(optimizer=keras.optimizers.Adam(3e-3))
+            vae = kg.VAE(*kg.networks.mlp_vae((28, 28, 1), 10, (100,)), seed=0)
+        # To a rate of 0: else the last few updates move the ELBO more than rounding does.
+        rate = keras.optimizers.schedules.CosineDecay(5e-3, 30 * len(train))
+        vae.compile(optimizer=keras.optimizers.Adam(rate))
         train.epoch = 0
-        vae.fit(train, epochs=15, verbose=0)
+        vae.fit(train, epochs=30, verbose=0)
         elbos[policy] = vae.evaluate(test, return_dict=True, verbose=0)["elbo"]
     for policy in POLICIES:
         assert elbos[policy] == pytest.approx(elbos["float32"], rel=0.01), elbos

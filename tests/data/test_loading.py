@@ -228,6 +228,7 @@ def small_mnists(monkeypatch):
                 monkeypatch.setitem(IDX_FILES, file, n)
 
 
+@needs_tensorflow
 def test_mnist_and_fashion_mnist_do_not_mix(tmp_path, monkeypatch, small_mnists):
     for builder, name, pixel, label in (
         (mnist.MNIST, "mnist", 51, 1),
@@ -317,6 +318,7 @@ def test_a_version_or_config_that_there_is_not_is_refused(tmp_path, name, messag
         load(name, data_dir=tmp_path)
 
 
+@needs_tensorflow
 def test_validation_stands_in_for_a_missing_test_split(tmp_path):
     train, test = load("tiny_unlabelled", data_dir=tmp_path)
     assert (len(train.x), len(test.x)) == (2, 2)
@@ -326,7 +328,7 @@ def test_validation_stands_in_for_a_missing_test_split(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tiny_train_only", r"has the splits \['train'\]"),
+        pytest.param("tiny_train_only", r"has the splits \['train'\]", marks=needs_tensorflow),
         ("tiny_any_size", r"images of shape \(None, None, 1\)"),
         ("tiny_sounds", r"has the features \['label'\]"),
     ],
@@ -348,6 +350,7 @@ def test_batch_size_0_is_refused(data_dir):
         load("digits", data_dir=data_dir, batch_size=0)
 
 
+@needs_tensorflow
 def test_a_large_set_streams_reshuffled_every_epoch(data_dir, monkeypatch):
     in_memory, _ = load("tiny_images", data_dir=data_dir)
     monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
@@ -363,6 +366,7 @@ def test_a_large_set_streams_reshuffled_every_epoch(data_dir, monkeypatch):
     np.testing.assert_array_equal(first, second)
 
 
+@needs_tensorflow
 def test_a_stream_repeats_with_its_seed(data_dir, monkeypatch):
     monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
 
@@ -373,6 +377,7 @@ def test_a_stream_repeats_with_its_seed(data_dir, monkeypatch):
     assert labels(1) == labels(1) != labels(2)
 
 
+@needs_tensorflow
 def test_a_stream_can_be_put_back_to_an_epoch(data_dir, monkeypatch):
     monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
     train, _ = load("tiny_images", data_dir=data_dir, labels=True)
@@ -389,6 +394,7 @@ def test_a_stream_can_be_put_back_to_an_epoch(data_dir, monkeypatch):
     assert labels(again) == orders[2]
 
 
+@needs_tensorflow
 def test_fit_takes_both_kinds_of_set(data_dir, monkeypatch):
     # The mean of the 40 images i / 255, met by a model that has nothing to learn.
     mean = np.arange(40).mean() / 255
@@ -472,6 +478,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
         load("digits", data_dir=tmp_path / "file")
 
 
+@needs_tensorflow
 def test_tfrecord_without_tensorflow_names_array_record(data_dir, monkeypatch):
     load("tiny_images", data_dir=data_dir)
     monkeypatch.setitem(sys.modules, "tensorflow", None)

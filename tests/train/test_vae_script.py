@@ -16,7 +16,7 @@ from matplotlib import image as png
 
 # load_model looks the classes of keras_gen up.
 from keras_gen.data import loading
-from tests.data.test_loading import TinyImages
+from tests.data.test_loading import TinyImages, needs_tensorflow
 from train import run as train_run
 from train import vae
 
@@ -182,6 +182,7 @@ def test_a_run_that_diverges_says_so_and_keeps_the_last_good_weights(run, tmp_pa
         assert np.all(np.isfinite(weight))
 
 
+@needs_tensorflow
 def test_a_streamed_set_trains_without_a_warning(tmp_path, data_dir, monkeypatch):
     monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
     arguments = {"dataset": "tiny_images", "data-dir": data_dir, "out": tmp_path, "epochs": 1}

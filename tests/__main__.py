@@ -33,15 +33,18 @@ def main():
     backends = args.backend or [name for name in BACKENDS if importlib.util.find_spec(name)]
     if not backends:
         parser.exit(2, f"None of {', '.join(BACKENDS)} is installed. Install one of them.\n")
-    if args.fast:
-        pytest_args += ["-m", "not slow and not study"]
-    if args.studies:
-        pytest_args += ["-m", "study"]
     if args.workers > 1:
-        # A worker that has none left takes tests over from one that has.
-        pytest_args += ["-n", str(args.workers), "--dist", "worksteal"]
+        # File by file: what the tests of one share is made once.
+        pytest_args += ["-n", str(args.workers), "--dist", "loadfile"]
 
-    rows = [run(backend, pytest_args) for backend in backends]
+    rows = []
+    for backend in backends:
+        marks = ["study"] if args.studies else ["not study"]
+        if args.fast:
+            marks.append("not slow")
+        if rows:
+            marks.append("not once")
+        rows.append(run(backend, ["-m", " and ".join(marks), *pytest_args]))
     print(f"\n{'backend':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for row in rows:
         print("{backend:<12}{passed:>8}{failed:>8}{skipped:>9}{seconds:>9.0f}".format(**row))

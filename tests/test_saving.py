@@ -15,6 +15,8 @@ import keras_gen as kg
 from tests.models import tiny
 from train.reproduce import hostile
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 

@@ -4,6 +4,8 @@ from scipy import stats
 
 from keras_gen.data import MixtureDataset, grid, ring
 
+pytestmark = pytest.mark.once
+
 
 def test_the_ring_has_8_distinct_modes_on_the_unit_circle():
     centres = ring(10).centres

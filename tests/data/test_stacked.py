@@ -7,6 +7,8 @@ from scipy import stats
 
 from keras_gen.data import StackedDataset, stacked_mnist
 
+pytestmark = pytest.mark.once
+
 MNIST = pathlib.Path(__file__).parents[2].parent / "shared" / "data" / "tfds" / "mnist"
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from train.reproduce import pairs
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

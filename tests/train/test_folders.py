@@ -9,6 +9,8 @@ import pytest
 from train import evaluate, folders, vae
 from train.reproduce import hostile
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

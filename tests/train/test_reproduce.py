@@ -14,6 +14,8 @@ from sklearn import linear_model
 import keras_gen as kg
 from train.reproduce import likelihoods, rows, table, uses
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(__file__).parents[2]
 MNIST = ROOT.parent / "shared" / "data" / "tfds"
 

@@ -84,6 +84,7 @@ def test_same_seed_same_model_even_if_the_first_run_prepares_the_data(run, tmp_p
             assert np.any(one != other)
 
 
+@pytest.mark.once
 def test_a_finished_run_is_kept_unless_told_and_the_default_is_replaced(run, tmp_path):
     out = tmp_path / "mine"
     assert run(*QUICK, "--out", out).returncode == 0
@@ -114,6 +115,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_folder_with_files_of_others_is_refused(run, tmp_path, name):
     path = tmp_path / "runs" / "vae" / name
@@ -126,6 +128,7 @@ def test_a_folder_with_files_of_others_is_refused(run, tmp_path, name):
     assert path.read_text() == FOREIGN[name]
 
 
+@pytest.mark.once
 def test_overwrite_replaces_what_a_run_writes_and_keeps_the_rest(run, tmp_path):
     for name, text in {**FOREIGN, "tensorboard/events.out.1": "", "samples.gif": ""}.items():
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +143,7 @@ def test_overwrite_replaces_what_a_run_writes_and_keeps_the_rest(run, tmp_path):
     assert config["command"].startswith("python -m train.vae")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -191,6 +195,7 @@ def test_a_streamed_set_trains_without_a_warning(tmp_path, data_dir, monkeypatch
     assert model.example_shape == TinyImages.FEATURES["image"].shape
 
 
+@pytest.mark.once
 def test_without_tensorboard_nothing_is_cleared(run, tmp_path):
     assert run(*QUICK, "--epochs", 1).returncode == 0
     (tmp_path / "tensorboard.py").write_text("raise ImportError")
@@ -239,6 +244,7 @@ def test_ctrl_c_that_an_except_swallows_is_not_lost(monkeypatch):
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.once
 def test_help_imports_nothing_heavy(run):
     for module in ("train.vae", "train.reproduce"):
         process = run("--help", module=module)

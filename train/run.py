@@ -81,7 +81,7 @@ def parser(description, name, epochs, datasets="digits, or the TFDS name of an i
         "--checkpoint-every",
         type=positive,
         metavar="EPOCHS",
-        help="epochs between checkpoints; by default as often as takes 2%% of the time",
+        help="epochs between checkpoints; by default as often as takes less than 2%% of the time",
     )
     add("--tensorboard", action="store_true", help="write the pictures to --out/tensorboard too")
     add(

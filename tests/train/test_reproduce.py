@@ -142,7 +142,7 @@ def test_without_a_name_it_lists_what_it_can_reproduce():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("burda",), "invalid choice: 'burda'"),
+        (("burda-2",), "invalid choice: 'burda-2'"),
         (("pytorch-vae", "--json", "nowhere/rows.json"), "there is no folder"),
     ],
 )

@@ -267,6 +267,14 @@ def test_a_checkpoint_of_other_data_or_another_backend_is_refused(vae, stopped):
         fit(vae, 5, [Checkpoint(stopped)])
 
 
+def test_a_checkpoint_of_more_devices_is_refused(vae, stopped):
+    for path in stopped.glob("*.json"):
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({**content, "devices": 2}))
+    with pytest.raises(ValueError, match="is of a run on 2 device"):
+        fit(vae, 5, [Checkpoint(stopped)])
+
+
 def test_the_names_of_layers_make_no_other_model(vae, stopped):
     keras.layers.Dense(1), keras.layers.Dense(1)  # Keras counts them.
     later = compiled(tiny.regular_vae)

@@ -62,8 +62,7 @@ def data_parallel():
         vae = kg.VAE(*kg.networks.mlp_vae((28, 28, 1), latent_dim=20))
         vae.compile(optimizer="adam")
         vae.fit(train, epochs=20)
-        if devices.is_chief:
-            vae.save("vae.keras")
+        vae.save("vae.keras")  # In every process; the first one writes the file.
     ```
     """
     global _devices
@@ -82,6 +81,11 @@ def is_chief():
     return _devices.is_chief
 
 
+def processes():
+    """How many processes train together."""
+    return _devices.processes
+
+
 def check_compiled(model):
     """Raises ValueError where `compile` asks for what this backend lacks on several devices."""
     name = keras.config.backend()
@@ -92,12 +96,12 @@ def check_compiled(model):
         )
     if replicas.devices_of(model) == 1:
         return
-    refused = {"jit_compile=True": (model._jit_compile_argument is True, replicas.no_jit_compile)}
-    for optimizer, _ in model.optimized():
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        accumulates = bool(optimizer.gradient_accumulation_steps)
-        reason = replicas.no_gradient_accumulation
-        refused["gradient_accumulation_steps"] = (accumulates, reason)
+    optimizers = [getattr(o, "inner_optimizer", o) for o, _ in model.optimized()]
+    accumulates = any(optimizer.gradient_accumulation_steps for optimizer in optimizers)
+    refused = {
+        "jit_compile=True": (model._jit_compile_argument is True, replicas.no_jit_compile),
+        "gradient_accumulation_steps": (accumulates, replicas.no_gradient_accumulation),
+    }
     for argument, (asked, reason) in refused.items():
         if asked and reason:
             raise ValueError(

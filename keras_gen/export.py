@@ -38,6 +38,10 @@ _MISSING = {
     "by onnxruntime: `pip install onnx onnxruntime` beside torch, `pip install tf2onnx "
     "onnxruntime` beside TensorFlow.",
 }
+_IN_FLOAT32 = (
+    'Build it anew under `keras.config.set_dtype_policy("float32")`, give it the weights by '
+    "`new.set_weights(model.get_weights())`, and export that."
+)
 
 
 class Signature(NamedTuple):
@@ -74,9 +78,7 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
     if format == "onnx" and model.dtype_policy.compute_dtype != "float32":
         raise ValueError(
             f"ONNX files are float32, and this {type(model).__name__} computes in "
-            f"{model.dtype_policy.compute_dtype}. Build it anew under "
-            f'`keras.config.set_dtype_policy("float32")`, give it the weights by '
-            f"`new.set_weights(model.get_weights())`, and export that."
+            f"{model.dtype_policy.compute_dtype}. {_IN_FLOAT32}"
         )
     cases = _cases(model, signatures(model, format), backend == keras.config.backend())
 
@@ -397,7 +399,9 @@ def _checked(folder, format, cases):
             raise RuntimeError(
                 f"The {format} that was written disagrees with the model: {name} by "
                 f"{difference:g}, and {TOLERANCE:g} is allowed. Nothing was exported. On an NVIDIA "
-                f"GPU, which rounds to TF32, set NVIDIA_TF32_OVERRIDE=0 for the export."
+                f"GPU, which rounds to TF32, set NVIDIA_TF32_OVERRIDE=0 for the export. Half "
+                f"precision is rounded otherwise by every compiler: a model in it may not agree. "
+                f"{_IN_FLOAT32}"
             )
     return differences
 

@@ -97,6 +97,7 @@ assert np.array_equal(whole[:, :14], x[:, :14])
 """
     process = run(program + check + devices, tmp_path)
     assert process.returncode == 0, process.stderr
+    assert (tmp_path / "shared.keras").exists()
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="the files are the same")
@@ -127,4 +128,3 @@ assert images.shape == (64, 28, 28, 1) and mean.shape == (64, 10)
     check = "\nassert images.shape == (64, 28, 28, 1) and mean.shape == (64, 10)"
     process = run(alone + program + check, tmp_path)
     assert process.returncode == 0, process.stderr
-    assert (tmp_path / "shared.keras").exists()

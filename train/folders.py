@@ -58,9 +58,9 @@ def read_config(path):
             f"its `arguments` are wanted."
         )
     name = command[1]
-    actions = {action.dest: action for action in SCRIPTS[name].make_parser()._actions}
-    del actions["help"]
-    settings = argparse.Namespace(**{dest: action.default for dest, action in actions.items()})
+    parser = SCRIPTS[name].make_parser()
+    actions = {action.dest: action for action in parser._actions if action.dest != "help"}
+    settings = parser.parse_args([])
     for dest, value in arguments.items():
         if dest not in actions or not _fits(actions[dest], value):
             raise ValueError(

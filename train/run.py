@@ -33,6 +33,8 @@ FOLDERS = {
     "onnx": ("*.onnx",),
     "checkpoint": ("epoch_*.json", "epoch_*.keras", "epoch_*.npz", ".epoch_*.tmp.*", ".lock"),
 }
+# What a process finds out for itself.
+OF_A_PROCESS = ("resume", "devices", "checkpoints")
 # What may be another when a run is resumed: where things are, and what leaves no trace.
 FREE = ("out", "overwrite", "resume", "data_dir", "manual_dir", "checkpoint_every")
 
@@ -266,6 +268,11 @@ def resumed(parser, name, args, argv):
         raise ValueError(f"--out {out} holds no run of python -m train.{name} to resume.")
     if (out / "metrics.json").exists():
         parser.exit(0, f"The run in {out} is finished: there is nothing to resume.\n")
+    if (out / "model.keras").exists() and not _has_checkpoint(out):
+        raise ValueError(
+            f"The run in {out} has diverged, and model.keras is what it was before. Start again "
+            f"with --overwrite, and a smaller learning rate."
+        )
     before = config["arguments"]
     for key, value in _given(parser, argv).items():
         if key not in FREE and json.loads(json.dumps(_plain(value))) != before.get(key):
@@ -381,9 +388,7 @@ def start(args, name, model, checkpoint):
     config = {
         "command": shlex.join(["python", "-m", f"train.{name}", *sys.argv[1:]]),
         "arguments": {
-            name: _plain(value)
-            for name, value in vars(args).items()
-            if name not in ("resume", "devices", "checkpoints")
+            name: _plain(value) for name, value in vars(args).items() if name not in OF_A_PROCESS
         },
         "backend": backend,
         "versions": {
@@ -412,6 +417,11 @@ def _clear_folder(out, folder):
 
 def _truncate_history(out, epochs):
     """Leaves the rows of the epochs before the checkpoint; the others come again."""
+    if not (out / "history.csv").exists():
+        raise ValueError(
+            f"There is a checkpoint in {out}, and no history.csv that could be continued. Put it "
+            f"back, or start again with --overwrite."
+        )
     lines = (out / "history.csv").read_bytes().splitlines(keepends=True)
     _write(out / "history.csv", b"".join(lines[: epochs + 1]))
 
@@ -439,8 +449,11 @@ def finite(metrics):
 
 def save(out, model):
     """Writes model.keras, whole or not at all."""
-    from keras_gen import files
+    from keras_gen import distribution, files
 
+    if not distribution.is_chief():
+        model.save(out / "model.keras")  # Takes part, and writes nothing.
+        return
     with files.whole(out / "model.keras") as path:
         model.save(path)
 

@@ -116,6 +116,7 @@ class _Copies(keras.utils.PyDataset):
     def __init__(self, data):
         super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
         self.data = data
+        self.order = data  # For a checkpoint.
 
     @property
     def num_batches(self):

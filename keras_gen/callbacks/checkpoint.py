@@ -5,12 +5,14 @@ import re
 import sys
 import time
 import warnings
+import zipfile
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_gen import distribution, files, saving
+from keras_gen.backend import replicas
 from keras_gen.callbacks.finite import StopAtNonFinite
 from keras_gen.callbacks.identity import identity
 from keras_gen.data.ordered import order_of
@@ -47,19 +49,21 @@ class Checkpoint(keras.callbacks.Callback):
     attributes to keep.
 
     Each file is written under another name, flushed to the disk and renamed, and the last two
-    checkpoints are kept. One that is truncated, damaged, of another model, of other data or of
-    another backend is refused with a warning, and the one before it is used. Where a checkpoint
-    cannot be written, the disk being full, training goes on with a warning.
+    checkpoints are kept. One that is truncated, damaged, of another model, of data of another size
+    or order, of another backend or of another number of devices is refused with a warning, and the
+    one before it is used. Where a checkpoint cannot be written, the disk being full, training goes
+    on with a warning.
 
     What Keras's own leave out: `BackupAndRestore` and `ModelCheckpoint` the noise (in models that
     do not save their seed generators, as those of keras_gen do), the order of the data, the state
     of callbacks, a checksum, and they write over the file that is there; a position within an
     epoch, which `BackupAndRestore(save_freq=)` writes, it does not read. `OrbaxCheckpoint`
     restores no weights of nested models. A checkpoint here is of the end of an epoch too, and
-    random numbers that data or callbacks draw from global generators are not in it.
+    random numbers that data or callbacks draw from global generators are not in it; nor those of a
+    `Dropout` without a seed on PyTorch, which draws from one.
 
-    On several devices the first process writes, and all of them go on from what it has written:
-    `folder` is one that they share.
+    Of several processes the first writes, after every epoch unless `every` says otherwise, and all
+    of them go on from what it has written: `folder` is one that they share.
 
     Give it last, as it keeps what the callbacks before it are at an epoch's end.
 
@@ -148,8 +152,12 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if any(isinstance(c, StopAtNonFinite) and c.message for c in self.callbacks):
             return  # What is good are the weights from before.
-        if distribution.is_chief() and self._is_due(epoch + 1):
+        if not self._is_due(epoch + 1):
+            return
+        if distribution.is_chief():
             self._save(epoch + 1, logs or {})
+        else:
+            self.model.save(self._path(epoch + 1, "keras"))  # Takes part, and writes nothing.
 
     def on_train_end(self, logs=None):
         self._resumed()
@@ -179,6 +187,7 @@ class Checkpoint(keras.callbacks.Callback):
         """The manifest of the last good checkpoint, or None if there is none at all."""
         wanted = {
             "backend": keras.config.backend(),
+            "devices": replicas.devices_of(model),
             "model": identity(model),
             "data": _descriptions(self.data),
         }
@@ -209,8 +218,14 @@ class Checkpoint(keras.callbacks.Callback):
                     raise _Refused("is damaged: its checksum is another.")
             if checkpoint["epoch"] != number or "keras" not in sums:
                 raise _Refused("is damaged: its manifest is of another.")
+            for key in ("callbacks", "data", "epochs", "history", "stopped"):
+                checkpoint[key]
             _check(checkpoint, wanted)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            saving.check_weights(self._path(number, "keras"))
+        except (
+            *(OSError, ValueError, LookupError, TypeError, AttributeError),
+            zipfile.BadZipFile,
+        ) as error:
             raise _Refused(f"is damaged: {error!r}.") from error
         return checkpoint
 
@@ -222,7 +237,6 @@ class Checkpoint(keras.callbacks.Callback):
                 f"epochs={self.params['epochs']}, the number to end with. Pass more, or name "
                 f"another folder."
             )
-        saving.check_weights(self._path(number, "keras"))
         self.model.load_weights(self._path(number, "keras"))
         for name, data in self.data.items():
             if order_of(data) is not None:
@@ -252,8 +266,8 @@ class Checkpoint(keras.callbacks.Callback):
     def _is_due(self, number):
         if self.model.stop_training or number == self.params["epochs"]:
             return True
-        if self.every is not None:
-            return number % self.every == 0
+        if self.every is not None or distribution.processes() > 1:  # Their clocks differ.
+            return number % (self.every or 1) == 0
         # The first one takes longer, and does not count.
         since = time.perf_counter() - self.written
         return len(self.costs) < 2 or SHARE * since >= (1 - SHARE) * self.costs[-1]
@@ -281,6 +295,7 @@ class Checkpoint(keras.callbacks.Callback):
             "epoch": number,
             "stopped": bool(self.model.stop_training),
             "backend": keras.config.backend(),
+            "devices": replicas.devices_of(self.model),
             "model": self.identity,
             "data": {
                 name: {**description, "epoch": getattr(order_of(self.data[name]), "epoch", None)}
@@ -344,6 +359,11 @@ def _check(checkpoint, wanted):
             f"was written on {checkpoint['backend']}, and this is {wanted['backend']}, whose "
             f"random numbers are others (`keras.saving.load_model` reads it all the same)."
         )
+    if checkpoint["devices"] != wanted["devices"]:
+        raise _Refused(
+            f"is of a run on {checkpoint['devices']} device(s), and this is on "
+            f"{wanted['devices']}, each of which draws noise of its own."
+        )
     if checkpoint["model"] != wanted["model"]:
         raise _Refused("is of another model, or of this one compiled otherwise.")
     for name, description in wanted["data"].items():
@@ -359,10 +379,8 @@ def _descriptions(data):
     """What of the data, beside the epoch, their order is a function of."""
     keys = ("num_examples", "batch_size", "shuffle", "seed", "drop_remainder")
     return {
-        name: {key: getattr(source, key) for key in keys if hasattr(source, key)}
-        if order_of(source) is source
-        else {}
-        for name, source in (data or {}).items()
+        name: {key: getattr(order, key) for key in keys if hasattr(order, key)}
+        for name, order in ((name, order_of(source)) for name, source in (data or {}).items())
     }
 
 

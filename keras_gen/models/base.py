@@ -3,6 +3,8 @@
 import copy
 import functools
 import inspect
+import pathlib
+import tempfile
 
 import keras
 import numpy as np
@@ -86,6 +88,14 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             is_first = ops.logical_and(first == 0, ops.logical_not(finite))
             first = ops.where(ops.logical_and(is_first, mine), update, first)
         self.first_bad_updates.assign(first)
+
+    @functools.wraps(keras.Model.save)
+    def save(self, filepath, *args, **kwargs):
+        if distribution.is_chief():
+            return super().save(filepath, *args, **kwargs)
+        # On TensorFlow and JAX all processes must take part in it, and one has the file.
+        with tempfile.TemporaryDirectory() as folder:
+            super().save(pathlib.Path(folder) / pathlib.Path(filepath).name, *args, **kwargs)
 
     def build_optimizer(self):
         """Makes the optimizer's state for the variables that it moves."""

@@ -6,7 +6,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -267,6 +266,14 @@ def test_a_checkpoint_of_other_data_or_another_backend_is_refused(vae, stopped):
         fit(vae, 5, [Checkpoint(stopped)])
 
 
+def test_a_checkpoint_of_more_devices_is_refused(vae, stopped):
+    for path in stopped.glob("*.json"):
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({**content, "devices": 2}))
+    with pytest.raises(ValueError, match="is of a run on 2 device"):
+        fit(vae, 5, [Checkpoint(stopped)])
+
+
 def test_the_names_of_layers_make_no_other_model(vae, stopped):
     keras.layers.Dense(1), keras.layers.Dense(1)  # Keras counts them.
     later = compiled(tiny.regular_vae)
@@ -397,18 +404,31 @@ time.sleep(600)
 
 
 def test_by_default_checkpoints_take_two_percent_of_the_time(vae, tmp_path, monkeypatch):
-    class Slow(keras.callbacks.Callback):
+    """A clock that only epochs (1 s) and checkpoints (.1 s) move."""
+    now = 0.0
+
+    def pass_by(seconds):
+        nonlocal now
+        now += seconds
+
+    class Epoch(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            time.sleep(0.01)
+            pass_by(1.0)
+
+    def save(path):
+        pass_by(0.1)
+        saved.append(path)
+        path.write_bytes(b"")
 
     saved = []
-    monkeypatch.setattr(vae, "save", lambda path: (saved.append(path), path.write_bytes(b"")))
-    monkeypatch.setattr(kg.callbacks.checkpoint, "SHARE", 0.2)
+    monkeypatch.setattr(vae, "save", save)
+    monkeypatch.setattr(kg.callbacks.checkpoint.time, "perf_counter", lambda: now)
     checkpoint = Checkpoint(tmp_path)
-    start = time.perf_counter()
-    fit(vae, 60, [Slow(), checkpoint])
-    assert 4 <= len(saved) < 60
-    assert checkpoint.seconds < 0.4 * (time.perf_counter() - start)
+    fit(vae, 60, [Epoch(), checkpoint])
+    # Epochs 1 and 2, then each 7th: .1 / .015 = 6.7; and the last.
+    assert len(saved) == 2 + 8 + 1
+    assert checkpoint.seconds == pytest.approx(1.1)
+    assert checkpoint.seconds < 0.02 * now
 
 
 @pytest.mark.parametrize("arguments", [{"every": 0}, {"folder": "pyproject.toml"}])

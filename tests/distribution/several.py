@@ -80,7 +80,7 @@ def refusals():
 def uses(vae, folder, devices):
     """A trained model at work; what comes of it."""
     path = folder / f"{devices.process}.keras"
-    vae.save(path)
+    keras.Model.save(vae, path)  # Not the model's own: here each process has a file.
     loaded = keras.saving.load_model(path)
     x = training.images(6)
     reconstructions = vae.reconstruct(x, batch_size=2)

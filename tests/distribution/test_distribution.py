@@ -84,8 +84,12 @@ def test_pictures_are_drawn_during_training(found, folder):
 
 
 def test_the_script_trains_on_two_devices(backend, tmp_path):
+    script_trains(backend, tmp_path)
+
+
+def script_trains(engine, tmp_path):
     arguments = ["--distribute", "--epochs", 2, "--hidden", 8, "--out", tmp_path / "run"]
-    ended = launch(backend, "train.vae", *arguments)
+    ended = launch(engine, "train.vae", *arguments)
     output = "".join(text for _, text in ended)
     assert all(code == 0 for code, _ in ended), output[-3000:]
     assert "shared by 2 device(s)" in output
@@ -103,6 +107,7 @@ def test_the_script_trains_on_two_devices(backend, tmp_path):
 def test_two_processes_do_it_too(backend, tmp_path):
     if backend not in SECOND_ENGINE:
         pytest.skip("torch has no other way")
+    script_trains(SECOND_ENGINE[backend], tmp_path)
     for each in results(SECOND_ENGINE[backend], tmp_path, "vae"):
         assert each["devices"] == 2
         assert max(each["vae"].values()) < TOLERANCE

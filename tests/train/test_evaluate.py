@@ -65,6 +65,17 @@ def test_a_gan_of_points_is_measured_beside_a_perfect_sampler(tmp_path, monkeypa
     assert {"d_loss", "g_loss", "high_quality"} <= after.keys()
 
 
+def test_a_gan_of_images_is_measured_on_the_test_set(tmp_path, data_dir):
+    out = tmp_path / "run"
+    quick = ["--network", "mlp", "--batch-size", "256", "--epochs", "1", "--data-dir", data_dir]
+    gan.main([*quick, "--out", str(out)])
+    trained = numbers(out)
+    evaluate.main([str(out)])
+    measured = numbers(out)
+    assert measured["evaluation"]["data_set"] == "digits"
+    assert trained["d_loss"] != measured["d_loss"] and 0 < measured["p_real"] < 1
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         evaluate.main([str(tmp_path)])

@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from train import export, run, vae
+from train import export, vae
+
+QUICK = ["--hidden", "8", "--latent-dim", "2", "--epochs", "1"]
 
 if not importlib.util.find_spec("tensorflow"):
     pytest.skip("a SavedModel is written by TensorFlow", allow_module_level=True)
@@ -15,9 +17,7 @@ if not importlib.util.find_spec("tensorflow"):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "vae"
-    quick = ["--hidden", "8", "--latent-dim", "2", "--epochs", "1"]
-    data_dir = str(tmp_path_factory.mktemp("tfds"))
-    vae.main([*quick, "--data-dir", data_dir, "--out", str(folder)])
+    vae.main([*QUICK, "--data-dir", str(folder.parent / "tfds"), "--out", str(folder)])
     return folder
 
 
@@ -51,5 +51,7 @@ def test_a_run_is_exported_into_its_folder_and_cleared_by_the_next(folder, capsy
         assert export.targets(folder) == (8 if has_onnx else 5, 8)
     (folder / "onnx").mkdir()
     (folder / "onnx" / "decode.onnx").touch()
-    run.start(folder, "vae", {})
-    assert {path.name for path in folder.iterdir()} == {"config.json"}
+    vae.main(
+        [*QUICK, "--data-dir", str(folder.parent / "tfds"), "--out", str(folder), "--overwrite"]
+    )
+    assert not out.exists() and not (folder / "onnx").exists()

@@ -75,7 +75,8 @@ def kills(backend, model, folder, count=20, seed=0):
             moment = {"after": f"Epoch {epoch}/", "seconds": seconds}
         code, text = _stopped(backend, model, out, signal.SIGKILL, **moment)
         resumed = re.search(r"after epoch (\d+)", text)
-        went_on = resumed is None or int(resumed[1]) == before
+        began_at = int(resumed[1]) if resumed else 0
+        went_on = "Epoch " not in text or began_at == before  # Else it was killed before.
         survived += code == -signal.SIGKILL and went_on and last_whole(out) >= before
     _finish(backend, model, out)
     return survived, count

@@ -38,6 +38,9 @@ def table(seed, data_dir=None, manual_dir=None):
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("TFDS_DATA_DIR", data_dir or f"{folder}/data")
+        # The same steps are compiled in every process.
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/jax")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         _prepare_data()
         # A run keeps one core busy.
         with futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1))) as pool:

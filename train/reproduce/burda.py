@@ -34,14 +34,14 @@ def table_1(seed, **data):
 
 
 def short_table(seed, **data):
-    """The same models for 15 epochs in large steps: the order of the cells, not their numbers."""
+    """Five of the models for 8 epochs in large steps: the order of the cells, not their numbers."""
     import keras
 
     cells = [(1, "VAE", 1), (1, "IWAE", 5), (1, "IWAE", 50), (2, "VAE", 1), (2, "IWAE", 5)]
     nll = {}
     for cell in cells:
-        schedule = keras.optimizers.schedules.CosineDecay(4e-3, 15 * 469)
-        nll[cell] = trained_nll(cell, seed, data, 128, 15, schedule, test_images=1_000)
+        schedule = keras.optimizers.schedules.CosineDecay(4e-3, 8 * 469)
+        nll[cell] = trained_nll(cell, seed, data, 128, 8, schedule, test_images=1_000)
         print(f"{title(cell)}: {nll[cell]:.2f} nats", flush=True)
     pairs = list(zip(cells, cells[1:], strict=False))
     return [

@@ -73,6 +73,7 @@ def test_a_run_on_the_ring_counts_its_modes(run, tmp_path):
     assert [penalty.gamma for penalty in gan.penalties] == [0.1, 0.1]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments, message",
     [

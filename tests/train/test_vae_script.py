@@ -1,6 +1,7 @@
 """The script as a person runs it, in a process of its own."""
 
 import csv
+import functools
 import json
 import os
 import pathlib
@@ -207,7 +208,10 @@ def test_without_tensorboard_nothing_is_cleared(run, tmp_path):
 
 def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
     out = tmp_path / "runs" / "vae"
-    with run(*QUICK, "--epochs", 10_000, "--sample-every", 1, start=subprocess.Popen) as process:
+    # What is started in the background inherits that Ctrl-C is ignored.
+    hears = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    start = functools.partial(subprocess.Popen, preexec_fn=hears)
+    with run(*QUICK, "--epochs", 10_000, "--sample-every", 1, start=start) as process:
         try:
             while not (out / "samples" / "epoch_0002.png").exists():
                 assert process.poll() is None

@@ -17,7 +17,7 @@ import sys
 from train.benchmark.cases import CASES, sized
 
 BACKENDS = ("tensorflow", "jax", "torch")
-# By hand: with and without XLA where there is the choice. pythae is PyTorch's alone.
+# By hand: with and without XLA where there is the choice.
 SIDES = {
     "tensorflow": ["tensorflow", "tensorflow_xla"],
     "jax": ["jax"],
@@ -48,8 +48,6 @@ def main(argv=None):
     if args.json and not os.path.isdir(os.path.dirname(os.path.abspath(args.json))):
         parser.error(f"there is no folder for --json {args.json}")
     backends = args.backend or [name for name in BACKENDS if installed(name)]
-    if installed("pythae"):
-        SIDES["torch"].append("pythae")
 
     print(f"{machine()}; medians of {args.rounds} rounds\n")
     print(HEADER, flush=True)
@@ -81,7 +79,7 @@ def line(row):
 def measure(name, backend, rounds, steps=None):
     """One row: the two sides of a case on one backend, in alternating rounds."""
     case = sized(name, steps)
-    sides = ["keras_gen", *(side for side in SIDES[backend] if takes_part(side, name))]
+    sides = ["keras_gen", *SIDES[backend]]
     with contextlib.ExitStack() as stack:
         workers = {side: stack.enter_context(Worker(name, side, backend, steps)) for side in sides}
         first = {side: worker.answer() for side, worker in workers.items()}
@@ -105,11 +103,6 @@ def measure(name, backend, rounds, steps=None):
         "peak_mb": made[-1]["keras_gen"]["peak_mb"],
         "limit_share": 1000 * facts["flops"] / facts["flops_per_s"] / ours,
     }
-
-
-def takes_part(side, name):
-    """pythae has one VAE and its likelihood; everything else has all but pythae's own case."""
-    return side != "pythae" or name in ("pythae_vae", "nll")
 
 
 class Worker:

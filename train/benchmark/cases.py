@@ -44,7 +44,6 @@ CASES = {
         hidden=(200, 200),
         num_samples=5_000,
     ),
-    "pythae_vae": Case("pythae's own VAE 784-512-20, batch 128, Adam", 128, 200, hidden=(512,)),
 }
 
 

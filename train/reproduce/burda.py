@@ -37,16 +37,21 @@ def short_table(seed, **data):
     """Five of the models for 8 epochs in large steps: the order of the cells, not their numbers."""
     import keras
 
-    cells = [(1, "VAE", 1), (1, "IWAE", 5), (1, "IWAE", 50), (2, "VAE", 1), (2, "IWAE", 5)]
+    vae, iwae_5, iwae_50 = (1, "VAE", 1), (1, "IWAE", 5), (1, "IWAE", 50)
+    two_vae, two_iwae_5 = (2, "VAE", 1), (2, "IWAE", 5)
     nll = {}
-    for cell in cells:
+    for cell in (vae, iwae_5, iwae_50, two_vae, two_iwae_5):
         schedule = keras.optimizers.schedules.CosineDecay(4e-3, 8 * 469)
         nll[cell] = trained_nll(cell, seed, data, 128, 8, schedule, test_images=1_000)
         print(f"{title(cell)}: {nll[cell]:.2f} nats", flush=True)
-    pairs = list(zip(cells, cells[1:], strict=False))
+    # More draws are better, and so is a second layer.
+    pairs = [(vae, iwae_5), (iwae_5, iwae_50), (two_vae, two_iwae_5)]
+    pairs += [(vae, two_vae), (iwae_5, two_iwae_5)]
     return [
-        AtLeast("burda-short", f"{title(a)} less {title(b)}", nll[a] - nll[b], 0.0)
-        for a, b in pairs
+        AtLeast(
+            "burda-short", f"{title(worse)} less {title(better)}", nll[worse] - nll[better], 0.0
+        )
+        for worse, better in pairs
     ]
 
 

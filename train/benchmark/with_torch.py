@@ -39,7 +39,8 @@ def encoder_and_decoder(case):
     return nn.Sequential(nn.Flatten(), encoder), decoder
 
 
-def vae(case, x):
+def trained(case, x, loss_fn):
+    """An epoch of `loss_fn(encoder, decoder, batch)`."""
     encoder, decoder = encoder_and_decoder(case)
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimizer = torch.optim.Adam(parameters, 1e-3, fused=True)
@@ -47,14 +48,7 @@ def vae(case, x):
     def epoch():
         total = 0.0
         for rows in torch.randperm(len(x)).split(case.batch):
-            batch = x[rows]
-            mean, log_var = encoder(batch).chunk(2, dim=1)
-            z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
-            reconstruction = F.binary_cross_entropy_with_logits(
-                decoder(z), batch.flatten(1), reduction="sum"
-            )
-            kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
-            loss = (reconstruction + kl) / len(batch)
+            loss = loss_fn(encoder, decoder, x[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -62,6 +56,19 @@ def vae(case, x):
         return float(total)
 
     return epoch
+
+
+def vae(case, x):
+    def loss_fn(encoder, decoder, batch):
+        mean, log_var = encoder(batch).chunk(2, dim=1)
+        z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+        reconstruction = F.binary_cross_entropy_with_logits(
+            decoder(z), batch.flatten(1), reduction="sum"
+        )
+        kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
+        return (reconstruction + kl) / len(batch)
+
+    return trained(case, x, loss_fn)
 
 
 def log_weights(encoder, decoder, x, k):
@@ -77,22 +84,11 @@ def log_weights(encoder, decoder, x, k):
 
 
 def iwae(case, x):
-    encoder, decoder = encoder_and_decoder(case)
-    parameters = [*encoder.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.Adam(parameters, 1e-3, fused=True)
+    def loss_fn(encoder, decoder, batch):
+        log_w = log_weights(encoder, decoder, batch, case.num_samples)
+        return -(log_w.logsumexp(0) - math.log(case.num_samples)).mean()
 
-    def epoch():
-        total = 0.0
-        for rows in torch.randperm(len(x)).split(case.batch):
-            log_w = log_weights(encoder, decoder, x[rows], case.num_samples)
-            loss = -(log_w.logsumexp(0) - math.log(case.num_samples)).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.detach()
-        return float(total)
-
-    return epoch
+    return trained(case, x, loss_fn)
 
 
 def nll(case, x):

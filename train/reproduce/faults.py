@@ -104,16 +104,9 @@ def ctrl_c(backend, model, folder):
 
 def bad_inputs(backend, model, folder):
     """Bad input and full disks: refused or reported, and nothing lost."""
-    process = subprocess.run(
-        [sys.executable, "-m", "train.reproduce.bad_input", model, str(folder / "inputs")],
-        cwd=ROOT,
-        env=_environment(backend),
-        capture_output=True,
-        text=True,
+    outcomes = json.loads(
+        _last_line(backend, "-m", "train.reproduce.bad_input", model, folder / "inputs")
     )
-    if process.returncode:
-        raise RuntimeError(process.stderr)
-    outcomes = json.loads(process.stdout.splitlines()[-1])
     for name, failure in outcomes.items():
         if failure:
             print(f"{backend} {model}: {name}: {failure}", file=sys.stderr)
@@ -134,16 +127,7 @@ def other_backends(backend, model, folder):
 def exports(backend, model, folder):
     """Functions in SavedModel and ONNX files that agree with the model of a run."""
     program = "import sys; from train import export; print(*export.targets(sys.argv[1]))"
-    process = subprocess.run(
-        [sys.executable, "-c", program, str(folder / "reference")],
-        cwd=ROOT,
-        env=_environment(backend),
-        capture_output=True,
-        text=True,
-    )
-    if process.returncode:
-        raise RuntimeError(process.stderr)
-    good, tried = process.stdout.splitlines()[-1].split()
+    good, tried = _last_line(backend, "-c", program, folder / "reference").split()
     return int(good), int(tried)
 
 
@@ -182,6 +166,20 @@ def last_whole(out):
 def _counts(backend, model, folder):
     folder.mkdir(parents=True)
     return {name: column(backend, model, folder) for name, column in COLUMNS.items()}
+
+
+def _last_line(backend, *arguments):
+    """What a Python program prints last, on a backend; RuntimeError with its errors if it fails."""
+    process = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=_environment(backend),
+        capture_output=True,
+        text=True,
+    )
+    if process.returncode:
+        raise RuntimeError(process.stderr)
+    return process.stdout.splitlines()[-1]
 
 
 def _environment(backend):

@@ -1,7 +1,6 @@
 """The script as a person runs it, in a process of its own."""
 
 import csv
-import functools
 import json
 import os
 import pathlib
@@ -20,6 +19,7 @@ from keras_gen.data import loading
 from tests.data.test_loading import TinyImages, needs_tensorflow
 from train import run as train_run
 from train import vae
+from train.reproduce import faults
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -208,10 +208,9 @@ def test_without_tensorboard_nothing_is_cleared(run, tmp_path):
 
 def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
     out = tmp_path / "runs" / "vae"
-    # What is started in the background inherits that Ctrl-C is ignored.
-    hears = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    start = functools.partial(subprocess.Popen, preexec_fn=hears)
-    with run(*QUICK, "--epochs", 10_000, "--sample-every", 1, start=start) as process:
+    with faults.ctrl_c_is_heard():
+        process = run(*QUICK, "--epochs", 10_000, "--sample-every", 1, start=subprocess.Popen)
+    with process:
         try:
             while not (out / "samples" / "epoch_0002.png").exists():
                 assert process.poll() is None

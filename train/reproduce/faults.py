@@ -43,7 +43,7 @@ def table(seed, data_dir=None, manual_dir=None):
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         _prepare_data()
         # A run keeps one core busy.
-        with futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1))) as pool:
+        with ctrl_c_is_heard(), futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             counts = pool.map(lambda pair: _counts(*pair, pathlib.Path(folder, *pair)), models)
             for (backend, model), counted in zip(models, counts, strict=True):
                 for name, (good, tried) in counted.items():
@@ -213,7 +213,6 @@ def _running(backend, model, out):
             env=_environment(backend),
             stdout=file,
             stderr=subprocess.STDOUT,
-            preexec_fn=_hear_ctrl_c,
         ) as process,
     ):
         try:
@@ -222,9 +221,14 @@ def _running(backend, model, out):
             process.kill()
 
 
-def _hear_ctrl_c():
-    # What runs in the background inherits that it is ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+@contextlib.contextmanager
+def ctrl_c_is_heard():
+    """Here, and in what is started here: a program in the background inherits that it is not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _finish(backend, model, out):

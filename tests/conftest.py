@@ -16,3 +16,17 @@ def seeded():
 @pytest.fixture
 def backend():
     return keras.config.backend()
+
+
+# The files that take a minute or more, on one backend or another: they come first, so that
+# processes that share the tests end together.
+LONG = (
+    *("models/test_contract.py", "train/test_faults.py", "distribution/test_distribution.py"),
+    *("test_readme.py", "train/test_vae_script.py", "callbacks/test_checkpoint.py"),
+    *("train/test_reproduce.py", "data/test_loading.py", "networks/test_gan_networks.py"),
+    *("test_export.py", "models/test_backends_exchange_files.py", "models/test_mixed_precision.py"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))

@@ -37,6 +37,7 @@ def test_the_script_of_ones_own(tmp_path):
     assert (tmp_path / "runs/mine/samples/epoch_0020.png").exists()
 
 
+@pytest.mark.once
 def test_the_run_that_goes_on(tmp_path):
     (program,) = [block for block in BLOCKS if "kg.callbacks.Checkpoint(" in block]
     for said in ("Epoch 1/5", "Resumed from runs/mine/checkpoint, after epoch 5."):
@@ -66,6 +67,7 @@ for model, scale in ((BitsVAE, 784 * math.log(2)), (TwiceVAE, 1)):
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.once
 def test_the_gan(tmp_path):
     (program,) = [block for block in BLOCKS if "gan.sample(64)" in block]
     (recipes,) = [block for block in BLOCKS if "r3gan = dict(" in block]
@@ -88,6 +90,7 @@ assert sevens.shape == (8, 28, 28, 1) and digits.shape == (10, 28, 28, 1)
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.once
 def test_the_uses_of_a_vae_and_the_devices_there_are(tmp_path):
     (program,) = [block for block in BLOCKS if "vae.inpaint(" in block]
     (devices,) = [block for block in BLOCKS if "data_parallel()" in block]

@@ -17,9 +17,10 @@
 `input_gradient(fn, x)`
     d sum(fn(x)) / dx, of the shape of `x` and differentiable once more.
 
-Beside them stand two facts: `wrong_second_derivatives` says that some of Keras's layers,
-which `losses.penalties` names, must not be differentiated twice here, and
-`compiles_second_derivatives` whether a step with `input_gradient` in a loss can be compiled.
+Beside them stand three facts: `wrong_second_derivatives` says that some of Keras's layers,
+which `losses.penalties` names, must not be differentiated twice here,
+`compiles_second_derivatives` whether a step with `input_gradient` in a loss can be compiled, and
+`dilates_slowly()` whether a convolution of dilated images is better avoided.
 
 `replicas` is what an engine does with several devices. A step sees the part of a batch that one
 device has (on JAX the batch), and what is a mean over examples needs no more. Another function of
@@ -37,6 +38,7 @@ if keras.config.backend() == "tensorflow":
     from keras_gen.backend.tensorflow import (
         compiles_second_derivatives,
         descend,
+        dilates_slowly,
         input_gradient,
         step,
         wrong_second_derivatives,
@@ -46,6 +48,7 @@ elif keras.config.backend() == "jax":
     from keras_gen.backend.jax import (
         compiles_second_derivatives,
         descend,
+        dilates_slowly,
         input_gradient,
         step,
         wrong_second_derivatives,
@@ -55,6 +58,7 @@ elif keras.config.backend() == "torch":
     from keras_gen.backend.torch import (
         compiles_second_derivatives,
         descend,
+        dilates_slowly,
         input_gradient,
         step,
         wrong_second_derivatives,
@@ -68,6 +72,7 @@ else:
 __all__ = [
     "compiles_second_derivatives",
     "descend",
+    "dilates_slowly",
     "input_gradient",
     "replicas",
     "step",

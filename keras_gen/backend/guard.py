@@ -48,7 +48,12 @@ def guarded(model, training):
         model.note_descents(reports)
 
 
-def report(optimizer, loss, gradients, agree=lambda finite: finite):
+def sum_of_squares(x):
+    """A scalar, float32."""
+    return ops.sum(ops.square(ops.cast(x, "float32")))
+
+
+def report(optimizer, loss, gradients, agree=lambda finite: finite, sum_of_squares=sum_of_squares):
     """Whether an update may be made; what is found is kept for the end of the step.
 
     `agree` makes one answer of those of several replicas. Gradients under loss scaling are not
@@ -59,9 +64,7 @@ def report(optimizer, loss, gradients, agree=lambda finite: finite):
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         # Finite only if all that is added up is. Squares, as Adam and others take: where they
         # overflow a finite gradient would spoil the optimizer's state.
-        total = total + sum(
-            ops.sum(ops.square(ops.cast(gradient, "float32"))) for gradient in gradients
-        )
+        total = total + sum(map(sum_of_squares, gradients))
     finite = agree(ops.isfinite(total))
     if _open.reports is not None:
         update = ops.cast(ops.convert_to_tensor(optimizer.iterations), "int32") + 1

@@ -12,6 +12,10 @@ wrong_second_derivatives = False
 compiles_second_derivatives = True
 
 
+def dilates_slowly():
+    return jax.default_backend() == "cpu"
+
+
 def step(method):
     @functools.wraps(method)
     def stateless_step(self, *args):

@@ -16,6 +16,10 @@ wrong_second_derivatives = True
 compiles_second_derivatives = True
 
 
+def dilates_slowly():
+    return False
+
+
 def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):

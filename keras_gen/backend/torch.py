@@ -7,10 +7,15 @@ from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import torch_replicas as replicas
 from keras_gen.backend.guard import guarded, report
+from keras_gen.backend.torch_adam import fused
 
 wrong_second_derivatives = False
 # torch.compile: "aot_autograd does not currently support double backward".
 compiles_second_derivatives = False
+
+
+def dilates_slowly():
+    return False
 
 
 def step(method):
@@ -35,9 +40,10 @@ def descend(optimizer, variables, loss_fn, *inputs):
         with torch.no_grad():
             # Of all processes, the loss too: what is not finite in one is so in all.
             mean_loss, *gradients = replicas.mean_of_all([loss.detach(), *gradients])
-            finite = report(optimizer, mean_loss, gradients)
+            finite = report(optimizer, mean_loss, gradients, sum_of_squares=_sum_of_squares)
             if finite or isinstance(optimizer, LossScaleOptimizer):  # It leaves out by itself.
-                optimizer.apply(gradients, variables)
+                with fused(optimizer):
+                    optimizer.apply(gradients, variables)
     return tree.map_structure(lambda v: v.detach() if torch.is_tensor(v) else v, output)
 
 
@@ -47,6 +53,11 @@ def input_gradient(fn, x):
         x = x if x.requires_grad else x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(fn(x).sum(), x, create_graph=True, materialize_grads=True)
     return gradient
+
+
+def _sum_of_squares(x):
+    flat = x.float().reshape(-1)
+    return torch.dot(flat, flat)  # Nothing in between is written to memory.
 
 
 def _as_tensor(x):

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.layers import Conv2DTranspose
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
 from keras_gen.networks.posterior import check_sizes, code, posterior
@@ -102,10 +103,8 @@ def _decoder(
     h = layers.Dense(math.prod(start), activation=activation)(h)
     h = layers.Reshape(start)(h)
     for hidden_channels in reversed(filters[:-1]):
-        h = layers.Conv2DTranspose(
-            hidden_channels, 3, strides=2, padding="same", activation=activation
-        )(h)
-    parameters = layers.Conv2DTranspose(
+        h = Conv2DTranspose(hidden_channels, 3, strides=2, padding="same", activation=activation)(h)
+    parameters = Conv2DTranspose(
         channels * parameters_per_value,
         3,
         strides=2,

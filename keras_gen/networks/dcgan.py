@@ -3,7 +3,12 @@ import math
 import keras
 from keras import layers
 
-from keras_gen.layers import BatchNormalization, GroupNormalization, SpectralNormalization
+from keras_gen.layers import (
+    BatchNormalization,
+    Conv2DTranspose,
+    GroupNormalization,
+    SpectralNormalization,
+)
 from keras_gen.networks import players
 from keras_gen.networks.posterior import check_sizes
 
@@ -119,7 +124,7 @@ def _generator(image_shape, latent_dim, filters, kernel_size, num_classes):
 
 
 def _doubled(h, channels, kernel_size, size, **kwargs):
-    h = layers.Conv2DTranspose(
+    h = Conv2DTranspose(
         channels,
         kernel_size,
         strides=2,

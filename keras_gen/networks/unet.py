@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.layers import Conv2DTranspose
 from keras_gen.networks.posterior import check_sizes
 
 
@@ -72,7 +73,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     h = layers.Conv2D(filters[-1], 3, padding="same", activation=activation)(h)
     for level in reversed(levels):
         depth = level.shape[-1]
-        h = layers.Conv2DTranspose(depth, 3, 2, padding="same", activation=activation)(h)
+        h = Conv2DTranspose(depth, 3, 2, padding="same", activation=activation)(h)
         h = layers.Concatenate()([h, level])
         h = layers.Conv2D(depth, 3, padding="same", activation=activation)(h)
     outputs = channels * parameters_per_value

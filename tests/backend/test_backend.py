@@ -170,3 +170,52 @@ def test_on_jax_a_gradient_outside_a_step_says_what_is_missing(backend):
         pytest.skip("the others take gradients anywhere")
     with pytest.raises(RuntimeError, match="@keras_gen.backend.step"):
         kg.input_gradient(ops.sum, ops.ones(3))
+
+
+@pytest.mark.parametrize("epsilon", [1e-7, 1e-2])
+@pytest.mark.parametrize("Adam", [keras.optimizers.Adam, keras.optimizers.AdamW])
+def test_adam_is_that_of_the_paper(Adam, epsilon):
+    def body(model, x):
+        def loss_fn(x):
+            return ops.sum(x * ops.power(model.w, 3))
+
+        return {"loss": kg.descend(model.optimizer, [model.w], loss_fn, x)}
+
+    decay = {"weight_decay": 0.04} if Adam is keras.optimizers.AdamW else {}
+    optimizer = Adam(0.1, beta_1=0.5, beta_2=0.9, epsilon=epsilon, **decay)
+    model = OneStep(body, optimizer)
+    w, m, v = np.ones(2), np.zeros(2), np.zeros(2)
+    for t in range(1, 8):
+        model.run([[2.0, -0.003]])
+        w_before = w
+        gradient = np.array([2.0, -0.003]) * 3 * w**2
+        # Kingma and Ba (2015), section 2: the more efficient order of computation, whose epsilon
+        # is added to sqrt(v) as it is; weights decay as in Loshchilov and Hutter (2019).
+        m = 0.5 * m + 0.5 * gradient
+        v = 0.9 * v + 0.1 * gradient**2
+        rate = 0.1 * np.sqrt(1 - 0.9**t) / (1 - 0.5**t)
+        w = w - 0.1 * decay.get("weight_decay", 0) * w - rate * m / (np.sqrt(v) + epsilon)
+        assert np.all(w != w_before)
+    np.testing.assert_allclose(value(model.w), w, rtol=2e-5)
+    assert int(value(optimizer.iterations)) == 7
+
+
+def test_adam_moves_weights_that_lie_column_by_column_in_memory():
+    def body(model, x):
+        def loss_fn(x):
+            return ops.sum(x * ops.power(model.kernel, 3))
+
+        return {"loss": kg.descend(model.optimizer, [model.kernel], loss_fn, x)}
+
+    weights = np.arange(1, 7, dtype="float32").reshape(2, 3)
+    ends = []
+    for kernel in (ops.convert_to_tensor(weights), ops.transpose(weights.T.copy())):
+        model = OneStep(body)
+        model.kernel = keras.Variable(kernel)
+        model.optimizer = keras.optimizers.Adam(0.1)
+        model.optimizer.build([model.kernel])
+        for _ in range(3):
+            model.run([[1.0]])
+        ends.append(value(model.kernel))
+    np.testing.assert_allclose(*ends, rtol=1e-5)  # 1 - beta^t is rounded differently.
+    assert np.all(ends[0] != weights)

@@ -141,6 +141,7 @@ def test_digits_prepare_in_silence(tmp_path, capfd):
     assert captured.out == captured.err == ""
 
 
+@pytest.mark.once
 def test_two_processes_prepare_the_digits_at_once(tmp_path):
     code = (
         "import sys, keras_gen.data as d; print(d.load('digits', data_dir=sys.argv[1])[0].x.sum())"
@@ -190,6 +191,7 @@ def test_binarized_mnist_is_0_and_1_and_has_no_labels():
         load("binarized_mnist", data_dir=SHARED / "tfds", labels=True)
 
 
+@pytest.mark.once
 @needs_shared
 def test_mnist_is_prepared_from_its_original_files(tmp_path):
     _, test = load("mnist", data_dir=tmp_path, manual_dir=SHARED / "mnist", download=False)

@@ -157,7 +157,7 @@ STEPS = [
 ]
 
 # One model for each kind of step; those with a penalty are refused, which is fast.
-COMPILED_ON_TORCH = [regular_vae, gan, r3gan, wgan, conditional_gan]
+COMPILED_ON_TORCH = [regular_vae, gan, r3gan, conditional_gan]
 
 
 def compile_model(model, optimizer, **kwargs):

@@ -72,6 +72,7 @@ def test_a_run_leaves_pictures_curves_and_a_model_that_loads(run, tmp_path, back
     assert not [path for path in out.rglob("*") if "tmp" in path.name]
 
 
+@pytest.mark.once
 def test_same_seed_same_model_even_if_the_first_run_prepares_the_data(run, tmp_path):
     for seed, out in ((3, "a"), (3, "b"), (4, "c")):
         arguments = (*QUICK, "--epochs", 1, "--seed", seed, "--out", out)

@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
 # Epochs of a tenth of a second or less, a checkpoint after each, and pictures now and then.
 EPOCHS = 40
-COMMON = f"--epochs {EPOCHS} --latent-dim 3 --sample-every 15 --checkpoint-every 1".split()
+COMMON = "--latent-dim 3 --sample-every 15 --checkpoint-every 1".split()
 ARGUMENTS = {
     "vae": ["--hidden", "16", *COMMON],
     "gan": ["--network", "mlp", "--batch-size", "256", *COMMON],
@@ -205,6 +205,7 @@ def _running(backend, model, out):
     out.parent.mkdir(parents=True, exist_ok=True)
     log = out.parent / f"{out.name}.log"
     command = [sys.executable, "-m", f"train.{model}", "--resume", *ARGUMENTS[model]]
+    command += ["--epochs", str(EPOCHS)]
     with (
         open(log, "wb") as file,
         subprocess.Popen(

@@ -199,7 +199,7 @@ def train(args):
     curves = {"d_loss": "Discriminator's loss", "g_loss": "Generator's loss", **MODES}
     run.draw_curves(args.out, [item for item in curves.items() if item[0] in history], ylabel="")
     run.check_finite(args.out, gan, guard)
-    run.finish(args.out, gan, {**metrics, **coverage})
+    run.finish(args.out, gan, {**metrics, **coverage}, checkpoint)
     if coverage:
         print(
             f"{coverage['modes']:.0f} of {len(train.centres)} modes, "

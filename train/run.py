@@ -434,12 +434,17 @@ def check_finite(out, model, guard):
         sys.exit(f"Training diverged. The weights from before are in {out / 'model.keras'}.")
 
 
-def finish(out, model, metrics):
+def finish(out, model, metrics, checkpoint):
     """Saves the model, then metrics.json: it says that the run is finished."""
     check_converged({key: metrics[key] for key in metrics if key.endswith("loss")})
     save(out, model)
     write_json(out / "metrics.json", finite(metrics))
     _clear_folder(out, "checkpoint")
+    if checkpoint.size:  # A run that was resumed at its end wrote none.
+        print(
+            f"Checkpoints of {checkpoint.size / 1e6:.1f} MB took {checkpoint.seconds:.1f} s, "
+            f"{checkpoint.share:.1%} of the training."
+        )
 
 
 def finite(metrics):

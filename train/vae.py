@@ -105,7 +105,7 @@ def train(args):
         ylabel="nats per image",
     )
     run.check_finite(args.out, vae, guard)
-    run.finish(args.out, vae, metrics)
+    run.finish(args.out, vae, metrics, checkpoint)
     print(
         f"Test ELBO {metrics['elbo']:.2f} nats per image: "
         f"rate {metrics['kl']:.2f}, distortion {metrics['reconstruction']:.2f}\n"

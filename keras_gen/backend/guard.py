@@ -53,20 +53,22 @@ def sum_of_squares(x):
     return ops.sum(ops.square(ops.cast(x, "float32")))
 
 
-def report(optimizer, loss, gradients, agree=lambda finite: finite, sum_of_squares=sum_of_squares):
-    """Whether an update may be made; what is found is kept for the end of the step.
+def is_finite(optimizer, loss, gradients, sum_of_squares=sum_of_squares):
+    """Whether an update may be made, a scalar.
 
-    `agree` makes one answer of those of several replicas. Gradients under loss scaling are not
-    looked at: there an overflow is part of the method, and the optimizer itself leaves the
-    update out.
+    Gradients under loss scaling are not looked at: there an overflow is part of the method, and
+    the optimizer itself leaves the update out.
     """
     total = ops.cast(loss, "float32")
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         # Finite only if all that is added up is. Squares, as Adam and others take: where they
         # overflow a finite gradient would spoil the optimizer's state.
         total = total + sum(map(sum_of_squares, gradients))
-    finite = agree(ops.isfinite(total))
+    return ops.isfinite(total)
+
+
+def report(optimizer, finite):
+    """Keeps for the end of the step what was found, before the update is made."""
     if _open.reports is not None:
         update = ops.cast(ops.convert_to_tensor(optimizer.iterations), "int32") + 1
         _open.reports.append((optimizer, finite, update))
-    return finite

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from keras_gen.backend.guard import guarded, report
+from keras_gen.backend.guard import guarded, is_finite, report
 
 wrong_second_derivatives = False
 compiles_second_derivatives = True
@@ -48,7 +48,8 @@ def descend(optimizer, variables, loss_fn, *inputs):
 
     values = [variable.value for variable in variables]
     output, gradients = _value_and_grad(scaled_loss, values, *inputs)
-    finite = report(optimizer, output[0] if isinstance(output, tuple) else output, gradients)
+    finite = is_finite(optimizer, output[0] if isinstance(output, tuple) else output, gradients)
+    report(optimizer, finite)
     state = [variable.value for variable in optimizer.variables]
     # Not `apply`: under loss scaling it branches on the gradients with side effects.
     new_values, new_state = optimizer.stateless_apply(state, gradients, values)

@@ -8,7 +8,7 @@ from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import tensorflow_replicas as replicas
-from keras_gen.backend.guard import guarded, report
+from keras_gen.backend.guard import guarded, is_finite, report
 
 # tf.nn.moments stops a gradient inside the variance, and a resized image that is not
 # "nearest" has a gradient without a gradient.
@@ -47,7 +47,8 @@ def descend(optimizer, variables, loss_fn, *inputs):
     )
     if not variables:
         return output
-    finite = report(optimizer, loss, gradients, agree=_on_all_replicas)
+    finite = _on_all_replicas(is_finite(optimizer, loss, gradients, _sum_of_squares))
+    report(optimizer, finite)
     if tf.distribute.has_strategy():
         # Replicas meet within `apply`, which cannot be in a branch: a bad gradient becomes zero.
         gradients = [tf.where(finite, gradient, tf.zeros_like(gradient)) for gradient in gradients]
@@ -84,6 +85,10 @@ def _nested():
         yield _depth.steps > 1
     finally:
         _depth.steps -= 1
+
+
+def _sum_of_squares(x):
+    return 2 * tf.nn.l2_loss(tf.cast(x, tf.float32))
 
 
 def _on_all_replicas(finite):

@@ -6,7 +6,7 @@ from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import torch_replicas as replicas
-from keras_gen.backend.guard import guarded, report
+from keras_gen.backend.guard import guarded, is_finite, report
 from keras_gen.backend.torch_adam import fused
 
 wrong_second_derivatives = False
@@ -40,7 +40,9 @@ def descend(optimizer, variables, loss_fn, *inputs):
         with torch.no_grad():
             # Of all processes, the loss too: what is not finite in one is so in all.
             mean_loss, *gradients = replicas.mean_of_all([loss.detach(), *gradients])
-            finite = report(optimizer, mean_loss, gradients, sum_of_squares=_sum_of_squares)
+            finite = bool(is_finite(optimizer, mean_loss, gradients, _sum_of_squares))
+            if not finite:
+                report(optimizer, ops.convert_to_tensor(finite))
             if finite or isinstance(optimizer, LossScaleOptimizer):  # It leaves out by itself.
                 with fused(optimizer):
                     optimizer.apply(gradients, variables)

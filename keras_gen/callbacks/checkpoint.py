@@ -77,6 +77,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     Attributes:
         seconds: What the checkpoints of the last `fit` took, in all.
+        share: That, of the time that `fit` took.
+        size: Bytes of the last checkpoint.
 
     Raises:
         ValueError: By `fit`, if the data cannot be put back to where they were, if none of the
@@ -101,7 +103,8 @@ class Checkpoint(keras.callbacks.Callback):
             raise ValueError(f"{self.folder} is a file. Pass a folder for the checkpoints.")
         self.every = every
         self.exact = exact
-        self.seconds = 0.0
+        self.seconds = self.share = 0.0
+        self.size = 0
         self.data = None
 
     def before_fit(self, arguments, callbacks):
@@ -136,7 +139,8 @@ class Checkpoint(keras.callbacks.Callback):
         if distribution.is_chief():
             self.folder.mkdir(parents=True, exist_ok=True)
             self.lock = files.Lock(self.folder)
-        self.seconds, self.costs, self.written = 0.0, [], time.perf_counter()
+        self.seconds, self.costs, self.began = 0.0, [], time.perf_counter()
+        self.written = self.began
         # Now: a callback may change the learning rate.
         self.identity = identity(self.model)
         self.earlier_epochs = []
@@ -161,6 +165,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._resumed()
+        self.share = self.seconds / (time.perf_counter() - self.began)
         if distribution.is_chief():
             self.lock.release()
 
@@ -327,6 +332,8 @@ class Checkpoint(keras.callbacks.Callback):
         with files.whole(self._path(number, "json")) as path:
             path.write_text(json.dumps(checkpoint, default=_plain))
         files.sync(self.folder)
+        paths = [self._path(number, kind) for kind in ("keras", "npz", "json")]
+        self.size = sum(path.stat().st_size for path in paths if path.exists())
         self.ours = [other for other in self.ours if other != number] + [number]
         while len(self.ours) > 2:
             self._remove(self.ours.pop(0))

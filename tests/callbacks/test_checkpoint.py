@@ -428,7 +428,11 @@ def test_by_default_checkpoints_take_two_percent_of_the_time(vae, tmp_path, monk
     # Epochs 1 and 2, then each 7th: .1 / .015 = 6.7; and the last.
     assert len(saved) == 2 + 8 + 1
     assert checkpoint.seconds == pytest.approx(1.1)
-    assert checkpoint.seconds < 0.02 * now
+    assert checkpoint.share == pytest.approx(1.1 / now)
+    assert checkpoint.share < 0.02
+    # The model's file is empty: no more than epochs, losses and checksums are left.
+    manifest = tmp_path / "epoch_0060.json"
+    assert checkpoint.size == manifest.stat().st_size
 
 
 @pytest.mark.parametrize("arguments", [{"every": 0}, {"folder": "pyproject.toml"}])

@@ -17,6 +17,9 @@
 `input_gradient(fn, x)`
     d sum(fn(x)) / dx, of the shape of `x` and differentiable once more.
 
+`normal(shape, dtype, stream)`, `uniform(shape, dtype, stream)`
+    Draws of a `keras.random.SeedGenerator`, from N(0, 1) and from U[0, 1).
+
 Beside them stand three facts: `wrong_second_derivatives` says that some of Keras's layers,
 which `losses.penalties` names, must not be differentiated twice here,
 `compiles_second_derivatives` whether a step with `input_gradient` in a loss can be compiled, and
@@ -40,7 +43,9 @@ if keras.config.backend() == "tensorflow":
         descend,
         dilates_slowly,
         input_gradient,
+        normal,
         step,
+        uniform,
         wrong_second_derivatives,
     )
 elif keras.config.backend() == "jax":
@@ -50,7 +55,9 @@ elif keras.config.backend() == "jax":
         descend,
         dilates_slowly,
         input_gradient,
+        normal,
         step,
+        uniform,
         wrong_second_derivatives,
     )
 elif keras.config.backend() == "torch":
@@ -60,7 +67,9 @@ elif keras.config.backend() == "torch":
         descend,
         dilates_slowly,
         input_gradient,
+        normal,
         step,
+        uniform,
         wrong_second_derivatives,
     )
 else:
@@ -74,7 +83,9 @@ __all__ = [
     "descend",
     "dilates_slowly",
     "input_gradient",
+    "normal",
     "replicas",
     "step",
+    "uniform",
     "wrong_second_derivatives",
 ]

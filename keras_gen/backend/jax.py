@@ -66,6 +66,14 @@ def input_gradient(fn, x):
     return gradient
 
 
+def normal(shape, dtype, stream):
+    return keras.random.normal(shape, dtype=dtype, seed=stream)
+
+
+def uniform(shape, dtype, stream):
+    return keras.random.uniform(shape, dtype=dtype, seed=stream)
+
+
 def _value_and_grad(fn, *inputs):
     """aux and the gradient by the first input of `fn(*inputs) -> (scalar, aux)`.
 

@@ -2,6 +2,7 @@ import contextlib
 import functools
 import threading
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops, tree
@@ -67,6 +68,14 @@ def input_gradient(fn, x):
         tape.watch(x)
         total = tf.reduce_sum(fn(x))
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def normal(shape, dtype, stream):
+    return keras.random.normal(shape, dtype=dtype, seed=stream)
+
+
+def uniform(shape, dtype, stream):
+    return keras.random.uniform(shape, dtype=dtype, seed=stream)
 
 
 class _Depth(threading.local):

@@ -5,9 +5,11 @@ import torch
 from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
 
+from keras_gen.backend import torch_capture
 from keras_gen.backend import torch_replicas as replicas
 from keras_gen.backend.guard import guarded, is_finite, report
 from keras_gen.backend.torch_adam import fused
+from keras_gen.backend.torch_random import normal, uniform  # noqa: F401
 
 wrong_second_derivatives = False
 # torch.compile: "aot_autograd does not currently support double backward".
@@ -22,17 +24,23 @@ def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):
         # `train_on_batch` hands over NumPy arrays.
-        with replicas.stepping(), guarded(self, training=method.__name__ == "train_step"):
+        training = method.__name__ == "train_step"
+        with (
+            replicas.stepping(),
+            guarded(self, training),
+            torch_capture.within(self if training else None),
+        ):
             return method(self, tree.map_structure(_as_tensor, data))
 
     return step_on_tensors
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
-    output = loss_fn(*inputs)
+    traced = torch_capture.loss_and_gradients(optimizer, variables, loss_fn, inputs)
+    output, gradients = traced or (loss_fn(*inputs), None)
     loss = output[0] if isinstance(output, tuple) else output
     if variables:  # A player may have none, or be frozen.
-        gradients = torch.autograd.grad(
+        gradients = gradients or torch.autograd.grad(
             optimizer.scale_loss(loss),
             [variable.value for variable in variables],
             materialize_grads=True,

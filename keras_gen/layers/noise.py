@@ -1,6 +1,6 @@
 import keras
 
-from keras_gen import seeds
+from keras_gen import backend, seeds
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -26,11 +26,11 @@ class Noise(seeds.SavesSeeds, keras.layers.Layer):
 
     def normal(self, shape):
         """Draws from N(0, 1)."""
-        return keras.random.normal(shape, dtype=self.compute_dtype, seed=self.seed_generator)
+        return backend.normal(shape, self.compute_dtype, self.seed_generator)
 
     def uniform(self, shape):
         """Draws from U[0, 1)."""
-        return keras.random.uniform(shape, dtype=self.compute_dtype, seed=self.seed_generator)
+        return backend.uniform(shape, self.compute_dtype, self.seed_generator)
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}

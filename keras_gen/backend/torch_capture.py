@@ -1,0 +1,163 @@
+"""A loss and its gradient as one list of PyTorch's operations.
+
+In a small network Keras takes as long between the operations as PyTorch in them. So when a method
+of a model has been descended on a few times, it is traced, gradient included, and from then on
+what was recorded is run: the same operations in the same order, and the same numbers to the bit.
+What a trace cannot hold, such as a branch on a value or random numbers of others, stays as it is.
+
+As under `jit_compile` on other backends, a change that the trace does not see is not obeyed: those
+of variables and of the model's own plain attributes are seen. `run_eagerly=True` traces nothing.
+"""
+
+import collections
+import contextlib
+import itertools
+import threading
+import weakref
+
+import keras
+import torch
+from keras import tree
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from keras_gen.backend import torch_replicas as replicas
+
+WARM_UP = 16  # Steps that are run as they are: a trace takes as long as some hundred.
+
+
+class _Open(threading.local):
+    def __init__(self):
+        self.model = None
+
+
+_open = _Open()
+_models = weakref.WeakKeyDictionary()  # Each to its traces.
+
+
+@contextlib.contextmanager
+def within(model):
+    """The training step of a model, whose methods may be traced."""
+    before, _open.model = _open.model, model
+    try:
+        yield
+    finally:
+        _open.model = before
+
+
+def loss_and_gradients(optimizer, variables, loss_fn, inputs):
+    """What `loss_fn(*inputs)` returns, and the gradients; None where it is not traced."""
+    model = _open.model
+    if model is None or getattr(loss_fn, "__self__", None) is not model or not variables:
+        return None
+    scaled = optimizer.loss_scale_factor is not None
+    scaled |= isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    tensors = tree.flatten(inputs)
+    if (
+        scaled
+        or model.run_eagerly
+        or replicas.part()[1] > 1
+        or torch.compiler.is_compiling()
+        or not all(map(_suits, tensors))
+    ):
+        return None
+    traces = _models.setdefault(model, {})
+    key = _key(model, variables, loss_fn, tensors)
+    trace = traces.setdefault(key, WARM_UP)
+    if isinstance(trace, int) and trace > 0:
+        traces[key] -= 1
+        return None
+    if trace == 0:
+        try:
+            trace = traces[key] = _Trace(model, variables, loss_fn, inputs)
+        except Exception:  # Of any kind: as it is, it has run so far.
+            trace = traces[key] = -1
+    return None if trace == -1 else trace(tensors)
+
+
+class _Trace:
+    def __init__(self, model, variables, loss_fn, inputs):
+        every = [*model.trainable_variables, *model.non_trainable_variables]
+        moved = {id(variable) for variable in variables}
+        others = [variable for variable in every if id(variable) not in moved]
+        tensors = tree.flatten(inputs)
+
+        def flat(*arguments):
+            values = [value.detach().requires_grad_() for value in arguments[: len(variables)]]
+            rest = arguments[len(variables) : len(variables) + len(others)]
+            mapping = [*zip(variables, values, strict=True), *zip(others, rest, strict=True)]
+            with keras.StatelessScope(mapping, collect_losses=True) as scope:
+                given = tree.pack_sequence_as(inputs, arguments[len(mapping) :])
+                self.output = loss_fn(*given)
+            loss = self.output[0] if isinstance(self.output, tuple) else self.output
+            gradients = torch.autograd.grad(loss, values, materialize_grads=True)
+            now = [scope.get_current_value(variable) for variable in others]
+            self.changed = [
+                v for v, old, new in zip(others, rest, now, strict=True) if new is not old
+            ]
+            new = [new for old, new in zip(rest, now, strict=True) if new is not old]
+            leaves = [leaf for leaf in tree.flatten(self.output) if torch.is_tensor(leaf)]
+            return *gradients, *(leaf.detach() for leaf in [*new, *leaves])
+
+        arguments = [variable.value for variable in (*variables, *others)] + tensors
+        # Tensors without numbers: who looks at one, or brings one of his own, is not traced.
+        with FakeTensorMode(allow_non_fake_inputs=False) as mode:
+            fake = tree.map_structure(
+                lambda x: mode.from_tensor(x) if torch.is_tensor(x) else x, arguments
+            )
+            graph_module = make_fx(flat)(*fake)
+        graph = graph_module.graph
+        for node in graph.find_nodes(op="call_function", target=torch.ops.aten.detach.default):
+            node.replace_all_uses_with(node.args[0])  # No gradient flows here.
+        graph.eliminate_dead_code()
+        places = graph.find_nodes(op="placeholder")
+        used = [bool(place.users) for place in places]
+        for place, is_used in zip(places, used, strict=True):
+            if not is_used:
+                graph.erase_node(place)
+        graph_module.recompile()
+        self.run = graph_module.forward
+        count = len(variables) + len(others)
+        self.variables = list(itertools.compress((*variables, *others), used))
+        self.used = used[count:]
+        self.gradients = len(variables)
+        # Numbers in the output are kept, tensors are put in their places.
+        leaves = tree.flatten(self.output)
+        self.leaves = [_TENSOR if torch.is_tensor(leaf) else leaf for leaf in leaves]
+        self.output = tree.map_structure(lambda leaf: None, self.output)
+
+    @torch.no_grad()
+    def __call__(self, tensors):
+        found = self.run(
+            *(variable.value for variable in self.variables),
+            *itertools.compress(tensors, self.used),
+        )
+        gradients = list(found[: self.gradients])
+        rest = collections.deque(found[self.gradients :])
+        for variable in self.changed:
+            variable.assign(rest.popleft())
+        leaves = [rest.popleft() if leaf is _TENSOR else leaf for leaf in self.leaves]
+        return tree.pack_sequence_as(self.output, leaves), gradients
+
+
+_TENSOR = object()
+
+
+def _suits(leaf):
+    # On a GPU this was never tried; a number would be recorded as it is.
+    return leaf is None or (torch.is_tensor(leaf) and leaf.device.type == "cpu")
+
+
+def _key(model, variables, loss_fn, tensors):
+    return (
+        loss_fn.__func__,
+        tuple(map(id, variables)),
+        tuple(
+            None if tensor is None else (tensor.shape, tensor.dtype, tensor.stride())
+            for tensor in tensors
+        ),
+        tuple(item for item in vars(model).items() if type(item[1]) in _PLAIN),
+    )
+
+
+_PLAIN = {bool, int, float, str, type(None)}

@@ -24,6 +24,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from keras_gen.backend import torch_replicas as replicas
 
 WARM_UP = 16  # Steps that are run as they are: a trace takes as long as some hundred.
+MOST = 64  # Of sizes of batches, or values of attributes: more may come without an end.
 
 
 class _Open(threading.local):
@@ -63,6 +64,8 @@ def loss_and_gradients(optimizer, variables, loss_fn, inputs):
         return None
     traces = _models.setdefault(model, {})
     key = _key(model, variables, loss_fn, tensors)
+    if key not in traces and len(traces) >= MOST:
+        return None
     trace = traces.setdefault(key, WARM_UP)
     if isinstance(trace, int) and trace > 0:
         traces[key] -= 1

@@ -32,10 +32,12 @@ class GroupNormalization(keras.layers.GroupNormalization):
         )
         axes = [a for a in range(1, len(grouped.shape)) if a != axis]
         mean, variance = moments(grouped, axes, keepdims=True)
-        outputs = ops.reshape((grouped - mean) * ops.rsqrt(variance + self.epsilon), sizes)
-        shape = [channels if a == axis else 1 for a in range(len(x.shape))]
-        if self.scale:
-            outputs = outputs * ops.cast(ops.reshape(self.gamma, shape), x.dtype)
+        factor = ops.rsqrt(variance + self.epsilon)
+        shape = [1] * len(grouped.shape)
+        shape[axis : axis + 2] = self.groups, channels // self.groups
+        if self.scale:  # The factor is small, the images are not.
+            factor = factor * ops.cast(ops.reshape(self.gamma, shape), x.dtype)
+        outputs = (grouped - mean) * factor
         if self.center:
             outputs = outputs + ops.cast(ops.reshape(self.beta, shape), x.dtype)
-        return ops.cast(outputs, self.compute_dtype)
+        return ops.cast(ops.reshape(outputs, sizes), self.compute_dtype)

@@ -65,7 +65,7 @@ def markdown(rows):
 
 def kills(backend, model, folder, count=20, seed=0):
     """Kills of one run at random moments, each resumed from: those that lost no checkpoint."""
-    start, training = _finish(backend, model, folder / "reference")
+    start, of_an_epoch = _finish(backend, model, folder / "reference")
     moments = random.Random(f"{seed} {backend} {model}")
     out, survived = folder / "killed", 0
     for i in range(count):
@@ -74,7 +74,7 @@ def kills(backend, model, folder, count=20, seed=0):
             moment = {"seconds": moments.uniform(0, start)}
         else:  # Within some epoch, each kill in a later one.
             epoch = max(before + 1, int(moments.uniform(i, i + 1) / count * (EPOCHS - 3)) + 1)
-            seconds = moments.uniform(0, 2 * training / EPOCHS)
+            seconds = moments.uniform(0, 2 * of_an_epoch)
             moment = {"after": f"Epoch {epoch}/", "seconds": seconds}
         code, text = _stopped(backend, model, out, signal.SIGKILL, **moment)
         resumed = re.search(r"after epoch (\d+)", text)
@@ -233,14 +233,16 @@ def ctrl_c_is_heard():
 
 
 def _finish(backend, model, out):
-    """Runs to the end: seconds to the first epoch, and from there."""
+    """Runs to the end: seconds to the first epoch, and of an epoch."""
     with _running(backend, model, out) as (process, log):
         start = time.perf_counter()
         _wait_for(process, log, "Epoch ")
         trains = time.perf_counter()
+        _wait_for(process, log, f"Epoch {EPOCHS}/")
+        trained = time.perf_counter()
         if process.wait() != 0:
             raise RuntimeError(f"train.{model} on {backend} failed:\n{log.read_text()[-2000:]}")
-        return trains - start, time.perf_counter() - trains
+        return trains - start, (trained - trains) / EPOCHS
 
 
 def _stopped(backend, model, out, number, seconds, after=None):

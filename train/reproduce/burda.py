@@ -1,5 +1,7 @@
 """Table 1 of Burda et al. (2016): VAE and IWAE of one and two stochastic layers on MNIST."""
 
+import functools
+
 from train.reproduce.rows import AtLeast, Row
 
 # (layers, objective, k): NLL of the table's left half, nats, 5,000 samples.
@@ -34,25 +36,29 @@ def table_1(seed, **data):
 
 
 def short_table(seed, **data):
-    """Five of the models for 40 epochs in large steps: the order of the cells, not their NLL."""
+    """Five of the models in few epochs and large steps: the order of the cells, not their NLL."""
     import keras
 
     vae, iwae_5, iwae_50 = (1, "VAE", 1), (1, "IWAE", 5), (1, "IWAE", 50)
     two_vae, two_iwae_5 = (2, "VAE", 1), (2, "IWAE", 5)
-    # After 8 epochs the models of two layers are still behind.
-    nll, epochs = {}, 40
-    for cell in (vae, iwae_5, iwae_50, two_vae, two_iwae_5):
+
+    @functools.cache
+    def nll(cell, epochs):
         schedule = keras.optimizers.schedules.CosineDecay(4e-3, epochs * 469)
-        nll[cell] = trained_nll(cell, seed, data, 128, epochs, schedule, test_images=1_000)
-        print(f"{title(cell)}: {nll[cell]:.2f} nats", flush=True)
-    # More draws are better, and so is a second layer.
-    pairs = [(vae, iwae_5), (iwae_5, iwae_50), (two_vae, two_iwae_5)]
-    pairs += [(vae, two_vae), (iwae_5, two_iwae_5)]
+        value = trained_nll(cell, seed, data, 128, epochs, schedule, test_images=500)
+        print(f"{title(cell)}, {epochs} epochs: {value:.2f} nats", flush=True)
+        return value
+
+    # More draws are better at once; a second layer is still behind after 8 epochs.
+    pairs = [(vae, iwae_5, 8), (iwae_5, iwae_50, 8), (two_vae, two_iwae_5, 8), (vae, two_vae, 40)]
     return [
         AtLeast(
-            "burda-short", f"{title(worse)} less {title(better)}", nll[worse] - nll[better], 0.0
+            "burda-short",
+            f"{title(worse)} less {title(better)}, {epochs} epochs",
+            nll(worse, epochs) - nll(better, epochs),
+            0.0,
         )
-        for worse, better in pairs
+        for worse, better, epochs in pairs
     ]
 
 

@@ -18,8 +18,6 @@ import weakref
 import keras
 import torch
 from keras import tree
-from torch._subclasses import FakeTensorMode
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from keras_gen.backend import torch_replicas as replicas
 
@@ -80,6 +78,10 @@ def loss_and_gradients(optimizer, variables, loss_fn, inputs):
 
 class _Trace:
     def __init__(self, model, variables, loss_fn, inputs):
+        # Here, as they take half a second.
+        from torch._subclasses import FakeTensorMode
+        from torch.fx.experimental.proxy_tensor import make_fx
+
         every = [*model.trainable_variables, *model.non_trainable_variables]
         moved = {id(variable) for variable in variables}
         others = [variable for variable in every if id(variable) not in moved]

@@ -48,7 +48,6 @@ def table(seed, data_dir=None, manual_dir=None):
             for (backend, model), counted in zip(models, counts, strict=True):
                 for name, (good, tried) in counted.items():
                     rows.append(AtLeast(f"{backend} {model}", name, good, tried))
-                    print(f"{backend} {model}: {name} {good} / {tried}", flush=True)
     return rows
 
 
@@ -165,7 +164,11 @@ def last_whole(out):
 
 def _counts(backend, model, folder):
     folder.mkdir(parents=True)
-    return {name: column(backend, model, folder) for name, column in COLUMNS.items()}
+    counts = {}
+    for name, column in COLUMNS.items():
+        good, tried = counts[name] = column(backend, model, folder)
+        print(f"{backend} {model}: {name} {good} / {tried}", flush=True)
+    return counts
 
 
 def _last_line(backend, *arguments):

@@ -26,6 +26,7 @@ def cross_backend(backend, model, folder):
     `folder`: asked again, for another backend or model, it answers from there.
     """
     folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
     if not all((folder / f"{name}.json").exists() for name in installed):
         for what in ("write", "read"):

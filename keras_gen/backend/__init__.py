@@ -20,6 +20,9 @@
 `normal(shape, dtype, stream)`, `uniform(shape, dtype, stream)`
     Draws of a `keras.random.SeedGenerator`, from N(0, 1) and from U[0, 1).
 
+`softplus(x)`
+    As `keras.ops.softplus`, for many numbers at a time.
+
 Beside them stand three facts: `wrong_second_derivatives` says that some of Keras's layers,
 which `losses.penalties` names, must not be differentiated twice here,
 `compiles_second_derivatives` whether a step with `input_gradient` in a loss can be compiled, and
@@ -44,6 +47,7 @@ if keras.config.backend() == "tensorflow":
         dilates_slowly,
         input_gradient,
         normal,
+        softplus,
         step,
         uniform,
         wrong_second_derivatives,
@@ -56,6 +60,7 @@ elif keras.config.backend() == "jax":
         dilates_slowly,
         input_gradient,
         normal,
+        softplus,
         step,
         uniform,
         wrong_second_derivatives,
@@ -68,6 +73,7 @@ elif keras.config.backend() == "torch":
         dilates_slowly,
         input_gradient,
         normal,
+        softplus,
         step,
         uniform,
         wrong_second_derivatives,
@@ -85,6 +91,7 @@ __all__ = [
     "input_gradient",
     "normal",
     "replicas",
+    "softplus",
     "step",
     "uniform",
     "wrong_second_derivatives",

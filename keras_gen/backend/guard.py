@@ -48,23 +48,22 @@ def guarded(model, training):
         model.note_descents(reports)
 
 
-def sum_of_squares(x):
-    """A scalar, float32."""
-    return ops.sum(ops.square(ops.cast(x, "float32")))
+def sum_of_squares(gradients):
+    """A scalar that is finite where all squares are, as Adam and others take them."""
+    return sum(ops.sum(ops.square(ops.cast(gradient, "float32"))) for gradient in gradients)
 
 
-def is_finite(optimizer, loss, gradients, sum_of_squares=sum_of_squares):
-    """Whether an update may be made, a scalar.
+def is_finite(optimizer, loss, gradients, total=sum_of_squares):
+    """Whether an update may be made, a scalar; `total` is a faster way to `sum_of_squares`.
 
-    Gradients under loss scaling are not looked at: there an overflow is part of the method, and
-    the optimizer itself leaves the update out.
+    A finite gradient whose square overflows would spoil the optimizer's state. Gradients under
+    loss scaling are not looked at: there an overflow is part of the method, and the optimizer
+    itself leaves the update out.
     """
-    total = ops.cast(loss, "float32")
-    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # Finite only if all that is added up is. Squares, as Adam and others take: where they
-        # overflow a finite gradient would spoil the optimizer's state.
-        total = total + sum(map(sum_of_squares, gradients))
-    return ops.isfinite(total)
+    loss = ops.cast(loss, "float32")
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return ops.isfinite(loss)
+    return ops.isfinite(loss + total(gradients))
 
 
 def report(optimizer, finite):

@@ -2,7 +2,6 @@ import contextlib
 import functools
 import threading
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops, tree
@@ -10,6 +9,7 @@ from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import tensorflow_replicas as replicas
 from keras_gen.backend.guard import guarded, is_finite, report
+from keras_gen.backend.xla import softplus  # noqa: F401
 
 # tf.nn.moments stops a gradient inside the variance, and a resized image that is not
 # "nearest" has a gradient without a gradient.
@@ -48,7 +48,7 @@ def descend(optimizer, variables, loss_fn, *inputs):
     )
     if not variables:
         return output
-    finite = _on_all_replicas(is_finite(optimizer, loss, gradients, _sum_of_squares))
+    finite = _on_all_replicas(is_finite(optimizer, loss, gradients, _zero_if_finite))
     report(optimizer, finite)
     if tf.distribute.has_strategy():
         # Replicas meet within `apply`, which cannot be in a branch: a bad gradient becomes zero.
@@ -70,12 +70,18 @@ def input_gradient(fn, x):
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+# Not `keras.random`: what TensorFlow selects for it under XLA takes thirty times as long.
 def normal(shape, dtype, stream):
-    return keras.random.normal(shape, dtype=dtype, seed=stream)
+    return tf.random.stateless_normal(shape, _seed(stream), dtype=dtype, alg="philox")
 
 
 def uniform(shape, dtype, stream):
-    return keras.random.uniform(shape, dtype=dtype, seed=stream)
+    return tf.random.stateless_uniform(shape, _seed(stream), dtype=dtype, alg="philox")
+
+
+def _seed(stream):
+    # As `keras.random` does: XLA takes no seed of 64 bits.
+    return tf.cast(tf.math.floormod(stream.next(), tf.int32.max - 1), tf.int32)
 
 
 class _Depth(threading.local):
@@ -96,8 +102,11 @@ def _nested():
         _depth.steps -= 1
 
 
-def _sum_of_squares(x):
-    return 2 * tf.nn.l2_loss(tf.cast(x, tf.float32))
+def _zero_if_finite(gradients):
+    # XLA adds numbers up one by one, and compares many at a time.
+    largest = float(np.sqrt(np.finfo("float32").max))
+    small = [tf.reduce_all(tf.abs(gradient) < largest) for gradient in gradients]
+    return tf.where(tf.reduce_all(small), 0.0, np.nan)
 
 
 def _on_all_replicas(finite):

@@ -3,6 +3,7 @@ import functools
 import numpy as np
 import torch
 from keras import ops, tree
+from keras.ops import softplus  # noqa: F401
 from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import torch_capture
@@ -65,9 +66,9 @@ def input_gradient(fn, x):
     return gradient
 
 
-def _sum_of_squares(x):
-    flat = x.float().reshape(-1)
-    return torch.dot(flat, flat)  # Nothing in between is written to memory.
+def _sum_of_squares(gradients):
+    flat = [gradient.float().reshape(-1) for gradient in gradients]
+    return sum(torch.dot(x, x) for x in flat)  # Nothing in between is written to memory.
 
 
 def _as_tensor(x):

@@ -4,6 +4,8 @@ from keras import ops
 
 from keras_gen import backend
 
+FEW_FILTERS = 8
+
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
@@ -27,16 +29,17 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """
 
     def call(self, inputs):
-        if not (backend.dilates_slowly() and self._is_plain()):
+        if not (backend.dilates_slowly() and self._gains()):
             return super().call(inputs)
         outputs = _transposed(inputs, ops.convert_to_tensor(self.kernel), self.strides)
         if self.use_bias:
             outputs = outputs + ops.convert_to_tensor(self.bias)
         return self.activation(outputs)
 
-    def _is_plain(self):
+    def _gains(self):
         return (
-            self.padding == "same"
+            self.filters >= FEW_FILTERS
+            and self.padding == "same"
             and self.output_padding is None
             and self.data_format == "channels_last"
             and tuple(self.dilation_rate) == (1, 1)

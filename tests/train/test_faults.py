@@ -17,7 +17,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.mark.parametrize("model", faults.ARGUMENTS)
 def test_a_run_that_is_killed_twice_ends_as_one_that_is_not(backend, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(faults, "EPOCHS", 12)
+    monkeypatch.setattr(faults, "EPOCHS", {"vae": 40, "gan": 12})
     assert faults.kills(backend, model, tmp_path, count=2) == (2, 2)
     assert faults.identical(backend, model, tmp_path) == (4, 4)
 

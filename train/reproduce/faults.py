@@ -23,9 +23,10 @@ from train.reproduce.rows import AtLeast
 
 ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
-# Epochs of a tenth of a second or less, a checkpoint after each, and pictures now and then.
-EPOCHS = 40
-COMMON = "--latent-dim 3 --sample-every 15 --checkpoint-every 1".split()
+# Seconds in all, in epochs of a tenth of a second or less: a run that is killed in one of them
+# shall not be over by then. A checkpoint after each, and pictures now and then.
+EPOCHS = {"vae": 160, "gan": 40}
+COMMON = "--latent-dim 3 --sample-every 20 --checkpoint-every 1".split()
 ARGUMENTS = {
     "vae": ["--hidden", "16", *COMMON],
     "gan": ["--network", "mlp", "--batch-size", "256", *COMMON],
@@ -72,7 +73,8 @@ def kills(backend, model, folder, count=20, seed=0):
         if i % 4 == 3:  # Anywhere, importing included.
             moment = {"seconds": moments.uniform(0, start)}
         else:  # Within some epoch, each kill in a later one.
-            epoch = max(before + 1, int(moments.uniform(i, i + 1) / count * (EPOCHS - 3)) + 1)
+            share = moments.uniform(i, i + 1) / count
+            epoch = max(before + 1, int(share * (EPOCHS[model] - 3)) + 1)
             seconds = moments.uniform(0, 2 * of_an_epoch)
             moment = {"after": f"Epoch {epoch}/", "seconds": seconds}
         code, text = _stopped(backend, model, out, signal.SIGKILL, **moment)
@@ -208,7 +210,7 @@ def _running(backend, model, out):
     out.parent.mkdir(parents=True, exist_ok=True)
     log = out.parent / f"{out.name}.log"
     command = [sys.executable, "-m", f"train.{model}", "--resume", *ARGUMENTS[model]]
-    command += ["--epochs", str(EPOCHS)]
+    command += ["--epochs", str(EPOCHS[model])]
     with (
         open(log, "wb") as file,
         subprocess.Popen(
@@ -241,11 +243,11 @@ def _finish(backend, model, out):
         start = time.perf_counter()
         _wait_for(process, log, "Epoch ")
         trains = time.perf_counter()
-        _wait_for(process, log, f"Epoch {EPOCHS}/")
+        _wait_for(process, log, f"Epoch {EPOCHS[model]}/")
         trained = time.perf_counter()
         if process.wait() != 0:
             raise RuntimeError(f"train.{model} on {backend} failed:\n{log.read_text()[-2000:]}")
-        return trains - start, (trained - trains) / EPOCHS
+        return trains - start, (trained - trains) / EPOCHS[model]
 
 
 def _stopped(backend, model, out, number, seconds, after=None):

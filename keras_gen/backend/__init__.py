@@ -21,7 +21,7 @@
     Draws of a `keras.random.SeedGenerator`, from N(0, 1) and from U[0, 1).
 
 `softplus(x)`
-    As `keras.ops.softplus`, for many numbers at a time.
+    As `keras.ops.softplus`, of finite numbers, many at a time.
 
 Beside them stand three facts: `wrong_second_derivatives` says that some of Keras's layers,
 which `losses.penalties` names, must not be differentiated twice here,

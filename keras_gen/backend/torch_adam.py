@@ -7,7 +7,7 @@ import keras
 import torch
 
 # What Keras makes of `keras.optimizers.Adam` on this backend.
-_keras_update = type(keras.optimizers.Adam())._parallel_update_step
+_keras_update = type(keras.optimizers.Adam(name="adam"))._parallel_update_step
 
 
 @contextlib.contextmanager

@@ -5,8 +5,10 @@ of a model has been descended on a few times, it is traced, gradient included, a
 what was recorded is run: the same operations in the same order, and the same numbers to the bit.
 What a trace cannot hold, such as a branch on a value or random numbers of others, stays as it is.
 
-As under `jit_compile` on other backends, a change that the trace does not see is not obeyed: those
-of variables and of the model's own plain attributes are seen. `run_eagerly=True` traces nothing.
+What changes from step to step must be a variable, an input, or an attribute that is a number or a
+string: of the model itself, or of a part of it that is no network, such as a penalty. `compile`
+traces anew, and `run_eagerly=True` nothing. A loss that looks at values, at variables of others or
+at other random numbers stays as it is.
 """
 
 import collections
@@ -16,6 +18,7 @@ import threading
 import weakref
 
 import keras
+import numpy as np
 import torch
 from keras import tree
 
@@ -61,7 +64,7 @@ def loss_and_gradients(optimizer, variables, loss_fn, inputs):
     ):
         return None
     traces = _models.setdefault(model, {})
-    key = _key(model, variables, loss_fn, tensors)
+    key = _key(model, variables, loss_fn, inputs, tensors)
     if key not in traces and len(traces) >= MOST:
         return None
     trace = traces.setdefault(key, WARM_UP)
@@ -76,12 +79,19 @@ def loss_and_gradients(optimizer, variables, loss_fn, inputs):
     return None if trace == -1 else trace(tensors)
 
 
+class _Closed(keras.StatelessScope):
+    """Where a variable that the trace does not know can be neither read nor assigned."""
+
+    def get_current_value(self, variable):
+        return self.state_mapping[id(variable)]
+
+    def add_update(self, update):
+        self.get_current_value(update[0])
+        super().add_update(update)
+
+
 class _Trace:
     def __init__(self, model, variables, loss_fn, inputs):
-        # Here, as they take half a second.
-        from torch._subclasses import FakeTensorMode
-        from torch.fx.experimental.proxy_tensor import make_fx
-
         every = [*model.trainable_variables, *model.non_trainable_variables]
         moved = {id(variable) for variable in variables}
         others = [variable for variable in every if id(variable) not in moved]
@@ -91,36 +101,25 @@ class _Trace:
             values = [value.detach().requires_grad_() for value in arguments[: len(variables)]]
             rest = arguments[len(variables) : len(variables) + len(others)]
             mapping = [*zip(variables, values, strict=True), *zip(others, rest, strict=True)]
-            with keras.StatelessScope(mapping, collect_losses=True) as scope:
+            with _Closed(mapping, collect_losses=True) as scope:
                 given = tree.pack_sequence_as(inputs, arguments[len(mapping) :])
                 self.output = loss_fn(*given)
             loss = self.output[0] if isinstance(self.output, tuple) else self.output
             gradients = torch.autograd.grad(loss, values, materialize_grads=True)
             now = [scope.get_current_value(variable) for variable in others]
-            self.changed = [
-                v for v, old, new in zip(others, rest, now, strict=True) if new is not old
-            ]
-            new = [new for old, new in zip(rest, now, strict=True) if new is not old]
+            changed = [new is not old for old, new in zip(rest, now, strict=True)]
+            self.changed = list(itertools.compress(others, changed))
+            # Copies: a variable may have been assigned what another one holds.
+            new = [value.detach().clone() for value in itertools.compress(now, changed)]
             leaves = [leaf for leaf in tree.flatten(self.output) if torch.is_tensor(leaf)]
-            return *gradients, *(leaf.detach() for leaf in [*new, *leaves])
+            return *gradients, *new, *(leaf.detach() for leaf in leaves)
 
         arguments = [variable.value for variable in (*variables, *others)] + tensors
-        # Tensors without numbers: who looks at one, or brings one of his own, is not traced.
-        with FakeTensorMode(allow_non_fake_inputs=False) as mode:
-            fake = tree.map_structure(
-                lambda x: mode.from_tensor(x) if torch.is_tensor(x) else x, arguments
-            )
-            graph_module = make_fx(flat)(*fake)
-        graph = graph_module.graph
-        for node in graph.find_nodes(op="call_function", target=torch.ops.aten.detach.default):
-            node.replace_all_uses_with(node.args[0])  # No gradient flows here.
-        graph.eliminate_dead_code()
-        places = graph.find_nodes(op="placeholder")
-        used = [bool(place.users) for place in places]
-        for place, is_used in zip(places, used, strict=True):
-            if not is_used:
-                graph.erase_node(place)
-        graph_module.recompile()
+        graph_module = _recorded(flat, arguments)
+        # What differs in a second trace was drawn or counted in Python.
+        if not _same(graph_module, _recorded(flat, arguments)):
+            raise ValueError("Two traces differ.")
+        used = _without_idle(graph_module)
         self.run = graph_module.forward
         count = len(variables) + len(others)
         self.variables = list(itertools.compress((*variables, *others), used))
@@ -148,21 +147,84 @@ class _Trace:
 _TENSOR = object()
 
 
+def _recorded(function, arguments):
+    # Here, as they take half a second.
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    # New ones: the same tensor given twice would be one, for good.
+    arguments = [x.detach() if torch.is_tensor(x) else x for x in arguments]
+    # Tensors without numbers: who looks at one, or brings one of his own, is not traced.
+    with FakeTensorMode(allow_non_fake_inputs=False) as mode:
+        return make_fx(function)(
+            *(mode.from_tensor(x) if torch.is_tensor(x) else x for x in arguments)
+        )
+
+
+def _same(one, other):
+    if one.code != other.code:
+        return False
+    constants = [node.target for node in one.graph.find_nodes(op="get_attr")]
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in constants)
+
+
+def _without_idle(graph_module):
+    """Takes out what has no effect: of each input, whether it is left."""
+    graph = graph_module.graph
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.detach.default):
+        node.replace_all_uses_with(node.args[0])  # No gradient flows here.
+    graph.eliminate_dead_code()
+    places = graph.find_nodes(op="placeholder")
+    used = [bool(place.users) for place in places]
+    for place, is_used in zip(places, used, strict=True):
+        if not is_used:
+            graph.erase_node(place)
+    graph_module.recompile()
+    return used
+
+
 def _suits(leaf):
-    # On a GPU this was never tried; a number would be recorded as it is.
-    return leaf is None or (torch.is_tensor(leaf) and leaf.device.type == "cpu")
+    # On a GPU this was never tried, a number would be recorded as it is, and what has a gradient
+    # of its own passes it on to what it was made of.
+    return leaf is None or (
+        torch.is_tensor(leaf) and leaf.device.type == "cpu" and not leaf.requires_grad
+    )
 
 
-def _key(model, variables, loss_fn, tensors):
+def _key(model, variables, loss_fn, inputs, tensors):
+    """What a trace holds for; parts of the model are known by name and plain attributes."""
+    parts = [
+        part
+        for value in vars(model).values()
+        for part in (value if isinstance(value, (list, tuple)) else (value,))
+        if hasattr(part, "get_config") and not isinstance(part, keras.optimizers.Optimizer)
+    ]
     return (
         loss_fn.__func__,
+        getattr(model, "_compile_config", None),  # Another after each `compile`.
         tuple(map(id, variables)),
         tuple(
             None if tensor is None else (tensor.shape, tensor.dtype, tensor.stride())
             for tensor in tensors
         ),
-        tuple(item for item in vars(model).items() if type(item[1]) in _PLAIN),
+        str(tree.map_structure(lambda leaf: None, inputs)),
+        _plain(model),
+        *(
+            (type(part), id(part), () if isinstance(part, keras.Model) else _plain(part, "_"))
+            for part in parts  # Keras notes in private ones that a layer was called.
+        ),
     )
 
 
-_PLAIN = {bool, int, float, str, type(None)}
+def _plain(thing, without=None):
+    return tuple(
+        (name, value)
+        for name, value in vars(thing).items()
+        if _is_plain(value) and not (without and name.startswith(without))
+    )
+
+
+def _is_plain(value):
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, (bool, int, float, str, type(None), np.generic))

@@ -4,6 +4,6 @@ from keras import ops
 
 
 def softplus(x):
-    """log(1 + exp(x)), with the gradient sigmoid(x) everywhere, at 0 too."""
+    """log(1 + exp(x)) of finite x, with the gradient sigmoid(x) everywhere, at 0 too."""
     size = ops.abs(x)
-    return 0.5 * (x + size) + ops.log1p(ops.exp(-size))
+    return 0.5 * x + 0.5 * size + ops.log1p(ops.exp(-size))

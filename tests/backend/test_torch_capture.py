@@ -79,31 +79,152 @@ def test_attributes_and_frozen_layers_are_obeyed(warm_up):
     assert losses[0] == losses[1]
 
 
-class Branching(kg.VAE):
-    def objective(self, *data, **kwargs):
-        loss, terms = super().objective(*data, **kwargs)
-        if float(loss.detach()) > 0:
-            loss = 2 * loss
-        return loss, terms
+class Changed(kg.VAE):
+    """Its loss is multiplied by `factor()`, of which more and more becomes known."""
 
-
-class WithATensor(kg.VAE):
-    """Its tensor is no variable, and known to nobody."""
-
-    hidden = (ops.ones(()),)
+    factor = staticmethod(lambda model: 1.0)
 
     def objective(self, *data, **kwargs):
         loss, terms = super().objective(*data, **kwargs)
-        return loss * self.hidden[0], terms
+        return loss * self.factor(self), {**terms, "loss": loss * self.factor(self)}
 
 
-@pytest.mark.parametrize("Model", [Branching, WithATensor])
-def test_what_a_trace_cannot_hold_stays_as_it_is(warm_up, Model):
+def changed_vae(factor=lambda model: 1.0):
     keras.utils.set_random_seed(0)
-    model = Model(*kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,)), seed=1)
+    model = Changed(*kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,)), seed=1)
+    model.factor = factor
     model.compile(keras.optimizers.SGD(0.001))
-    model.fit(dataset(model), epochs=1, verbose=0)
+    return model
+
+
+def losses(model, steps=4, before=lambda model, step: None):
+    x, found = tiny.images(8), []
+    for step in range(steps):
+        before(model, step)
+        found.append(float(model.train_on_batch(x, return_dict=True)["loss"]))
+        model.reset_metrics()
+    return found
+
+
+DRAWS = np.random.default_rng(0)
+OUTSIDE = keras.Variable(1.0)
+TENSOR = ops.ones(())
+
+
+def counted(model):
+    OUTSIDE.assign_add(1.0)
+    return 2.0
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [
+        lambda model: 2.0 if float(ops.stop_gradient(model.encoder.weights[0][0, 0])) else 1.0,
+        lambda model: TENSOR,
+        lambda model: float(model.optimizer.iterations) + 1,
+        lambda model: ops.cast(model.optimizer.iterations, "float32") + 1,
+        lambda model: ops.convert_to_tensor(OUTSIDE),
+        counted,
+        lambda model: float(DRAWS.random()),
+        lambda model: ops.convert_to_tensor(DRAWS.random(1).astype("float32"))[0],
+    ],
+    ids=["branch", "tensor", "number", "optimizer", "outside", "assigned", "drawn", "array"],
+)
+def test_what_a_trace_cannot_hold_stays_as_it_is(warm_up, factor):
+    model = changed_vae(factor)
+    losses(model, 2)
     assert set(traces(model)) == {-1}
+
+
+def beta_of_numpy(model, step):
+    model.beta = np.linspace(0, 50, 4)[step]
+
+
+def another_likelihood(model, step):
+    model.likelihood = kg.likelihoods.Gaussian(0.1 * (step + 1))
+
+
+def another_decoder(model, step):
+    if step == 2:
+        model.decoder.get_layer("parameters").activation = keras.activations.tanh
+        model.compile(keras.optimizers.SGD(0.001))
+
+
+@pytest.mark.parametrize(
+    "before", [beta_of_numpy, another_likelihood, another_decoder], ids=lambda f: f.__name__
+)
+def test_what_changes_is_traced_anew(warm_up, before):
+    found = []
+    for steps in (0, 10_000):
+        warm_up(steps)
+        found.append(losses(changed_vae(), before=before))
+    assert found[0] == found[1] and len(set(found[0])) == 4
+
+
+def test_a_penalty_that_changes_is_traced_anew(warm_up):
+    found = []
+    for steps in (0, 10_000):
+        warm_up(steps)
+        model = compiled(tiny.r3gan)
+        for _ in range(3):
+            logs = model.train_on_batch(tiny.examples(model), return_dict=True)
+            model.penalties[0].gamma = 100.0
+        found.append(logs)
+    assert found[0] == found[1]
+
+
+class TwoInputs(kg.VAE):
+    """Learns to give `target` of what may be the same tensor."""
+
+    def train_step(self, data):
+        x = self.unpack(data)[0]
+        target = x if self.same else 1 - x
+        hidden = self.encoder(x, training=True)[0] if self.leads_back else x
+        loss = kg.backend.descend(
+            self.optimizer, self.trainable_variables, self.distance, x, target, hidden
+        )
+        return self.track({**dict.fromkeys(self.logged, loss)}, x)
+
+    train_step = kg.backend.step(train_step)
+
+    def distance(self, x, target, hidden):
+        mean, _ = self.encoder(x, training=True)
+        return ops.mean(ops.square(self.decoder(mean, training=True) - target)) + ops.mean(hidden)
+
+
+@pytest.mark.parametrize("leads_back", [False, True])
+def test_inputs_may_be_the_same_or_lead_back(warm_up, leads_back):
+    found = []
+    for steps in (0, 10_000):
+        warm_up(steps)
+        keras.utils.set_random_seed(0)
+        model = TwoInputs(*kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,)), seed=1)
+        model.leads_back, model.same = leads_back, [True]
+        model.compile(keras.optimizers.SGD(0.1))
+        x = tiny.images(8)
+        model.train_on_batch(x)
+        model.same.clear()  # Not seen by a trace, and no part of it.
+        model.train_on_batch(x)
+        found.append([ops.convert_to_numpy(weight) for weight in model.weights])
+    for traced, plain in zip(*found, strict=True):
+        np.testing.assert_array_equal(traced, plain)
+
+
+def test_a_variable_may_take_what_another_held(warm_up):
+    class Swapping(kg.VAE):
+        def objective(self, *data, **kwargs):
+            self.earlier.assign(self.now)
+            self.now.assign(self.now + 1)
+            return super().objective(*data, **kwargs)
+
+    model = Swapping(*kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,)), seed=1)
+    model.earlier, model.now = (model.add_weight(shape=(), trainable=False) for _ in range(2))
+    model.now.assign(0.0)
+    model.compile(keras.optimizers.SGD(0.001))
+    losses(model, 3)
+    assert isinstance(traces(model)[0], torch_capture._Trace)
+    assert float(ops.convert_to_numpy(model.earlier)) == 2
+    assert float(ops.convert_to_numpy(model.now)) == 3
 
 
 def test_an_eager_model_is_not_traced(warm_up):

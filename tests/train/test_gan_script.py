@@ -14,6 +14,7 @@ from matplotlib import image as png
 from PIL import Image
 
 import keras_gen as kg
+from train import gan
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -83,8 +84,8 @@ def test_a_run_on_the_ring_counts_its_modes(run, tmp_path):
         (("--dataset", "ring", "--batch-size", "3", "--packing", "4"), "too small"),
     ],
 )
-def test_bad_arguments_end_in_one_message_and_write_nothing(run, tmp_path, arguments, message):
-    process = run(*arguments)
+def test_bad_arguments_end_in_one_message_and_write_nothing(run_here, tmp_path, arguments, message):
+    process = run_here(gan, *arguments)
     assert process.returncode == 2
     assert message in process.stderr
     assert "Traceback" not in process.stderr

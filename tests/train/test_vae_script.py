@@ -1,6 +1,7 @@
 """The script as a person runs it, in a process of its own."""
 
 import csv
+import functools
 import json
 import os
 import pathlib
@@ -87,8 +88,8 @@ def test_same_seed_same_model_even_if_the_first_run_prepares_the_data(run, tmp_p
 
 
 @pytest.mark.once
-def test_a_finished_run_is_kept_unless_told_and_the_default_is_replaced(run, tmp_path):
-    out = tmp_path / "mine"
+def test_a_finished_run_is_kept_unless_told_and_the_default_is_replaced(run_here, tmp_path):
+    run, out = functools.partial(run_here, vae), tmp_path / "mine"
     assert run(*QUICK, "--out", out).returncode == 0
     (out / "notes.txt").write_text("not the script's")
     finished = (out / "history.csv").read_text()
@@ -119,11 +120,11 @@ FOREIGN = {
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", FOREIGN)
-def test_a_folder_with_files_of_others_is_refused(run, tmp_path, name):
+def test_a_folder_with_files_of_others_is_refused(run_here, tmp_path, name):
     path = tmp_path / "runs" / "vae" / name
     path.parent.mkdir(parents=True)
     path.write_text(FOREIGN[name])
-    process = run(*QUICK)
+    process = run_here(vae, *QUICK)
     assert process.returncode == 2
     assert "that no run of these scripts has left there" in process.stderr
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
@@ -163,9 +164,9 @@ def test_overwrite_replaces_what_a_run_writes_and_keeps_the_rest(run, tmp_path):
         (("--network", "conv", "--hidden", "4", "4", "4"), "divisible by 8"),
     ],
 )
-def test_bad_arguments_end_in_one_message_and_write_nothing(run, tmp_path, arguments, message):
+def test_bad_arguments_end_in_one_message_and_write_nothing(run_here, tmp_path, arguments, message):
     (tmp_path / "file").write_text("kept")
-    process = run(*arguments)
+    process = run_here(vae, *arguments)
     assert process.returncode == 2
     assert message in process.stderr
     assert "Traceback" not in process.stderr

@@ -81,6 +81,7 @@ for recipe in (r3gan, wgan_gp, smoothed, pacgan):
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.once
 def test_labels(tmp_path):
     (program,) = [block for block in BLOCKS if "kg.ConditionalGAN(" in block]
     check = """

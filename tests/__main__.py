@@ -13,7 +13,8 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 
-BACKENDS = ("tensorflow", "jax", "torch")
+# What is run once runs on the first.
+BACKENDS = ("torch", "tensorflow", "jax")
 
 
 def main():

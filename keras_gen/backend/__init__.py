@@ -47,11 +47,11 @@ if keras.config.backend() == "tensorflow":
         dilates_slowly,
         input_gradient,
         normal,
-        softplus,
         step,
         uniform,
         wrong_second_derivatives,
     )
+    from keras_gen.backend.xla import softplus
 elif keras.config.backend() == "jax":
     from keras_gen.backend import jax_replicas as replicas
     from keras_gen.backend.jax import (
@@ -60,24 +60,24 @@ elif keras.config.backend() == "jax":
         dilates_slowly,
         input_gradient,
         normal,
-        softplus,
         step,
         uniform,
         wrong_second_derivatives,
     )
+    from keras_gen.backend.xla import softplus
 elif keras.config.backend() == "torch":
+    from keras.ops import softplus
+
     from keras_gen.backend import torch_replicas as replicas
     from keras_gen.backend.torch import (
         compiles_second_derivatives,
         descend,
         dilates_slowly,
         input_gradient,
-        normal,
-        softplus,
         step,
-        uniform,
         wrong_second_derivatives,
     )
+    from keras_gen.backend.torch_random import normal, uniform
 else:
     raise ImportError(
         f"keras_gen trains on the tensorflow, jax and torch backends, and Keras runs on "

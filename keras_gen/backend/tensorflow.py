@@ -9,7 +9,6 @@ from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import tensorflow_replicas as replicas
 from keras_gen.backend.guard import guarded, is_finite, report
-from keras_gen.backend.xla import softplus  # noqa: F401
 
 # tf.nn.moments stops a gradient inside the variance, and a resized image that is not
 # "nearest" has a gradient without a gradient.

@@ -3,14 +3,12 @@ import functools
 import numpy as np
 import torch
 from keras import ops, tree
-from keras.ops import softplus  # noqa: F401
 from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import torch_capture
 from keras_gen.backend import torch_replicas as replicas
 from keras_gen.backend.guard import guarded, is_finite, report
 from keras_gen.backend.torch_adam import fused
-from keras_gen.backend.torch_random import normal, uniform  # noqa: F401
 
 wrong_second_derivatives = False
 # torch.compile: "aot_autograd does not currently support double backward".

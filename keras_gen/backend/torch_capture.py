@@ -3,7 +3,6 @@
 In a small network Keras takes as long between the operations as PyTorch in them. So when a method
 of a model has been descended on a few times, it is traced, gradient included, and from then on
 what was recorded is run: the same operations in the same order, and the same numbers to the bit.
-What a trace cannot hold, such as a branch on a value or random numbers of others, stays as it is.
 
 What changes from step to step must be a variable, an input, or an attribute that is a number or a
 string: of the model itself, or of a part of it that is no network, such as a penalty. `compile`

@@ -178,7 +178,7 @@ def test_a_subclass_may_call_the_step_of_its_parent(build):
     assert tiny.steps(model) == 2 * tiny.steps(once) > 0
 
 
-@pytest.mark.parametrize("build", tiny.FEW_STEPS, ids=lambda build: build.__name__)
+@every_model
 def test_compiled_and_eager_agree(build):
     # SGD: Adam divides small gradients by their size, and so magnifies rounding.
     eager, graph = (

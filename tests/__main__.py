@@ -16,6 +16,9 @@ import xml.etree.ElementTree as ElementTree
 # What is run once runs on the first.
 BACKENDS = ("torch", "tensorflow", "jax")
 
+# Tests compile much and compute little: XLA then compiles in half the time, to the same precision.
+QUICK_XLA = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
+
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
@@ -35,8 +38,8 @@ def main():
     if not backends:
         parser.exit(2, f"None of {', '.join(BACKENDS)} is installed. Install one of them.\n")
     if args.workers > 1:
-        # File by file: what the tests of one share is made once.
-        pytest_args += ["-n", str(args.workers), "--dist", "loadfile"]
+        # File by file, as what the tests of one share is made once; in our order, the long first.
+        pytest_args += ["-n", str(args.workers), "--dist", "loadfile", "--no-loadscope-reorder"]
 
     rows = []
     for backend in backends:
@@ -66,6 +69,8 @@ def run(backend, pytest_args):
             "JAX_COMPILATION_CACHE_DIR": folder,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
+        if backend == "jax":
+            environment.setdefault("XLA_FLAGS", quick_xla())
         start = time.perf_counter()
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *pytest_args]
         code = subprocess.run(command, env=environment).returncode
@@ -87,6 +92,16 @@ def run(backend, pytest_args):
         "seconds": seconds,
         "code": code,
     }
+
+
+def quick_xla():
+    """`QUICK_XLA`, or nothing where JAX does not know these flags: that ends its process."""
+    process = subprocess.run(
+        [sys.executable, "-c", "import jax; jax.numpy.zeros(1)"],
+        env={**os.environ, "XLA_FLAGS": QUICK_XLA},
+        capture_output=True,
+    )
+    return "" if process.returncode else QUICK_XLA
 
 
 if __name__ == "__main__":

@@ -18,15 +18,21 @@ def backend():
     return keras.config.backend()
 
 
-# The files that take a minute or more, on one backend or another: they come first, so that
+# The files that take half a minute or more, on one backend or another, the longest first: so
 # processes that share the tests end together.
 LONG = (
     *("models/test_contract.py", "train/test_faults.py", "distribution/test_distribution.py"),
-    *("test_readme.py", "train/test_vae_script.py", "callbacks/test_checkpoint.py"),
-    *("train/test_reproduce.py", "data/test_loading.py", "networks/test_gan_networks.py"),
-    *("test_export.py", "models/test_backends_exchange_files.py", "models/test_mixed_precision.py"),
+    *("tests/test_readme.py", "train/test_vae_script.py", "callbacks/test_checkpoint.py"),
+    *("tests/test_export.py", "models/test_backends_exchange_files.py", "data/test_loading.py"),
+    *("networks/test_gan_networks.py", "train/test_gan_script.py", "models/test_golden_gan.py"),
+    *("train/test_reproduce.py", "models/test_mixed_precision.py", "train/test_export.py"),
+    *("train/test_without_tensorflow.py", "losses/test_penalties.py", "tests/test_saving.py"),
 )
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
+    items.sort(key=lambda item: next(i for i, end in enumerate((*LONG, "")) if _ends(item, end)))
+
+
+def _ends(item, end):
+    return item.path.as_posix().endswith(end)

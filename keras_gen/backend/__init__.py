@@ -23,6 +23,10 @@
 `softplus(x)`
     As `keras.ops.softplus`, of finite numbers, many at a time.
 
+`feed(arguments)`
+    Has `fit` or `evaluate` read its data as this engine does it best: `arguments`, theirs by name,
+    are changed for it.
+
 Beside them stand three facts: `wrong_second_derivatives` says that some of Keras's layers,
 which `losses.penalties` names, must not be differentiated twice here,
 `compiles_second_derivatives` whether a step with `input_gradient` in a loss can be compiled, and
@@ -51,6 +55,7 @@ if keras.config.backend() == "tensorflow":
         uniform,
         wrong_second_derivatives,
     )
+    from keras_gen.backend.tensorflow_feed import feed
     from keras_gen.backend.xla import softplus
 elif keras.config.backend() == "jax":
     from keras_gen.backend import jax_replicas as replicas
@@ -58,6 +63,7 @@ elif keras.config.backend() == "jax":
         compiles_second_derivatives,
         descend,
         dilates_slowly,
+        feed,
         input_gradient,
         normal,
         step,
@@ -73,6 +79,7 @@ elif keras.config.backend() == "torch":
         compiles_second_derivatives,
         descend,
         dilates_slowly,
+        feed,
         input_gradient,
         step,
         wrong_second_derivatives,
@@ -88,6 +95,7 @@ __all__ = [
     "compiles_second_derivatives",
     "descend",
     "dilates_slowly",
+    "feed",
     "input_gradient",
     "normal",
     "replicas",

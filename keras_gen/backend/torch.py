@@ -19,6 +19,10 @@ def dilates_slowly():
     return False
 
 
+def feed(arguments):
+    """Nothing: as Keras reads it is well."""
+
+
 def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):

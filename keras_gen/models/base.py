@@ -312,6 +312,9 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
             self._same_on_all = True
         if method.__name__ == "fit":
             _tell_callbacks(arguments)
+            arguments.setdefault("shuffle", True)
+        if not on_batch:
+            _feed(arguments)
         return method(*bound.args, **bound.kwargs)
 
     def _check_batches(self, n, batch_size):
@@ -403,6 +406,22 @@ def _tell_callbacks(arguments):
     for callback in callbacks:
         if hasattr(callback, "before_fit"):
             callback.before_fit(arguments, callbacks)
+
+
+def _feed(arguments):
+    """Has what `fit` or `evaluate` reads come as the engine does it best."""
+    backend.feed(arguments)
+    data = arguments.get("validation_data")
+    if data is None:
+        return
+    names = ("x", "y", "sample_weight")
+    validation = dict(zip(names, data if isinstance(data, tuple) else (data,), strict=False))
+    validation["batch_size"] = arguments.get("validation_batch_size") or arguments.get("batch_size")
+    validation["steps"] = arguments.get("validation_steps")
+    backend.feed(validation)
+    arguments["validation_data"] = keras.utils.pack_x_y_sample_weight(
+        *(validation.get(name) for name in names)
+    )
 
 
 def _keep_weights(arguments):

@@ -87,7 +87,8 @@ def _commands(engine, arguments):
     if engine == "tensorflow":
         return [([sys.executable, "-c", TWO_CPUS, *arguments], backend)]
     if engine == "jax":
-        return [(plain, {**backend, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"})]
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+        return [(plain, {**backend, "XLA_FLAGS": flags})]
     if engine == "torch":
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
         return [([sys.executable, *torchrun, *arguments], backend)]

@@ -9,6 +9,7 @@ from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import tensorflow_replicas as replicas
 from keras_gen.backend.guard import guarded, is_finite, report
+from keras_gen.backend.tensorflow_adam import fused
 
 # tf.nn.moments stops a gradient inside the variance, and a resized image that is not
 # "nearest" has a gradient without a gradient.
@@ -24,7 +25,7 @@ def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):
         # `train_on_batch`, and eager `fit` on TensorFlow, hand over NumPy arrays.
-        with guarded(self, training=method.__name__ == "train_step"), _nested() as nested:
+        with guarded(self, training=method.__name__ == "train_step"), _nested(self) as nested:
             logs = method(self, tree.map_structure(_as_tensor, data))
         # A step within a step gives its logs to the one around it.
         return logs if nested else replicas.over_workers(logs)
@@ -47,7 +48,8 @@ def descend(optimizer, variables, loss_fn, *inputs):
     )
     if not variables:
         return output
-    finite = _on_all_replicas(is_finite(optimizer, loss, gradients, _zero_if_finite))
+    total = _zero_if_finite if _open.compiled else _sum_of_squares
+    finite = _on_all_replicas(is_finite(optimizer, loss, gradients, total))
     report(optimizer, finite)
     if tf.distribute.has_strategy():
         # Replicas meet within `apply`, which cannot be in a branch: a bad gradient becomes zero.
@@ -58,7 +60,8 @@ def descend(optimizer, variables, loss_fn, *inputs):
     else:
         if not optimizer.built:
             optimizer.build(variables)  # Not in the branch.
-        tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
+        with fused(optimizer):
+            tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
     return output
 
 
@@ -83,22 +86,31 @@ def _seed(stream):
     return tf.cast(tf.math.floormod(stream.next(), tf.int32.max - 1), tf.int32)
 
 
-class _Depth(threading.local):
+class _Open(threading.local):
+    """The steps that this replica is in, and whether XLA compiles the first."""
+
     def __init__(self):
         self.steps = 0
+        self.compiled = False
 
 
-_depth = _Depth()
+_open = _Open()
 
 
 @contextlib.contextmanager
-def _nested():
+def _nested(model):
     """True within another step of the same replica."""
-    _depth.steps += 1
+    if not _open.steps:
+        _open.compiled = bool(model.jit_compile)
+    _open.steps += 1
     try:
-        yield _depth.steps > 1
+        yield _open.steps > 1
     finally:
-        _depth.steps -= 1
+        _open.steps -= 1
+
+
+def _sum_of_squares(gradients):
+    return tf.add_n([tf.nn.l2_loss(tf.cast(gradient, "float32")) for gradient in gradients])
 
 
 def _zero_if_finite(gradients):

@@ -1,0 +1,48 @@
+"""TensorFlow's fused Adam on the state of Keras's: one pass over the parameters, not twelve."""
+
+import contextlib
+import functools
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+
+@contextlib.contextmanager
+def fused(optimizer):
+    """Within it `optimizer.apply` is fused, where it is Adam or AdamW as Keras has them.
+
+    Clipping, weight decay, averages, accumulation, constraints and the state stay Keras's own.
+    """
+    update = getattr(type(optimizer), "update_step", None)
+    if update is not keras.optimizers.Adam.update_step or optimizer.amsgrad:
+        yield
+        return
+    # On the instance and for this call alone: another model may share the class.
+    object.__setattr__(optimizer, "update_step", functools.partial(_update, optimizer))
+    try:
+        yield
+    finally:
+        object.__delattr__(optimizer, "update_step")
+
+
+def _update(optimizer, gradient, variable, learning_rate):
+    dtype = variable.dtype
+    if dtype not in (tf.float32, tf.float64) or not tf.is_tensor(gradient):
+        keras.optimizers.Adam.update_step(optimizer, gradient, variable, learning_rate)
+        return
+    place = optimizer._get_variable_index(variable)
+    beta_1, beta_2 = (tf.constant(beta, dtype) for beta in (optimizer.beta_1, optimizer.beta_2))
+    step = ops.cast(optimizer.iterations + 1, dtype)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=optimizer._momentums[place].value.handle,
+        v=optimizer._velocities[place].value.handle,
+        beta1_power=tf.pow(beta_1, step),
+        beta2_power=tf.pow(beta_2, step),
+        lr=ops.cast(learning_rate, dtype),
+        beta1=beta_1,
+        beta2=beta_2,
+        epsilon=tf.constant(optimizer.epsilon, dtype),
+        grad=ops.cast(gradient, dtype),
+    )

@@ -24,6 +24,9 @@ SIDES = {
     "torch": ["torch"],
 }
 
+# Where pythae is installed it has a column in these.
+PYTHAE = ("pythae_vae", "nll")
+
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
@@ -62,24 +65,28 @@ def main(argv=None):
 
 
 HEADER = (
-    "| case | backend | ms | by hand, ms | ratio | first round, s | peak, MB | share of limit |\n"
-    "|---|---|---|---|---|---|---|---|"
+    "| case | backend | ms | by hand, ms | ratio | pythae, ms | first round, s | peak, MB | "
+    "share of limit |\n"
+    "|---|---|---|---|---|---|---|---|---|"
 )
 
 
 def line(row):
     hand = ", ".join(f"{side} {ms:.2f}" for side, ms in row["by_hand_ms"].items())
+    pythae = "" if row["pythae_ms"] is None else f"{row['pythae_ms']:.2f}"
     return (
         f"| {row['name']} | {row['backend']} | {row['ours_ms']:.2f} | {hand} | "
-        f"{row['ratio']:.2f} | {row['first_s']:.1f} | {row['peak_mb']:.0f} | "
+        f"{row['ratio']:.2f} | {pythae} | {row['first_s']:.1f} | {row['peak_mb']:.0f} | "
         f"{row['limit_share']:.2f} |"
     )
 
 
 def measure(name, backend, rounds, steps=None):
-    """One row: the two sides of a case on one backend, in alternating rounds."""
+    """One row: the sides of a case on one backend, in alternating rounds."""
     case = sized(name, steps)
     sides = ["keras_gen", *SIDES[backend]]
+    if name in PYTHAE and installed("pythae"):
+        sides.append("pythae")
     with contextlib.ExitStack() as stack:
         workers = {side: stack.enter_context(Worker(name, side, backend, steps)) for side in sides}
         first = {side: worker.answer() for side, worker in workers.items()}
@@ -91,7 +98,7 @@ def measure(name, backend, rounds, steps=None):
         for side in sides
     }
     facts = first["keras_gen"]
-    ours = ms.pop("keras_gen")
+    ours, pythae = ms.pop("keras_gen"), ms.pop("pythae", None)
     return {
         "name": name,
         "backend": backend,
@@ -99,6 +106,7 @@ def measure(name, backend, rounds, steps=None):
         "hand_ms": min(ms.values()),
         "by_hand_ms": ms,
         "ratio": min(ms.values()) / ours,  # Above 1: faster than by hand.
+        "pythae_ms": pythae,
         "first_s": facts["first_s"],
         "peak_mb": made[-1]["keras_gen"]["peak_mb"],
         "limit_share": 1000 * facts["flops"] / facts["flops_per_s"] / ours,

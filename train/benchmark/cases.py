@@ -28,6 +28,7 @@ class Case:
 CASES = {
     "mlp_vae": Case("VAE 784-400-20, batch 128, Adam", 128, 200, hidden=(400,)),
     "conv_vae": Case("VAE, 3x3 convolutions 32 and 64, batch 64, Adam", 64, 200, filters=(32, 64)),
+    "pythae_vae": Case("pythae's VAE, 784-512-20, batch 128, Adam", 128, 200, hidden=(512,)),
     "dcgan": Case("DCGAN, 5x5, 64 and 128, batch 64, two Adams", 64, 30, 64, filters=(64, 128)),
     "wgan_gp": Case(
         "the same with layer norm and gradient penalty, 5 critic steps a step",

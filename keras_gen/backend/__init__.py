@@ -23,9 +23,8 @@
 `softplus(x)`
     As `keras.ops.softplus`, of finite numbers, many at a time.
 
-`feed(arguments)`
-    Has `fit` or `evaluate` read its data as this engine does it best: `arguments`, theirs by name,
-    are changed for it.
+`feed((x, y, sample_weight), batch_size, steps, shuffle)`
+    What `fit` or `evaluate`, given these, shall read in their place to have them fastest.
 
 Beside them stand three facts: `wrong_second_derivatives` says that some of Keras's layers,
 which `losses.penalties` names, must not be differentiated twice here,

@@ -49,7 +49,7 @@ def guarded(model, training):
 
 
 def sum_of_squares(gradients):
-    """A scalar that is finite where all squares are, as Adam and others take them."""
+    """Finite where all squares are, as Adam and others take them, and do not add up to too much."""
     return sum(ops.sum(ops.square(ops.cast(gradient, "float32"))) for gradient in gradients)
 
 

@@ -16,8 +16,8 @@ def dilates_slowly():
     return jax.default_backend() == "cpu"
 
 
-def feed(arguments):
-    """Nothing: as Keras reads it is well."""
+def feed(data, batch_size, steps, shuffle):
+    return data
 
 
 def step(method):

@@ -25,7 +25,7 @@ def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):
         # `train_on_batch`, and eager `fit` on TensorFlow, hand over NumPy arrays.
-        with guarded(self, training=method.__name__ == "train_step"), _nested(self) as nested:
+        with guarded(self, training=method.__name__ == "train_step"), _entered(self) as nested:
             logs = method(self, tree.map_structure(_as_tensor, data))
         # A step within a step gives its logs to the one around it.
         return logs if nested else replicas.over_workers(logs)
@@ -98,8 +98,8 @@ _open = _Open()
 
 
 @contextlib.contextmanager
-def _nested(model):
-    """True within another step of the same replica."""
+def _entered(model):
+    """Notes a step of `model`; gives True within another one of the same replica."""
     if not _open.steps:
         _open.compiled = bool(model.jit_compile)
     _open.steps += 1

@@ -14,8 +14,8 @@ def fused(optimizer):
 
     Clipping, weight decay, averages, accumulation, constraints and the state stay Keras's own.
     """
-    update = getattr(type(optimizer), "update_step", None)
-    if update is not keras.optimizers.Adam.update_step or optimizer.amsgrad:
+    keras_own = type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW)
+    if not keras_own or optimizer.amsgrad or "update_step" in vars(optimizer):
         yield
         return
     # On the instance and for this call alone: another model may share the class.
@@ -28,11 +28,11 @@ def fused(optimizer):
 
 def _update(optimizer, gradient, variable, learning_rate):
     dtype = variable.dtype
-    if dtype not in (tf.float32, tf.float64) or not tf.is_tensor(gradient):
-        keras.optimizers.Adam.update_step(optimizer, gradient, variable, learning_rate)
+    if dtype not in (tf.float32, tf.float64):
+        type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
         return
     place = optimizer._get_variable_index(variable)
-    beta_1, beta_2 = (tf.constant(beta, dtype) for beta in (optimizer.beta_1, optimizer.beta_2))
+    beta_1, beta_2 = (ops.cast(beta, dtype) for beta in (optimizer.beta_1, optimizer.beta_2))
     step = ops.cast(optimizer.iterations + 1, dtype)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
@@ -43,6 +43,7 @@ def _update(optimizer, gradient, variable, learning_rate):
         lr=ops.cast(learning_rate, dtype),
         beta1=beta_1,
         beta2=beta_2,
-        epsilon=tf.constant(optimizer.epsilon, dtype),
-        grad=ops.cast(gradient, dtype),
+        epsilon=ops.cast(optimizer.epsilon, dtype),
+        # Rows of an embedding are added up first, as on the other backends; Keras squares each.
+        grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
     )

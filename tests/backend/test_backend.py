@@ -219,3 +219,47 @@ def test_adam_moves_weights_that_lie_column_by_column_in_memory():
         ends.append(value(model.kernel))
     np.testing.assert_allclose(*ends, rtol=1e-5)  # 1 - beta^t is rounded differently.
     assert np.all(ends[0] != weights)
+
+
+def test_adam_adds_up_the_rows_of_an_embedding(backend):
+    """Two examples of one label are one gradient, on TensorFlow too, where it comes in slices."""
+
+    def body(model, x):
+        def loss_fn(x):
+            return ops.sum(ops.take(model.table, [0, 2, 2], axis=0) * x)
+
+        return {"loss": kg.descend(model.optimizer, [model.table], loss_fn, x)}
+
+    model = OneStep(body)
+    model.table = keras.Variable(np.zeros((3, 2), "float32"))
+    model.optimizer = keras.optimizers.Adam(0.1, beta_2=0.5, epsilon=1.0)
+    model.optimizer.build([model.table])
+    model.run([[1.0, -3.0]])
+    gradient = np.array([[1.0, -3.0], [0.0, 0.0], [2.0, -6.0]])
+    # m = .1 g and v = .5 g^2, so the first step is .1 sqrt(.5) / .1 m / (sqrt(v) + 1).
+    step = 0.1 * np.sqrt(0.5) * gradient / (np.sqrt(0.5) * np.abs(gradient) + 1)
+    np.testing.assert_allclose(value(model.table), -step, rtol=1e-5)
+
+
+class _Halved(keras.optimizers.Adam):
+    def assign_sub(self, variable, value):
+        super().assign_sub(variable, value / 2)
+
+
+def test_adam_that_is_changed_is_left_as_it_is(backend):
+    if backend != "tensorflow":
+        pytest.skip("the others do not take a variable's own update")
+
+    def body(model, x):
+        return {"loss": kg.descend(model.optimizer, [model.w], lambda x: ops.sum(x * model.w), x)}
+
+    model = OneStep(body, _Halved(0.1))
+    model.run([[1.0, 1.0]])
+    np.testing.assert_allclose(value(model.w), 0.95, rtol=1e-5)
+
+    calls = []
+    optimizer = keras.optimizers.Adam(0.1)
+    update = optimizer.update_step
+    optimizer.update_step = lambda *args: (calls.append(args), update(*args))
+    OneStep(body, optimizer).run([[1.0, 1.0]])
+    assert len(calls) == 1 and "update_step" in vars(optimizer)

@@ -62,12 +62,24 @@ def test_tensorflow_tunes_a_stream_of_the_users_own_and_nothing_else(backend):
     if backend != "tensorflow":
         pytest.skip("tf.data is TensorFlow's")
     for data in (X, kg.data.ArrayDataset(X)):
-        arguments = {"x": data, "epochs": 1}
-        kg.backend.feed(arguments)
-        assert arguments["x"].get_tf_dataset().options().autotune.enabled is False
+        read, *rest = kg.backend.feed((data, None, None), batch_size=None, steps=None, shuffle=True)
+        assert rest == [None, None]
+        assert read.get_tf_dataset().options().autotune.enabled is False
     import tensorflow as tf
 
-    stream = tf.data.Dataset.from_tensor_slices(X).batch(2)
-    arguments = {"x": stream}
-    kg.backend.feed(arguments)
-    assert arguments == {"x": stream}
+    data = (tf.data.Dataset.from_tensor_slices(X).batch(2), None, None)
+    assert kg.backend.feed(data, batch_size=None, steps=None, shuffle=True) is data
+
+
+def test_validation_comes_in_a_list_too(model):
+    weights = np.arange(10, dtype="float32")
+    wanted = X[:, 0, 0, 0].mean(), (X[:, 0, 0, 0] * weights).mean()
+    for validation, mean in (([X], wanted[0]), ([X, None, weights], wanted[1])):
+        history = model.fit(X, validation_data=validation, verbose=0).history
+        np.testing.assert_allclose(history["val_pixel"], [mean], rtol=1e-5)
+
+
+def test_a_generator_is_read_to_its_end(model):
+    halves = (X[i : i + 5] for i in (0, 5))
+    history = model.fit(halves, steps_per_epoch=2, shuffle=False, verbose=0).history
+    np.testing.assert_allclose(history["pixel"], [X[:, 0, 0, 0].mean()], rtol=1e-5)

@@ -80,6 +80,6 @@ def test_validation_comes_in_a_list_too(model):
 
 
 def test_a_generator_is_read_to_its_end(model):
-    halves = (X[i : i + 5] for i in (0, 5))
+    halves = ((X[i : i + 5],) for i in (0, 5))
     history = model.fit(halves, steps_per_epoch=2, shuffle=False, verbose=0).history
     np.testing.assert_allclose(history["pixel"], [X[:, 0, 0, 0].mean()], rtol=1e-5)

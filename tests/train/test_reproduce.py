@@ -104,7 +104,7 @@ def test_the_gaps_of_iwae_are_the_closed_forms(tmp_path):
 @pytest.mark.study
 @needs_mnist
 @pytest.mark.parametrize(
-    "name", ["nll-20", "nll-50", "nll-ten-minutes", "burda-short", "keras-vae"]
+    "name", ["nll-20", "nll-50", "nll-ten-minutes", "burda-short", "burda-layers", "keras-vae"]
 )
 def test_the_likelihood_of_binarised_mnist(name):
     process = reproduce(name, TFDS_DATA_DIR=str(MNIST))

@@ -21,6 +21,7 @@ ENTRIES = {
     "nll-ten-minutes": likelihoods.nll_ten_minutes,
     "burda": burda.table_1,
     "burda-short": burda.short_table,
+    "burda-layers": burda.layers,
     "one-class-mnist": uses.one_class_mnist,
     "denoise": uses.denoise,
     "inpaint": uses.inpaint,

@@ -1,7 +1,8 @@
 """Times the library's `fit` beside the same network in a plain loop of each framework.
 
-Every side runs in a process of its own. Rounds of the sides alternate, and the median of each is
-printed; the first round, which compiles, is apart.
+Where pythae is installed, its trainer and its `get_nll` have a column. Every side runs in a process
+of its own. Rounds of the sides alternate, and the median of each is printed; the first round, which
+compiles, is apart.
 """
 
 import argparse

@@ -42,23 +42,25 @@ def short_table(seed, **data):
     # More draws are better at once; a second layer is still behind after 8 epochs.
     pairs = [(vae, iwae_5, 8), (iwae_5, iwae_50, 8), (two_vae, two_iwae_5, 8)]
     pairs += [(vae, two_vae, 40), (iwae_5, two_iwae_5, 40)]
-    return compared("burda-short", pairs, {1: 4e-3, 2: 4e-3}, seed, data)
+    return compared("burda-short", pairs, {}, seed, data)
 
 
 def layers(seed, **data):
-    """One and two layers, each with a step size that suits it: from 4e-3 the second is slow."""
-    pairs = [((1, "VAE", 1), (2, "VAE", 1), 40), ((1, "IWAE", 5), (2, "IWAE", 5), 40)]
-    pairs += [((2, "VAE", 1), (2, "IWAE", 5), 40)]
-    return compared("burda-layers", pairs, {1: 4e-3, 2: 1.5e-3}, seed, data)
+    """One and two layers: the order of four cells, each from a step size that suits it."""
+    vae, iwae_5 = (1, "VAE", 1), (1, "IWAE", 5)
+    two_vae, two_iwae_5 = (2, "VAE", 1), (2, "IWAE", 5)
+    pairs = [(vae, two_vae, 40), (iwae_5, two_iwae_5, 40), (two_vae, two_iwae_5, 40)]
+    # From 4e-3 it ends at 92.36 nats, behind one layer; the others are as well off there or better.
+    return compared("burda-layers", pairs, {two_iwae_5: 1.5e-3}, seed, data)
 
 
 def compared(name, pairs, rates, seed, data):
-    """Rows of how much better the second of each pair is, trained at its layers' rate."""
+    """Rows of how much better the second of each pair is; where a cell has no rate, from 4e-3."""
     import keras
 
     @functools.cache
     def nll(cell, epochs):
-        schedule = keras.optimizers.schedules.CosineDecay(rates[cell[0]], epochs * 469)
+        schedule = keras.optimizers.schedules.CosineDecay(rates.get(cell, 4e-3), epochs * 469)
         value = trained_nll(cell, seed, data, 128, epochs, schedule, test_images=1_000)
         print(f"{title(cell)}, {epochs} epochs: {value:.2f} nats", flush=True)
         return value

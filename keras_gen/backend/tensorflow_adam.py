@@ -1,14 +1,14 @@
 """TensorFlow's fused Adam on the state of Keras's: one pass over the parameters, not twelve."""
 
 import contextlib
-import functools
 
 import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_gen.backend.replaced import replaced
 
-@contextlib.contextmanager
+
 def fused(optimizer):
     """Within it `optimizer.apply` is fused, where it is Adam or AdamW as Keras has them.
 
@@ -16,14 +16,8 @@ def fused(optimizer):
     """
     keras_own = type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW)
     if not keras_own or optimizer.amsgrad or "update_step" in vars(optimizer):
-        yield
-        return
-    # On the instance and for this call alone: another model may share the class.
-    object.__setattr__(optimizer, "update_step", functools.partial(_update, optimizer))
-    try:
-        yield
-    finally:
-        object.__delattr__(optimizer, "update_step")
+        return contextlib.nullcontext()
+    return replaced(optimizer, "update_step", _update)
 
 
 def _update(optimizer, gradient, variable, learning_rate):

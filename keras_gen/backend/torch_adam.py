@@ -1,16 +1,16 @@
 """PyTorch's fused Adam on the state of Keras's: one pass over the parameters in place of seven."""
 
 import contextlib
-import functools
 
 import keras
 import torch
+
+from keras_gen.backend.replaced import replaced
 
 # What Keras makes of `keras.optimizers.Adam` on this backend.
 _keras_update = type(keras.optimizers.Adam(name="adam"))._parallel_update_step
 
 
-@contextlib.contextmanager
 def fused(optimizer):
     """Within it `optimizer.apply` is fused, where it is Adam or AdamW as Keras has them.
 
@@ -18,14 +18,8 @@ def fused(optimizer):
     """
     update = getattr(type(optimizer), "_parallel_update_step", None)
     if update is not _keras_update or optimizer.amsgrad or torch.compiler.is_compiling():
-        yield
-        return
-    # On the instance and for this call alone: another model may share the class.
-    object.__setattr__(optimizer, "_parallel_update_step", functools.partial(_update, optimizer))
-    try:
-        yield
-    finally:
-        object.__delattr__(optimizer, "_parallel_update_step")
+        return contextlib.nullcontext()
+    return replaced(optimizer, "_parallel_update_step", _update)
 
 
 def _update(optimizer, gradients, variables, learning_rate):

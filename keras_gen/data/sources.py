@@ -46,7 +46,9 @@ class SourceDataset(OrderedDataset):
         super().__init__(len(source), batch_size, shuffle, seed, drop_remainder)
 
     def examples(self, rows):
-        examples = self.source.__getitems__(np.arange(self.num_examples)[rows].tolist())
+        if isinstance(rows, slice):
+            rows = np.arange(rows.start, rows.stop)
+        examples = self.source.__getitems__(rows.tolist())
         x = np.stack([example["image"] for example in examples])
         x = np.divide(x, self.white, dtype="float32")
         return (x, np.stack([example["label"] for example in examples])) if self.labels else x

@@ -276,6 +276,12 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         config = copy.deepcopy(config)
         return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
+    def __setattr__(self, name, value):
+        if name == "_jax_state":  # After every step of `fit` Keras would look for layers in it.
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: under `tf.distribute` Keras would start a pass over the data and drop it.
 

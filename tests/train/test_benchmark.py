@@ -6,10 +6,12 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from matplotlib import image
 
 from train.benchmark import __main__ as benchmark
-from train.benchmark import cases, with_keras_gen
+from train.benchmark import cases, growth, growth_point, with_keras_gen
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -46,6 +48,41 @@ def test_the_arithmetic_of_a_step():
     encoder = 9 * 32 * 14**2 + 9 * 32 * 64 * 7**2 + 7 * 7 * 64 * 40
     decoder = 20 * 7 * 7 * 64 + 9 * 64 * 32 * 7**2 + 9 * 32 * 14**2
     assert cases.step_flops("conv_vae", case, model) == 3 * 64 * 2 * (encoder + decoder)
+
+
+@pytest.mark.parametrize("axis, value", [("in_memory", 0.005), ("streamed", 0.002)])
+def test_a_point_of_growth(axis, value, capsys):
+    growth_point.main(axis, value, 1)
+    point = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert point["ms"] > 0 and point["peak_mb"] > 50
+
+
+@pytest.mark.once
+def test_the_line_nearest_to_a_curve_and_the_picture(tmp_path):
+    assert growth.nearest_line([1, 2, 4], [5, 7, 11]) == pytest.approx((2, 3, 0))
+    # 1 and 3 at one place: by relative errors nearest is 1.2, as (1.2 - 1)^2 + (.4 - 1)^2 is least.
+    slope, height, off = growth.nearest_line([2, 2], [1, 3])
+    assert (2 * slope + height, off) == pytest.approx((1.2, 0.6))
+    points = [{"value": value, "ms": 2.0 * value, "peak_mb": 100.0} for value in (64, 128)]
+    curves = [{"axis": axis, "backend": "jax", "points": points} for axis in ("batch", "k")]
+    growth.draw(curves, tmp_path / "growth.png")
+    picture = image.imread(tmp_path / "growth.png")
+    assert picture.shape[1] > picture.shape[0] > 300 and np.ptp(picture) > 0.5
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["nothing"], "nothing called nothing: there are batch"),
+        (["--steps", "0"], "at least 1"),
+        (["--picture", "nowhere/growth.png"], "there is no folder for --picture"),
+    ],
+)
+def test_growth_refuses_bad_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        growth.main(arguments)
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,156 @@
+"""How the time of a step and the memory grow with what is asked for, and a picture of it.
+
+One size at a time: of the batch, the image, the latent, the draws of an IWAE, the data in memory
+and the data streamed from disk. Every point is a process of its own. Beside each curve stands the
+straight line nearest to it and by how much, at most, the curve is off it.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from train.benchmark.__main__ import BACKENDS, installed, machine
+
+# axis: its title, its unit and its values.
+AXES = {
+    "batch": ("MLP VAE", "images a batch", [64, 128, 256, 512, 1024]),
+    "pixels": ("convolutional VAE", "pixels an image", [16**2, 32**2, 64**2, 96**2]),
+    "latent": ("MLP VAE", "latents", [2, 64, 256, 1024]),
+    "k": ("IWAE", "draws k", [1, 10, 50, 100]),
+    "in_memory": ("data in memory", "GB", [0.25, 1, 2, 4]),
+    "streamed": ("data on disk", "GB", [0.25, 4, 16, 32]),
+}
+PICTURE = pathlib.Path(__file__).parents[1] / "gallery" / "growth.png"
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m train.benchmark.growth",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(
+            f"{axis}: {title}, {unit}: {', '.join(map(str, values))}"
+            for axis, (title, unit, values) in AXES.items()
+        ),
+    )
+    parser.add_argument("axis", nargs="*", help="default: all")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, action="append", help="default: all installed"
+    )
+    parser.add_argument("--steps", type=int, default=50, help="batches of a round (default: 50)")
+    parser.add_argument("--json", metavar="FILE", help="write the points there, too")
+    parser.add_argument("--picture", metavar="FILE", default=PICTURE, help="default: %(default)s")
+    args = parser.parse_args(argv)
+    unknown = set(args.axis) - set(AXES)
+    if unknown:
+        parser.error(f"nothing called {', '.join(sorted(unknown))}: there are {', '.join(AXES)}")
+    if args.steps < 1:
+        parser.error("--steps is at least 1")
+    for option, file in (("--json", args.json), ("--picture", args.picture)):
+        if file and not os.path.isdir(os.path.dirname(os.path.abspath(file))):
+            parser.error(f"there is no folder for {option} {file}")
+    backends = args.backend or [name for name in BACKENDS if installed(name)]
+
+    print(f"{machine()}; medians of 3 rounds of {args.steps} steps\n")
+    print("| of | backend | ms a step | off a line by | peak, MB | off a line by |")
+    print("|---|---|---|---|---|---|", flush=True)
+    curves = []
+    for axis in args.axis or AXES:
+        for backend in backends:
+            points = [measure(axis, value, backend, args.steps) for value in AXES[axis][2]]
+            curves.append({"axis": axis, "backend": backend, "points": points})
+            print(line(curves[-1]), flush=True)
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(curves, file, indent=2)
+    draw(curves, args.picture)
+
+
+def measure(axis, value, backend, steps):
+    """`{"value": , "ms": , "peak_mb": }` of one point, from a process of its own."""
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "train.benchmark.growth_point", axis]
+        + [str(value), str(steps)],
+        env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "KERAS_BACKEND": backend},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for text in process.stdout.splitlines():
+        with contextlib.suppress(ValueError):  # Libraries print, too.
+            facts = json.loads(text)
+            if isinstance(facts, dict):
+                return {"value": value, **facts}
+    sys.exit(f"{axis} {value} on {backend} ended with exit code {process.returncode}: see above.")
+
+
+def line(curve):
+    values = [point["value"] for point in curve["points"]]
+    row = f"| {curve['axis']} {' '.join(map(str, values))} | {curve['backend']} |"
+    for quantity in ("ms", "peak_mb"):
+        measured = [point[quantity] for point in curve["points"]]
+        *_, off = nearest_line(values, measured)
+        numbers = " ".join(
+            f"{number:.3g}" if quantity == "ms" else f"{number:.0f}" for number in measured
+        )
+        row += f" {numbers} | {100 * off:.0f}% |"
+    return row
+
+
+def nearest_line(values, measured):
+    """Slope and height at 0 of the line with the least relative errors, and the largest of them."""
+    import numpy as np
+
+    values, measured = np.asarray(values, float), np.asarray(measured, float)
+    # (a value + b) / measured = 1, by least squares.
+    slope, height = np.linalg.lstsq(
+        np.stack([values, np.ones_like(values)], axis=1) / measured[:, None],
+        np.ones_like(values),
+        rcond=None,
+    )[0]
+    return slope, height, np.abs((slope * values + height) / measured - 1).max()
+
+
+def draw(curves, path):
+    """One column for each axis: time above, memory below; points, and the lines nearest to them."""
+    import matplotlib
+    import numpy as np
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    axes = list(dict.fromkeys(curve["axis"] for curve in curves))
+    figure, panels = pyplot.subplots(
+        2, len(axes), figsize=(2.9 * len(axes), 5.2), squeeze=False, layout="constrained"
+    )
+    colors = dict(zip(BACKENDS, ("tab:orange", "tab:blue", "tab:red"), strict=True))
+    for curve in curves:
+        column = axes.index(curve["axis"])
+        values = [point["value"] for point in curve["points"]]
+        for panel, quantity in zip(panels[:, column], ("ms", "peak_mb"), strict=True):
+            measured = [point[quantity] for point in curve["points"]]
+            slope, height, _ = nearest_line(values, measured)
+            color = colors[curve["backend"]]
+            panel.plot(values, measured, "o", color=color, ms=4, label=curve["backend"])
+            ends = np.array([0, max(values)])
+            panel.plot(ends, slope * ends + height, color=color, lw=1, alpha=0.6)
+    for column, axis in enumerate(axes):
+        title, unit, _ = AXES[axis]
+        panels[0, column].set_title(title)
+        panels[1, column].set_xlabel(unit)
+    for panel in panels.flat:
+        panel.set_ylim(bottom=0)
+        panel.set_xlim(left=0)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0, 0].set_ylabel("ms a step")
+    panels[1, 0].set_ylabel("peak memory, MB")
+    panels[0, 0].legend(frameon=False)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""One point of `growth`, in a process of its own: python -m train.benchmark.growth_point AXIS VALUE
+STEPS, with KERAS_BACKEND set. Prints `{"ms": , "peak_mb": }`."""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+import keras
+import numpy as np
+
+import keras_gen as kg
+from train.benchmark.worker import peak_mb, say
+
+GB = 10**9
+
+
+def main(axis, value, steps):
+    value, steps = float(value), int(steps)
+    with tempfile.TemporaryDirectory() as folder:
+        model, data = POINTS[axis](value, steps, folder)
+        model.compile(keras.optimizers.Adam(1e-3))
+        seconds = []
+        for _ in range(4):  # The first compiles.
+            start = time.perf_counter()
+            model.fit(data, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0)
+            seconds.append(time.perf_counter() - start)
+    say(ms=1000 * statistics.median(seconds[1:]) / steps, peak_mb=peak_mb())
+
+
+def of_batch(size, steps, folder):
+    return mlp_vae(), pictures(28, int(size), steps)
+
+
+def of_pixels(count, steps, folder):
+    side = int(count**0.5)
+    model = kg.VAE(*kg.networks.conv_vae((side, side, 1), 20, (32, 64)))
+    return model, pictures(side, 16, steps)
+
+
+def of_latent(size, steps, folder):
+    return mlp_vae(latent_dim=int(size)), pictures(28, 128, steps)
+
+
+def of_k(k, steps, folder):
+    networks = kg.networks.mlp_vae((28, 28, 1), 50, (200, 200), "tanh")
+    return kg.IWAE(*networks, num_samples=int(k)), pictures(28, 20, steps)
+
+
+def of_memory(gigabytes, steps, folder):
+    # Numbers, not zeros: a page of zeros that nobody wrote takes no memory.
+    x = np.full((int(gigabytes * GB) // (4 * 64**2), 64, 64, 1), 0.3, "float32")
+    return mlp_vae(64, hidden=64), kg.data.ArrayDataset(x, batch_size=256)
+
+
+def of_disk(gigabytes, steps, folder):
+    source = File(os.path.join(folder, "images"), int(gigabytes * GB) // 64**2, (64, 64, 1))
+    return mlp_vae(64, hidden=64), kg.data.SourceDataset(source, white=255, batch_size=256)
+
+
+def mlp_vae(side=28, latent_dim=20, hidden=400):
+    return kg.VAE(*kg.networks.mlp_vae((side, side, 1), latent_dim, (hidden,)))
+
+
+def pictures(side, batch_size, steps):
+    x = np.random.default_rng(0).random((batch_size * steps, side, side, 1), "float32")
+    return kg.data.ArrayDataset(x, batch_size=batch_size)
+
+
+class File:
+    """Images in a file, read where they are asked for. The file has holes: it takes no disk."""
+
+    def __init__(self, path, count, shape):
+        self.shape, self.count = shape, count
+        self.file = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.truncate(self.file, count * self.size)
+
+    @property
+    def size(self):
+        return int(np.prod(self.shape))
+
+    def __len__(self):
+        return self.count
+
+    def __getitems__(self, indices):
+        pieces = (os.pread(self.file, self.size, index * self.size) for index in indices)
+        return [{"image": np.frombuffer(piece, "uint8").reshape(self.shape)} for piece in pieces]
+
+
+POINTS = {
+    "batch": of_batch,
+    "pixels": of_pixels,
+    "latent": of_latent,
+    "k": of_k,
+    "in_memory": of_memory,
+    "streamed": of_disk,
+}
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -40,8 +40,8 @@ def keras_vae(seed, **data):
     z = keras.Input((2,))
     h = layers.Dense(7 * 7 * 64, activation="relu")(z)
     h = layers.Reshape((7, 7, 64))(h)
-    h = layers.Conv2DTranspose(64, 3, strides=2, padding="same", activation="relu")(h)
-    h = layers.Conv2DTranspose(32, 3, strides=2, padding="same", activation="relu")(h)
+    h = kg.layers.Conv2DTranspose(64, 3, strides=2, padding="same", activation="relu")(h)
+    h = kg.layers.Conv2DTranspose(32, 3, strides=2, padding="same", activation="relu")(h)
     # The example ends in a sigmoid; a likelihood here takes the logits.
     decoder = keras.Model(z, layers.Conv2DTranspose(1, 3, padding="same")(h))
 

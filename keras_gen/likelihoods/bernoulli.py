@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_gen import backend
 from keras_gen.dtypes import in_float32
-from keras_gen.likelihoods.base import Likelihood, check_in_unit_interval
+from keras_gen.likelihoods.base import Likelihood, check_in_unit_interval, elementwise
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -29,6 +29,7 @@ class Bernoulli(Likelihood):
         Kingma and Welling (2014), appendix C.1: https://arxiv.org/abs/1312.6114
     """
 
+    @elementwise
     def value_log_prob(self, x, parameters):
         logits = parameters
         # log sigmoid(l) = l - softplus(l) and log(1 - sigmoid(l)) = -softplus(l).

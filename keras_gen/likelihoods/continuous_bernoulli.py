@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_gen.dtypes import in_float32
 from keras_gen.likelihoods import numerics
+from keras_gen.likelihoods.base import elementwise
 from keras_gen.likelihoods.bernoulli import Bernoulli
 
 
@@ -30,6 +31,7 @@ class ContinuousBernoulli(Bernoulli):
         in variational autoencoders": https://arxiv.org/abs/1907.06845
     """
 
+    @elementwise
     def value_log_prob(self, x, parameters):
         logits = parameters
         # The integral of exp(l x) over [0, 1] is exp(l / 2) sinh(l / 2) / (l / 2).

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_gen.dtypes import in_float32
 from keras_gen.likelihoods import numerics
-from keras_gen.likelihoods.base import Likelihood
+from keras_gen.likelihoods.base import Likelihood, elementwise
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -44,6 +44,7 @@ class Gaussian(Likelihood):
             name="log_sigma",
         )
 
+    @elementwise
     def value_log_prob(self, x, parameters):
         log_sigma = ops.convert_to_tensor(self.log_sigma)
         return _log_normal(x, parameters, log_sigma)

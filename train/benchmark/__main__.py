@@ -89,8 +89,10 @@ def measure(name, backend, rounds, steps=None):
     if name in PYTHAE and installed("pythae"):
         sides.append("pythae")
     with contextlib.ExitStack() as stack:
-        workers = {side: stack.enter_context(Worker(name, side, backend, steps)) for side in sides}
-        first = {side: worker.answer() for side, worker in workers.items()}
+        workers, first = {}, {}
+        for side in sides:  # One after the other: beside another one the first round takes longer.
+            workers[side] = stack.enter_context(Worker(name, side, backend, steps))
+            first[side] = workers[side].answer()
         made = [{side: worker.round() for side, worker in workers.items()} for _ in range(rounds)]
     # Of the likelihood a step is an image.
     count = case.examples if name == "nll" else case.steps

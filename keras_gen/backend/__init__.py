@@ -23,8 +23,8 @@
 `softplus(x)`
     As `keras.ops.softplus`, of finite numbers, many at a time.
 
-`feed((x, y, sample_weight), batch_size, steps, shuffle)`
-    What `fit` or `evaluate`, given these, shall read in their place to have them fastest.
+`feed(adapter)`
+    Keras's adapter of the data that `fit` or `evaluate` reads, or what reads them faster.
 
 Beside them stand three facts: `wrong_second_derivatives` says that some of Keras's layers,
 which `losses.penalties` names, must not be differentiated twice here,

@@ -1,16 +1,13 @@
 import tensorflow as tf
 
-# There is no public name for what `fit` reads through, and takes in place of data.
-from keras.src.trainers.data_adapters import get_data_adapter
+# They have no public names.
+from keras.src.trainers.data_adapters import TFDatasetAdapter
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 
-def feed(data, batch_size, steps, shuffle):
-    x, y, sample_weight = data
-    if hasattr(x, "element_spec"):  # A tf.data.Dataset is the user's own.
-        return data
-    adapter = get_data_adapter(x, y, sample_weight, batch_size, steps, shuffle)
-    return _Untuned(adapter), None, None
+def feed(adapter):
+    # A tf.data.Dataset is the user's own.
+    return adapter if isinstance(adapter, TFDatasetAdapter) else _Untuned(adapter)
 
 
 class _Untuned(DataAdapter):

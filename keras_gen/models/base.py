@@ -14,6 +14,7 @@ from keras_gen import backend, distribution, export, optimizers, seeds
 from keras_gen.data import ArrayDataset
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
+from keras_gen.models import fitting
 
 
 class GenerativeModel(seeds.SavesSeeds, keras.Model):
@@ -319,7 +320,7 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         if method.__name__ == "fit":
             _tell_callbacks(arguments)
         if not on_batch:
-            _feed(arguments, method.__name__ == "fit" and arguments.get("shuffle", True))
+            fitting.prepare(self, method.__name__, arguments)
         return method(*bound.args, **bound.kwargs)
 
     def _check_batches(self, n, batch_size):
@@ -411,24 +412,6 @@ def _tell_callbacks(arguments):
     for callback in callbacks:
         if hasattr(callback, "before_fit"):
             callback.before_fit(arguments, callbacks)
-
-
-def _feed(arguments, shuffle):
-    """Has `fit` or `evaluate` read in the way that is fastest on this backend."""
-    batch_size = arguments.get("batch_size")
-    if not arguments.get("validation_split"):  # Keras splits arrays, and nothing else.
-        names = ("x", "y", "sample_weight")
-        steps = arguments.get("steps_per_epoch") or arguments.get("steps")
-        data = backend.feed([arguments.get(name) for name in names], batch_size, steps, shuffle)
-        arguments.update(zip(names, data, strict=True))
-    if arguments.get("validation_data") is not None:
-        data = backend.feed(
-            keras.utils.unpack_x_y_sample_weight(arguments["validation_data"]),
-            arguments.get("validation_batch_size") or batch_size,
-            arguments.get("validation_steps"),
-            shuffle=False,
-        )
-        arguments["validation_data"] = keras.utils.pack_x_y_sample_weight(*data)
 
 
 def _keep_weights(arguments):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import keras_gen as kg
+from keras_gen.models import fitting
 
 X = np.random.default_rng(0).random((10, 4, 4, 1), "float32")
 
@@ -61,14 +62,14 @@ def test_steps_and_a_split_are_kept(model):
 def test_tensorflow_tunes_a_stream_of_the_users_own_and_nothing_else(backend):
     if backend != "tensorflow":
         pytest.skip("tf.data is TensorFlow's")
-    for data in (X, kg.data.ArrayDataset(X)):
-        read, *rest = kg.backend.feed((data, None, None), batch_size=None, steps=None, shuffle=True)
-        assert rest == [None, None]
-        assert read.get_tf_dataset().options().autotune.enabled is False
     import tensorflow as tf
 
-    data = (tf.data.Dataset.from_tensor_slices(X).batch(2), None, None)
-    assert kg.backend.feed(data, batch_size=None, steps=None, shuffle=True) is data
+    own = tf.data.Dataset.from_tensor_slices(X).batch(2)
+    for data, tuned in ((X, False), (kg.data.ArrayDataset(X), False), (own, True)):
+        arguments = {"x": data, "shuffle": False}
+        fitting.prepare(None, "fit", arguments)
+        options = arguments["x"].get_tf_dataset().options()
+        assert options.autotune.enabled is (None if tuned else False)
 
 
 def test_validation_comes_in_a_list_too(model):
@@ -83,3 +84,58 @@ def test_a_generator_is_read_to_its_end(model):
     halves = ((X[i : i + 5],) for i in (0, 5))
     history = model.fit(halves, steps_per_epoch=2, shuffle=False, verbose=0).history
     np.testing.assert_allclose(history["pixel"], [X[:, 0, 0, 0].mean()], rtol=1e-5)
+
+
+class Watching(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append((batch, logs["pixel"]))
+
+
+def test_a_callback_that_looks_at_steps_sees_each(model):
+    watching = Watching()
+    ends = []
+    also = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(batch))
+    history = model.fit(X, batch_size=5, epochs=2, callbacks=[watching, also], verbose=0)
+    assert [batch for batch, _ in watching.seen] == ends == [0, 1, 0, 1]
+    assert watching.seen[3][1] == pytest.approx(history.history["pixel"][1])
+    assert history is model.history and history.params["steps"] == 2
+    assert watching.params == {"verbose": 0, "epochs": 2, "steps": 2}
+
+
+@pytest.mark.parametrize("verbose", [0, 2])
+def test_without_one_no_step_is_waited_for(model, verbose, monkeypatch):
+    waited = []
+    monkeypatch.setattr(
+        keras.callbacks.CallbackList, "on_train_batch_end", lambda *_: waited.append(_)
+    )
+    ends = []
+    epochs = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(logs))
+    history = model.fit(X, batch_size=1, epochs=2, callbacks=[epochs], verbose=verbose).history
+    assert not waited
+    assert [logs["pixel"] for logs in ends] == history["pixel"]
+
+
+def test_a_progress_bar_shows_the_steps_and_the_last_numbers(model, capsys):
+    logs = model.fit(X, batch_size=1, verbose=1).history
+    bar = capsys.readouterr().out
+    assert "10/10" in bar and "1/10" in bar
+    assert f"pixel: {logs['pixel'][0]:.4f}" in bar
+    halves = ((X[i : i + 5],) for i in (0, 5))  # How many there are is seen at the end.
+    with pytest.warns(UserWarning, match="ran out of data"):
+        model.fit(halves, shuffle=False, verbose=1)
+    assert "2/2" in capsys.readouterr().out
+
+
+def test_a_limit_on_steps_is_told_to_callbacks(model):
+    watching = Watching()
+    keras.config.set_max_steps_per_epoch(3)
+    try:
+        with pytest.warns(UserWarning, match="Limiting steps_per_epoch"):
+            model.fit(kg.data.ArrayDataset(X, batch_size=2), callbacks=[watching], verbose=0)
+    finally:
+        keras.config.set_max_steps_per_epoch(None)
+    assert watching.params["steps"] == len(watching.seen) == 3

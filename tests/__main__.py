@@ -16,8 +16,8 @@ import xml.etree.ElementTree as ElementTree
 # What is run once runs on the first.
 BACKENDS = ("torch", "tensorflow", "jax")
 
-# Tests compile much and compute little: XLA then compiles in a third of the time, and what it
-# compiles is as precise.
+# Tests compile much and compute little: XLA then compiles in a third of the time. Its softplus
+# and exp are as precise as without, which they are not at optimization level 0.
 QUICK_XLA = (
     "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1 "
     "--xla_cpu_parallel_codegen_split_count=1 --xla_llvm_disable_expensive_passes=true"

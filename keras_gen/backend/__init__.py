@@ -23,8 +23,15 @@
 `softplus(x)`
     As `keras.ops.softplus`, of finite numbers, many at a time.
 
+`batch_norm(x, axis, scale, offset, epsilon)`
+    `x` normalised over all axes but one by one kernel, and the mean and variance that it found,
+    which carry no gradient; None where there is no such kernel.
+
 `feed(adapter)`
     Keras's adapter of the data that `fit` or `evaluate` reads, or what reads them faster.
+
+`FitState`
+    Mixin of models, in which Keras does not look for layers in what `fit` keeps between steps.
 
 Beside them stand three facts: `wrong_second_derivatives` says that some of Keras's layers,
 which `losses.penalties` names, must not be differentiated twice here,
@@ -45,6 +52,8 @@ import keras
 if keras.config.backend() == "tensorflow":
     from keras_gen.backend import tensorflow_replicas as replicas
     from keras_gen.backend.tensorflow import (
+        FitState,
+        batch_norm,
         compiles_second_derivatives,
         descend,
         dilates_slowly,
@@ -59,6 +68,8 @@ if keras.config.backend() == "tensorflow":
 elif keras.config.backend() == "jax":
     from keras_gen.backend import jax_replicas as replicas
     from keras_gen.backend.jax import (
+        FitState,
+        batch_norm,
         compiles_second_derivatives,
         descend,
         dilates_slowly,
@@ -75,6 +86,8 @@ elif keras.config.backend() == "torch":
 
     from keras_gen.backend import torch_replicas as replicas
     from keras_gen.backend.torch import (
+        FitState,
+        batch_norm,
         compiles_second_derivatives,
         descend,
         dilates_slowly,
@@ -91,6 +104,8 @@ else:
     )
 
 __all__ = [
+    "FitState",
+    "batch_norm",
     "compiles_second_derivatives",
     "descend",
     "dilates_slowly",

@@ -10,6 +10,7 @@ from keras_gen.backend.guard import guarded, is_finite, report
 
 wrong_second_derivatives = False
 compiles_second_derivatives = True
+batch_norm = None  # XLA makes few of Keras's sums.
 
 
 def dilates_slowly():
@@ -18,6 +19,14 @@ def dilates_slowly():
 
 def feed(adapter):
     return adapter
+
+
+class FitState:
+    def __setattr__(self, name, value):
+        if name == "_jax_state":  # `fit` sets it after every step.
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
 
 def step(method):

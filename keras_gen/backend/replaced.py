@@ -1,4 +1,4 @@
-"""A method of one optimizer in another way, for the length of one call."""
+"""Another function in the place of one object's method."""
 
 import contextlib
 import functools
@@ -8,8 +8,11 @@ import functools
 def replaced(instance, method, function):
     """Within it `instance.method(...)` is `function(instance, ...)`.
 
-    On the instance and for that long alone: another model may share the class.
+    Others of its class keep theirs, and a method that somebody has put on the instance stays.
     """
+    if method in vars(instance):
+        yield
+        return
     # Not `setattr`: Keras tracks what its objects are given.
     object.__setattr__(instance, method, functools.partial(function, instance))
     try:

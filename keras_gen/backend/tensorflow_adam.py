@@ -15,7 +15,7 @@ def fused(optimizer):
     Clipping, weight decay, averages, accumulation, constraints and the state stay Keras's own.
     """
     keras_own = type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW)
-    if not keras_own or optimizer.amsgrad or "update_step" in vars(optimizer):
+    if not keras_own or optimizer.amsgrad:
         return contextlib.nullcontext()
     return replaced(optimizer, "update_step", _update)
 

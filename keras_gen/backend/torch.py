@@ -23,6 +23,17 @@ def feed(adapter):
     return adapter
 
 
+class FitState:
+    pass
+
+
+def batch_norm(x, axis, scale, offset, epsilon):
+    y, mean, inverse_deviation = torch.native_batch_norm(
+        x.movedim(axis, 1), scale, offset, None, None, True, 0.0, epsilon
+    )
+    return y.movedim(1, axis), mean, torch.relu(inverse_deviation**-2 - epsilon)
+
+
 def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):

@@ -47,7 +47,7 @@ class SourceDataset(OrderedDataset):
 
     def examples(self, rows):
         if isinstance(rows, slice):
-            rows = np.arange(rows.start, rows.stop)
+            rows = np.arange(*rows.indices(self.num_examples))
         examples = self.source.__getitems__(rows.tolist())
         x = np.stack([example["image"] for example in examples])
         x = np.divide(x, self.white, dtype="float32")

@@ -6,7 +6,7 @@ A likelihood is a Keras layer, as it may own a weight (a learned sigma). Its dec
 one kind lie together: for (32, 32, 3), three means and then three log scales.
 """
 
-from keras_gen.likelihoods.base import Likelihood
+from keras_gen.likelihoods.base import Likelihood, elementwise
 from keras_gen.likelihoods.bernoulli import Bernoulli
 from keras_gen.likelihoods.categorical import Categorical
 from keras_gen.likelihoods.continuous_bernoulli import ContinuousBernoulli
@@ -21,6 +21,7 @@ __all__ = [
     "Gaussian",
     "HeteroscedasticGaussian",
     "Likelihood",
+    "elementwise",
     "get",
 ]
 

@@ -17,7 +17,7 @@ from keras_gen.metrics import Means
 from keras_gen.models import fitting
 
 
-class GenerativeModel(seeds.SavesSeeds, keras.Model):
+class GenerativeModel(backend.FitState, seeds.SavesSeeds, keras.Model):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 
     `logged` names what a step's logs hold. Each step hands its scalars to `track`. `players`
@@ -276,12 +276,6 @@ class GenerativeModel(seeds.SavesSeeds, keras.Model):
         # A copy: Keras empties what it deserialises.
         config = copy.deepcopy(config)
         return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
-
-    def __setattr__(self, name, value):
-        if name == "_jax_state":  # After every step of `fit` Keras would look for layers in it.
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: under `tf.distribute` Keras would start a pass over the data and drop it.

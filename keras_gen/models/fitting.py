@@ -11,36 +11,38 @@ from keras_gen import backend
 
 
 def prepare(model, method, arguments):
-    """Puts into the arguments of "fit" or "evaluate" what reads the data, and the callbacks."""
-    fitting = method == "fit"
-    data = [arguments.pop(name, None) for name in ("x", "y", "sample_weight")]
+    """Puts what reads the data, and the callbacks, into the arguments of "fit" or "evaluate"."""
+    if not model.compiled:  # Keras refuses it before it looks at the data.
+        return
+    in_fit = method == "fit"
     batch_size = arguments.get("batch_size")
-    steps = arguments.get("steps_per_epoch" if fitting else "steps")
-    if arguments.get("validation_data") is not None:
+    validation = arguments.get("validation_data")
+    if arguments.get("validation_split") and validation is None:
+        return  # Keras splits arrays, and nothing else.
+    if validation is not None:
         arguments["validation_data"] = _adapter(
-            keras.utils.unpack_x_y_sample_weight(arguments["validation_data"]),
+            keras.utils.unpack_x_y_sample_weight(validation),
             arguments.get("validation_batch_size") or batch_size,
-            arguments.get("validation_steps"),
+            _limited(arguments.get("validation_steps"), keras.config.max_steps_per_epoch()),
             shuffle=False,
         )
-    if arguments.get("validation_split"):  # Keras splits arrays, and nothing else.
-        arguments["x"], arguments["y"], arguments["sample_weight"] = data
-        return
-    adapter = _adapter(data, batch_size, steps, fitting and arguments.get("shuffle", True))
+    data = [arguments.pop(name, None) for name in ("x", "y", "sample_weight")]
+    steps = arguments.get("steps_per_epoch" if in_fit else "steps")
+    steps = _limited(steps, keras.config.max_steps_per_epoch())
+    adapter = _adapter(data, batch_size, steps, in_fit and arguments.get("shuffle", True))
     arguments["x"] = adapter
     if isinstance(arguments.get("callbacks"), keras.callbacks.CallbackList):
         return
     # As `fit` and `evaluate` would make it.
     verbose = arguments.get("verbose", "auto")
-    limit = keras.config.max_steps_per_epoch()
-    steps = steps or adapter.num_batches
-    arguments["callbacks"] = Callbacks(
+    epochs = arguments.get("epochs", 1)
+    arguments["callbacks"] = ListeningCallbacks(
         arguments.get("callbacks"),
-        add_history=fitting,
+        add_history=in_fit,
         add_progbar=verbose != 0,
         verbose=verbose,
-        epochs=arguments.get("epochs", 1),
-        steps=min(steps, limit) if steps and limit else steps or limit,
+        epochs=_limited(epochs, keras.config.max_epochs()) if in_fit else epochs,
+        steps=steps or adapter.num_batches,
         model=model,
     )
 
@@ -49,32 +51,39 @@ def _adapter(data, batch_size, steps, shuffle):
     return backend.feed(get_data_adapter(*data, batch_size, steps, shuffle))
 
 
-class Callbacks(keras.callbacks.CallbackList):
-    """Keras's list, which tells of a step's end only where somebody looks at it.
+def _limited(number, limit):
+    """By Keras's settings for short trials, where they are made."""
+    return min(number or limit, limit) if limit else number
 
-    To tell of one, Keras makes numbers of its logs, and waits for them. A progress bar looks as
-    often as it draws.
+
+class ListeningCallbacks(keras.callbacks.CallbackList):
+    """Keras's list of callbacks, which tells of a step's end only where one of them listens.
+
+    To tell of it Keras converts the logs to floats, for which it waits until the step is done. A
+    progress bar listens as often as it draws.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._drawn = 0.0
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self._drawn = 0.0  # The bar of an epoch is a new one.
+        super().on_epoch_begin(epoch, logs)
+
     def on_train_batch_end(self, batch, logs=None):
-        if self._are_looking("on_train_batch_end"):
+        hooks = ("on_train_batch_end", "on_batch_end")
+        if any([self._listens(callback, hooks) for callback in self.callbacks]):
             super().on_train_batch_end(batch, logs)
 
     def on_test_batch_end(self, batch, logs=None):
-        if self._are_looking("on_test_batch_end"):
+        if any([self._listens(callback, ("on_test_batch_end",)) for callback in self.callbacks]):
             super().on_test_batch_end(batch, logs)
 
-    def _are_looking(self, hook):
-        return any(self._is_looking(callback, hook) for callback in self.callbacks)
-
-    def _is_looking(self, callback, hook):
-        if not isinstance(callback, keras.callbacks.ProgbarLogger):
-            return not (_is_default(callback, hook) and _is_default(callback, "on_batch_end"))
-        if callback.target is None:  # It counts the steps.
+    def _listens(self, callback, hooks):
+        if type(callback) is not keras.callbacks.ProgbarLogger:
+            return not all(_is_default(callback, hook) for hook in hooks)
+        if callback.target is None:  # It learns the number of steps by being told of each.
             return True
         now = time.time()
         if callback.verbose != 1 or now - self._drawn < callback.progbar.interval:

@@ -1,9 +1,12 @@
+import itertools
+import types
+
 import keras
 import numpy as np
 import pytest
+from keras.src.trainers.data_adapters import get_data_adapter
 
 import keras_gen as kg
-from keras_gen.models import fitting
 
 X = np.random.default_rng(0).random((10, 4, 4, 1), "float32")
 
@@ -66,9 +69,7 @@ def test_tensorflow_tunes_a_stream_of_the_users_own_and_nothing_else(backend):
 
     own = tf.data.Dataset.from_tensor_slices(X).batch(2)
     for data, tuned in ((X, False), (kg.data.ArrayDataset(X), False), (own, True)):
-        arguments = {"x": data, "shuffle": False}
-        fitting.prepare(None, "fit", arguments)
-        options = arguments["x"].get_tf_dataset().options()
+        options = kg.backend.feed(get_data_adapter(data)).get_tf_dataset().options()
         assert options.autotune.enabled is (None if tuned else False)
 
 
@@ -89,53 +90,134 @@ def test_a_generator_is_read_to_its_end(model):
 class Watching(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
-        self.seen = []
+        self.train, self.test = [], []
 
     def on_train_batch_end(self, batch, logs=None):
-        self.seen.append((batch, logs["pixel"]))
+        self.train.append((batch, logs["pixel"]))
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.test.append((batch, logs["pixel"]))
 
 
-def test_a_callback_that_looks_at_steps_sees_each(model):
+@pytest.fixture
+def told(monkeypatch):
+    """The steps whose end Keras's own list of callbacks was told of, by kind."""
+    told = {"train": [], "test": []}
+    for kind, steps in told.items():
+        name = f"on_{kind}_batch_end"
+        keras_own = getattr(keras.callbacks.CallbackList, name)
+
+        def tell(self, batch, logs=None, steps=steps, keras_own=keras_own):
+            steps.append(batch)
+            keras_own(self, batch, logs)
+
+        monkeypatch.setattr(keras.callbacks.CallbackList, name, tell)
+    return told
+
+
+def test_a_callback_that_listens_hears_of_every_step(model):
     watching = Watching()
     ends = []
     also = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(batch))
-    history = model.fit(X, batch_size=5, epochs=2, callbacks=[watching, also], verbose=0)
-    assert [batch for batch, _ in watching.seen] == ends == [0, 1, 0, 1]
-    assert watching.seen[3][1] == pytest.approx(history.history["pixel"][1])
-    assert history is model.history and history.params["steps"] == 2
-    assert watching.params == {"verbose": 0, "epochs": 2, "steps": 2}
+    history = model.fit(
+        X, batch_size=5, epochs=2, callbacks=[watching, also], validation_data=X, verbose=0
+    )
+    assert [batch for batch, _ in watching.train] == ends == [0, 1, 0, 1]
+    assert [batch for batch, _ in watching.test] == [0, 1, 0, 1]
+    assert watching.train[3][1] == pytest.approx(history.history["pixel"][1])
+    assert watching.test[3][1] == pytest.approx(history.history["val_pixel"][1])
+    assert history is model.history
+    assert history.params == watching.params == {"verbose": 0, "epochs": 2, "steps": 2}
+    model.evaluate(X, batch_size=2, callbacks=[watching], verbose=0)
+    assert [batch for batch, _ in watching.test[4:]] == [0, 1, 2, 3, 4]
+
+
+def test_one_that_listens_to_all_batches_hears_of_those_of_training(model, told):
+    class Batches(keras.callbacks.Callback):
+        def on_batch_end(self, batch, logs=None):
+            assert np.isfinite(logs["pixel"])
+
+    model.fit(X, batch_size=5, callbacks=[Batches()], validation_data=X, verbose=0)
+    assert told == {"train": [0, 1], "test": []}
 
 
 @pytest.mark.parametrize("verbose", [0, 2])
-def test_without_one_no_step_is_waited_for(model, verbose, monkeypatch):
-    waited = []
-    monkeypatch.setattr(
-        keras.callbacks.CallbackList, "on_train_batch_end", lambda *_: waited.append(_)
-    )
+def test_where_none_listens_no_step_is_told_of(model, told, verbose):
     ends = []
     epochs = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(logs))
-    history = model.fit(X, batch_size=1, epochs=2, callbacks=[epochs], verbose=verbose).history
-    assert not waited
+    history = model.fit(
+        X, batch_size=1, epochs=2, callbacks=[epochs], validation_data=X, verbose=verbose
+    ).history
+    assert told == {"train": [], "test": []}
     assert [logs["pixel"] for logs in ends] == history["pixel"]
 
 
-def test_a_progress_bar_shows_the_steps_and_the_last_numbers(model, capsys):
-    logs = model.fit(X, batch_size=1, verbose=1).history
+def test_a_list_of_callbacks_is_left_as_it_is(model, told):
+    callbacks = keras.callbacks.CallbackList(
+        add_history=True, model=model, verbose=0, epochs=1, steps=2
+    )
+    model.fit(X, batch_size=5, callbacks=callbacks, verbose=0)
+    assert told["train"] == [0, 1]
+
+
+def test_a_progress_bar_shows_the_steps_and_the_last_numbers(model, told, monkeypatch, capsys):
+    clock = itertools.count(1000.0, 0.02)
+    steady = types.SimpleNamespace(time=lambda: next(clock))
+    monkeypatch.setattr("keras_gen.models.fitting.time", steady)
+    logs = model.fit(X, batch_size=1, epochs=2, verbose=1).history
+    assert told["train"] == [0, 3, 6, 9] * 2  # As often as it draws: every .05 s.
     bar = capsys.readouterr().out
-    assert "10/10" in bar and "1/10" in bar
-    assert f"pixel: {logs['pixel'][0]:.4f}" in bar
+    assert bar.count("10/10") >= 2 and bar.count(" 1/10") == 2
+    assert f"pixel: {logs['pixel'][1]:.4f}" in bar
     halves = ((X[i : i + 5],) for i in (0, 5))  # How many there are is seen at the end.
     with pytest.warns(UserWarning, match="ran out of data"):
         model.fit(halves, shuffle=False, verbose=1)
     assert "2/2" in capsys.readouterr().out
 
 
-def test_a_limit_on_steps_is_told_to_callbacks(model):
+def test_a_bar_of_ones_own_hears_of_every_step(model, told):
+    class Bar(keras.callbacks.ProgbarLogger):
+        def on_epoch_begin(self, epoch, logs=None):
+            pass
+
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+        on_epoch_end = on_train_batch_end
+
+    model.fit(X, batch_size=5, callbacks=[Bar()], verbose=1)
+    assert told["train"] == [0, 1]
+
+
+def test_limits_of_a_trial_are_told_to_callbacks(model):
     watching = Watching()
+    data = kg.data.ArrayDataset(X, batch_size=2)
     keras.config.set_max_steps_per_epoch(3)
+    keras.config.set_max_epochs(1)
     try:
-        with pytest.warns(UserWarning, match="Limiting steps_per_epoch"):
-            model.fit(kg.data.ArrayDataset(X, batch_size=2), callbacks=[watching], verbose=0)
+        with pytest.warns(UserWarning, match="Limiting"):
+            model.fit(data, epochs=2, callbacks=[watching], verbose=0)
     finally:
         keras.config.set_max_steps_per_epoch(None)
-    assert watching.params["steps"] == len(watching.seen) == 3
+        keras.config.set_max_epochs(None)
+    assert watching.params == {"verbose": 0, "epochs": 1, "steps": len(watching.train)}
+    assert len(watching.train) == 3
+
+
+def test_a_model_that_is_not_compiled_is_refused_before_its_callbacks_know_it():
+    model = Seen(*kg.networks.mlp_vae((4, 4, 1), latent_dim=2, hidden=(4,)))
+    watching = Watching()
+    with pytest.raises(ValueError, match="compile"):
+        model.fit(X, callbacks=[watching], verbose=0)
+    assert watching.model is None
+
+
+def test_what_fit_keeps_between_steps_is_not_searched_for_layers(model, backend):
+    if backend != "jax":
+        pytest.skip("Keras keeps the state apart on JAX alone")
+    kinds = []
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: kinds.append(type(model._jax_state))
+    )
+    model.fit(X, callbacks=[look], verbose=0)
+    assert kinds == [dict]

@@ -175,3 +175,39 @@ def test_fit_refuses_grey_values_that_are_no_levels(name):
     with pytest.raises(ValueError, match="takes the 256 values k / 255"):
         vae.fit(x, verbose=0)
     vae.fit(np.round(255 * x) / 255, verbose=0)  # As the message says.
+
+
+def test_log_prob_is_the_sum_over_values_in_their_places(likelihood):
+    x = images(n=3)
+    parameters = parameters_for(likelihood, x)
+    values = likelihood.value_log_prob(tensor(x), tensor(parameters))
+    assert values.shape == x.shape
+    for rows in (slice(None), slice(1)):  # One example beside the parameters of several, too.
+        wanted = likelihood.value_log_prob(tensor(x[rows]), tensor(parameters))
+        np.testing.assert_allclose(
+            numpy(likelihood.log_prob(tensor(x[rows]), tensor(parameters))),
+            numpy(wanted).sum((1, 2, 3)),
+            rtol=1e-5,
+        )
+
+
+def test_a_value_log_prob_of_ones_own_finds_the_values_in_their_places():
+    class LowerHalf(likelihoods.Bernoulli):
+        def value_log_prob(self, x, parameters):
+            mask = np.repeat([[[0.0]], [[1.0]]], 2, axis=0)  # (4, 1, 1)
+            return tensor(mask) * super().value_log_prob(x, parameters)
+
+    class OneLogitAnImage(likelihoods.Bernoulli):
+        def check_shapes(self, x_shape, parameters_shape):
+            pass
+
+    x = np.ones((4, 4, 2, 1))
+    np.testing.assert_allclose(
+        numpy(LowerHalf().log_prob(tensor(x), tensor(0 * x))), [4 * np.log(0.5)] * 4, rtol=1e-6
+    )
+    logits = np.arange(4.0).reshape(4, 1, 1, 1)
+    np.testing.assert_allclose(
+        numpy(OneLogitAnImage().log_prob(tensor(x), tensor(logits))),
+        -8 * np.log1p(np.exp(-np.arange(4.0))),
+        rtol=1e-5,
+    )

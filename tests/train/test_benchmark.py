@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+import keras_gen as kg
 from train.benchmark import __main__ as benchmark
 from train.benchmark import cases, growth, growth_point, with_keras_gen
 
@@ -50,11 +51,32 @@ def test_the_arithmetic_of_a_step():
     assert cases.step_flops("conv_vae", case, model) == 3 * 64 * 2 * (encoder + decoder)
 
 
-@pytest.mark.parametrize("axis, value", [("in_memory", 0.005), ("streamed", 0.002)])
-def test_a_point_of_growth(axis, value, capsys):
-    growth_point.main(axis, value, 1)
+@pytest.mark.parametrize(
+    "axis, value, steps",
+    [
+        ("batch", 2, 3),
+        ("pixels", 64, 3),
+        ("latent", 3, 3),
+        ("k", 4, 3),
+        ("in_memory", 0.005, 2),  # 305 images of 64x64 floats in batches of 256
+        ("streamed", 0.002, 2),  # 488 of bytes
+    ],
+)
+def test_a_point_of_growth(axis, value, steps, capsys, monkeypatch):
+    taken = []
+    fit = kg.VAE.fit
+
+    def counted(self, *args, **kwargs):
+        history = fit(self, *args, **kwargs)
+        taken.append(int(self.optimizer.iterations))
+        return history
+
+    monkeypatch.setattr(kg.VAE, "fit", counted)
+    growth_point.main(axis, value, 3)
     point = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert point["ms"] > 0 and point["peak_mb"] > 50
+    rounds = 1 if axis in growth_point.WHOLE else 3
+    assert taken == [2 + steps * done for done in range(rounds + 1)]
 
 
 @pytest.mark.once
@@ -67,6 +89,8 @@ def test_the_line_nearest_to_a_curve_and_the_picture(tmp_path):
     curves = [{"axis": axis, "backend": "jax", "points": points} for axis in ("batch", "k")]
     growth.draw(curves, tmp_path / "growth.png")
     picture = image.imread(tmp_path / "growth.png")
+    wanted = "| k 64 128 | jax | 128 256 | 0% | 100 100 | 0% |"
+    assert growth.line(curves[1]) == wanted
     assert picture.shape[1] > picture.shape[0] > 300 and np.ptp(picture) > 0.5
 
 

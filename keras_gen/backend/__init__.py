@@ -27,6 +27,9 @@
     `x` normalised over all axes but one by one kernel, and the mean and variance that it found,
     which carry no gradient; None where there is no such kernel.
 
+`group_norm(x, groups, axis, scale, offset, epsilon)`
+    Every example of `x` normalised over each group of its channels by one kernel, or None.
+
 `feed(adapter)`
     Keras's adapter of the data that `fit` or `evaluate` reads, or what reads them faster.
 
@@ -57,6 +60,7 @@ if keras.config.backend() == "tensorflow":
         compiles_second_derivatives,
         descend,
         dilates_slowly,
+        group_norm,
         input_gradient,
         normal,
         step,
@@ -74,6 +78,7 @@ elif keras.config.backend() == "jax":
         descend,
         dilates_slowly,
         feed,
+        group_norm,
         input_gradient,
         normal,
         step,
@@ -92,6 +97,7 @@ elif keras.config.backend() == "torch":
         descend,
         dilates_slowly,
         feed,
+        group_norm,
         input_gradient,
         step,
         wrong_second_derivatives,
@@ -110,6 +116,7 @@ __all__ = [
     "descend",
     "dilates_slowly",
     "feed",
+    "group_norm",
     "input_gradient",
     "normal",
     "replicas",

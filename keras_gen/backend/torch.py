@@ -34,6 +34,10 @@ def batch_norm(x, axis, scale, offset, epsilon):
     return y.movedim(1, axis), mean, torch.relu(inverse_deviation**-2 - epsilon)
 
 
+def group_norm(x, groups, axis, scale, offset, epsilon):
+    return torch.group_norm(x.movedim(axis, 1), groups, scale, offset, epsilon).movedim(1, axis)
+
+
 def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):

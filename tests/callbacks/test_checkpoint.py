@@ -378,6 +378,7 @@ print([str(warning.message) for warning in caught if "checkpoint" in str(warning
     assert_same_state(whole, vae)
 
 
+@pytest.mark.once
 def test_a_folder_belongs_to_one_process(vae, tmp_path):
     program = f"""
 import time

@@ -51,6 +51,7 @@ def test_the_arithmetic_of_a_step():
     assert cases.step_flops("conv_vae", case, model) == 3 * 64 * 2 * (encoder + decoder)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "axis, value, steps",
     [

@@ -156,7 +156,8 @@ class GenerativeModel(backend.FitState, seeds.SavesSeeds, keras.Model):
         if examples is None:
             raise ValueError("There are no data: `x` is None or an empty stream.")
         x, labels, _ = keras.utils.unpack_x_y_sample_weight(examples)
-        x = ops.convert_to_numpy(x)
+        if not isinstance(x, np.ndarray):  # Of one Keras would make a copy.
+            x = ops.convert_to_numpy(x)
         self.check_data(x)
         self.check_labels(labels if y is None else y, len(x))
         if not self.built:

@@ -23,7 +23,7 @@ AXES = {
     "latent": ("MLP VAE", "latents", [2, 64, 256, 1024]),
     "k": ("IWAE", "draws k", [1, 10, 50, 100]),
     "in_memory": ("data in memory", "GB", [0.25, 0.5, 1, 2]),
-    "streamed": ("data on disk", "GB", [0.25, 1, 4, 8]),
+    "streamed": ("data on disk", "GB", [0.25, 1, 2, 4]),
 }
 PICTURE = pathlib.Path(__file__).parents[1] / "gallery" / "growth.png"
 
@@ -143,7 +143,7 @@ def draw(curves, path):
         panels[0, column].set_title(title)
         panels[1, column].set_xlabel(unit)
     for panel in panels.flat:
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.1 * panel.dataLim.ymax)
         panel.set_xlim(left=0)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0, 0].set_ylabel("ms a step")

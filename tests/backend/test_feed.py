@@ -167,7 +167,7 @@ def test_a_progress_bar_shows_the_steps_and_the_last_numbers(model, told, monkey
     logs = model.fit(X, batch_size=1, epochs=2, verbose=1).history
     assert told["train"] == [0, 3, 6, 9] * 2  # As often as it draws: every .05 s.
     bar = capsys.readouterr().out
-    assert bar.count("10/10") >= 2 and bar.count(" 1/10") == 2
+    assert "Epoch 2/2" in bar and bar.count("10/10") >= 2
     assert f"pixel: {logs['pixel'][1]:.4f}" in bar
     halves = ((X[i : i + 5],) for i in (0, 5))  # How many there are is seen at the end.
     with pytest.warns(UserWarning, match="ran out of data"):

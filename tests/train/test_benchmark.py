@@ -63,7 +63,7 @@ def test_the_arithmetic_of_a_step():
         ("streamed", 0.002, 2),  # 488 of bytes
     ],
 )
-def test_a_point_of_growth(axis, value, steps, capsys, monkeypatch):
+def test_a_point_of_growth(axis, value, steps, tmp_path, capsys, monkeypatch):
     taken = []
     fit = kg.VAE.fit
 
@@ -73,7 +73,7 @@ def test_a_point_of_growth(axis, value, steps, capsys, monkeypatch):
         return history
 
     monkeypatch.setattr(kg.VAE, "fit", counted)
-    growth_point.main(axis, value, 3)
+    growth_point.main(axis, value, 3, tmp_path)
     point = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert point["ms"] > 0 and point["peak_mb"] > 50
     rounds = 1 if axis in growth_point.WHOLE else 3
@@ -95,30 +95,18 @@ def test_the_line_nearest_to_a_curve_and_the_picture(tmp_path):
     assert picture.shape[1] > picture.shape[0] > 300 and np.ptp(picture) > 0.5
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
-    "arguments, message",
+    "script, arguments, message",
     [
-        (["nothing"], "nothing called nothing: there are batch"),
-        (["--steps", "0"], "at least 1"),
-        (["--picture", "nowhere/growth.png"], "there is no folder for --picture"),
+        (benchmark, ["nothing"], "no case nothing: there are mlp_vae"),
+        (benchmark, ["--rounds", "0"], "at least 1"),
+        (benchmark, ["--json", "nowhere/rows.json"], "there is no folder"),
+        (growth, ["nothing"], "nothing called nothing: there are batch"),
+        (growth, ["--steps", "0"], "at least 1"),
+        (growth, ["--picture", "nowhere/growth.png"], "there is no folder for --picture"),
     ],
 )
-def test_growth_refuses_bad_arguments(arguments, message, capsys):
+def test_bad_arguments_are_refused(script, arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        growth.main(arguments)
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["nothing"], "no case nothing: there are mlp_vae"),
-        (["--rounds", "0"], "at least 1"),
-        (["--json", "nowhere/rows.json"], "there is no folder"),
-    ],
-)
-def test_bad_arguments_are_refused(arguments, message, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        benchmark.main(arguments)
+        script.main(arguments)
     assert message in capsys.readouterr().err

@@ -7,17 +7,13 @@ compiles, is apart.
 
 import argparse
 import contextlib
-import importlib.util
 import json
 import os
-import platform
 import statistics
-import subprocess
-import sys
 
 from train.benchmark.cases import CASES, sized
+from train.benchmark.processes import BACKENDS, Worker, installed, machine
 
-BACKENDS = ("tensorflow", "jax", "torch")
 # By hand: with and without XLA where there is the choice.
 SIDES = {
     "tensorflow": ["tensorflow", "tensorflow_xla"],
@@ -91,7 +87,8 @@ def measure(name, backend, rounds, steps=None):
     with contextlib.ExitStack() as stack:
         workers, first = {}, {}
         for side in sides:  # One after the other: beside another one the first round takes longer.
-            workers[side] = stack.enter_context(Worker(name, side, backend, steps))
+            arguments = [name, side] + ([steps] if steps else [])
+            workers[side] = stack.enter_context(Worker("worker", backend, *arguments))
             first[side] = workers[side].answer()
         made = [{side: worker.round() for side, worker in workers.items()} for _ in range(rounds)]
     # Of the likelihood a step is an image.
@@ -114,53 +111,6 @@ def measure(name, backend, rounds, steps=None):
         "peak_mb": made[-1]["keras_gen"]["peak_mb"],
         "limit_share": 1000 * facts["flops"] / facts["flops_per_s"] / ours,
     }
-
-
-class Worker:
-    """A side in a process of its own, which waits while others are timed."""
-
-    def __init__(self, name, side, backend, steps):
-        self.what = f"{side} of {name} on {backend}"
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "train.benchmark.worker", name, side]
-            + ([str(steps)] if steps else []),
-            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "KERAS_BACKEND": backend},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.communicate()
-
-    def round(self):
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def answer(self):
-        for text in self.process.stdout:
-            with contextlib.suppress(ValueError):  # Libraries print, too.
-                facts = json.loads(text)
-                if isinstance(facts, dict):
-                    return facts
-        sys.exit(f"{self.what} ended with exit code {self.process.wait()}: see its error above.")
-
-
-def installed(name):
-    return importlib.util.find_spec(name) is not None
-
-
-def machine():
-    """The processor's name and how many there are."""
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:
-        name = next(row for row in file if row.startswith("model name")).split(":")[1].strip()
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"
 
 
 if __name__ == "__main__":

@@ -4,17 +4,15 @@ One size at a time: of the batch, the image, the latent, the draws of an IWAE, d
 data read from disk. Every point is a process of its own, whose memory is the machine's, not a
 GPU's. Beside each curve stands by how much, at most, it is off the straight line nearest to it.
 Data in memory and on disk are 64x64 images in batches of 256, and one whole pass is timed.
+Those on disk are written to the temporary folder first, up to 4 GB, and taken away again.
 """
 
 import argparse
-import contextlib
 import json
 import os
-import pathlib
-import subprocess
-import sys
+import tempfile
 
-from train.benchmark.__main__ import BACKENDS, installed, machine
+from train.benchmark.processes import BACKENDS, Worker, installed, machine
 
 # axis: its title, its unit and its values.
 AXES = {
@@ -25,7 +23,6 @@ AXES = {
     "in_memory": ("data in memory", "GB", [0.25, 0.5, 1, 2]),
     "streamed": ("data on disk", "GB", [0.25, 1, 2, 4]),
 }
-PICTURE = pathlib.Path(__file__).parents[1] / "gallery" / "growth.png"
 
 
 def main(argv=None):
@@ -44,7 +41,7 @@ def main(argv=None):
     )
     parser.add_argument("--steps", type=int, default=50, help="batches of a round (default: 50)")
     parser.add_argument("--json", metavar="FILE", help="write the points there, too")
-    parser.add_argument("--picture", metavar="FILE", default=PICTURE, help="default: %(default)s")
+    parser.add_argument("--picture", metavar="FILE", help="draw them there, too: a PNG")
     args = parser.parse_args(argv)
     unknown = set(args.axis) - set(AXES)
     if unknown:
@@ -68,24 +65,17 @@ def main(argv=None):
     if args.json:
         with open(args.json, "w") as file:
             json.dump(curves, file, indent=2)
-    draw(curves, args.picture)
+    if args.picture:
+        draw(curves, args.picture)
 
 
 def measure(axis, value, backend, steps):
     """`{"value": , "ms": , "peak_mb": }` of one point, from a process of its own."""
-    process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "train.benchmark.growth_point", axis]
-        + [str(value), str(steps)],
-        env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "KERAS_BACKEND": backend},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    for text in process.stdout.splitlines():
-        with contextlib.suppress(ValueError):  # Libraries print, too.
-            facts = json.loads(text)
-            if isinstance(facts, dict):
-                return {"value": value, **facts}
-    sys.exit(f"{axis} {value} on {backend} ended with exit code {process.returncode}: see above.")
+    with (
+        tempfile.TemporaryDirectory() as folder,  # Here, where it is taken away in any case.
+        Worker("growth_point", backend, axis, value, steps, folder) as worker,
+    ):
+        return {"value": value, **worker.answer()}
 
 
 def line(curve):

@@ -1,10 +1,12 @@
-"""One point of `growth`, in a process of its own: python -m train.benchmark.growth_point AXIS VALUE
-STEPS, with KERAS_BACKEND set. Prints `{"ms": , "peak_mb": }`."""
+"""One point of `growth` in a process of its own.
+
+python -m train.benchmark.growth_point AXIS VALUE STEPS FOLDER, with KERAS_BACKEND set. It prints
+one line of JSON: milliseconds a step, and the most memory that the process had.
+"""
 
 import os
 import statistics
 import sys
-import tempfile
 import time
 
 import keras
@@ -16,16 +18,15 @@ from train.benchmark.worker import peak_mb, say
 GB = 10**9
 
 
-def main(axis, value, steps):
-    with tempfile.TemporaryDirectory() as folder:
-        model, data = POINTS[axis](float(value), int(steps), folder)
-        model.compile(keras.optimizers.Adam(1e-3))
-        model.fit(data, epochs=1, steps_per_epoch=2, shuffle=False, verbose=0)  # Compiles.
-        seconds = []
-        for _ in range(1 if axis in WHOLE else 3):
-            start = time.perf_counter()
-            model.fit(data, epochs=1, shuffle=False, verbose=0)
-            seconds.append(time.perf_counter() - start)
+def main(axis, value, steps, folder):
+    model, data = POINTS[axis](float(value), int(steps), folder)
+    model.compile(keras.optimizers.Adam(1e-3))
+    model.fit(data, epochs=1, steps_per_epoch=2, shuffle=False, verbose=0)  # Compiles.
+    seconds = []
+    for _ in range(1 if axis in WHOLE else 3):
+        start = time.perf_counter()
+        model.fit(data, epochs=1, shuffle=False, verbose=0)
+        seconds.append(time.perf_counter() - start)
     say(ms=1000 * statistics.median(seconds) / len(data), peak_mb=peak_mb())
 
 
@@ -89,22 +90,25 @@ class Again(keras.utils.PyDataset):
 
 
 class File:
-    """Random images in a file, read where they are asked for."""
+    """Random images in a file, read where they are asked for.
+
+    Not `np.memmap`: what it has read counts as the memory of the process.
+    """
 
     def __init__(self, path, count, shape):
-        self.count, self.shape = count, shape
+        self.path, self.count, self.shape = path, count, shape
         self.size = int(np.prod(shape))
         random = np.random.default_rng(0)
         with open(path, "wb") as file:
             for start in range(0, count, 4096):
                 file.write(random.bytes(min(4096, count - start) * self.size))
-        self.file = os.open(path, os.O_RDONLY)
 
     def __len__(self):
         return self.count
 
     def __getitems__(self, indices):
-        pieces = (os.pread(self.file, self.size, index * self.size) for index in indices)
+        with open(self.path, "rb") as file:
+            pieces = [os.pread(file.fileno(), self.size, i * self.size) for i in indices]
         return [{"image": np.frombuffer(piece, "uint8").reshape(self.shape)} for piece in pieces]
 
 

@@ -1,0 +1,58 @@
+"""The processes that are timed, and the machine that they run on."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+class Worker:
+    """A module of this folder in a process of its own, which answers in lines of JSON."""
+
+    def __init__(self, module, backend, *arguments):
+        self.what = f"{module} {' '.join(map(str, arguments))} on {backend}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", f"train.benchmark.{module}"]
+            + list(map(str, arguments)),
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "KERAS_BACKEND": backend},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def round(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def answer(self):
+        for text in self.process.stdout:
+            with contextlib.suppress(ValueError):  # Libraries print, too.
+                facts = json.loads(text)
+                if isinstance(facts, dict):
+                    return facts
+        sys.exit(f"{self.what} ended with exit code {self.process.wait()}: see its error above.")
+
+
+def installed(name):
+    return importlib.util.find_spec(name) is not None
+
+
+def machine():
+    """The processor's name and how many there are."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:
+        name = next(row for row in file if row.startswith("model name")).split(":")[1].strip()
+    return f"{name}, {len(os.sched_getaffinity(0))} cores"

@@ -30,8 +30,11 @@
 `group_norm(x, groups, axis, scale, offset, epsilon)`
     Every example of `x` normalised over each group of its channels by one kernel, or None.
 
-`feed(adapter)`
-    Keras's adapter of the data that `fit` or `evaluate` reads, or what reads them faster.
+`feed(adapter, model)`
+    Keras's adapter of the data that a model's `fit` or `evaluate` reads, or what reads them faster.
+
+`gains_by_xla(model)`
+    Whether a step of the model is faster under XLA, where Keras leaves it out.
 
 `FitState`
     Mixin of models, in which Keras does not look for layers in what `fit` keeps between steps.
@@ -60,14 +63,14 @@ if keras.config.backend() == "tensorflow":
         compiles_second_derivatives,
         descend,
         dilates_slowly,
+        gains_by_xla,
         group_norm,
         input_gradient,
-        normal,
         step,
-        uniform,
         wrong_second_derivatives,
     )
     from keras_gen.backend.tensorflow_feed import feed
+    from keras_gen.backend.tensorflow_random import normal, uniform
     from keras_gen.backend.xla import softplus
 elif keras.config.backend() == "jax":
     from keras_gen.backend import jax_replicas as replicas
@@ -78,6 +81,7 @@ elif keras.config.backend() == "jax":
         descend,
         dilates_slowly,
         feed,
+        gains_by_xla,
         group_norm,
         input_gradient,
         normal,
@@ -97,6 +101,7 @@ elif keras.config.backend() == "torch":
         descend,
         dilates_slowly,
         feed,
+        gains_by_xla,
         group_norm,
         input_gradient,
         step,
@@ -116,6 +121,7 @@ __all__ = [
     "descend",
     "dilates_slowly",
     "feed",
+    "gains_by_xla",
     "group_norm",
     "input_gradient",
     "normal",

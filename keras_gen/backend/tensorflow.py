@@ -2,10 +2,12 @@ import contextlib
 import functools
 import threading
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
+from keras.src.trainers.trainer import model_supports_jit
 
 from keras_gen.backend import tensorflow_replicas as replicas
 from keras_gen.backend.guard import guarded, is_finite, report
@@ -20,6 +22,27 @@ batch_norm = group_norm = None  # What TensorFlow has is wrong in second derivat
 
 def dilates_slowly():
     return False
+
+
+def gains_by_xla(model):
+    # Keras's default on a GPU; on several devices it is refused.
+    if not model.built or tf.config.list_logical_devices("GPU") or model._distribute_strategy:
+        return False
+    # Faster with products of matrices, and slower with convolutions.
+    dense = all(len(variable.shape) <= 2 for variable in model.trainable_variables)
+    known = all(map(_is_fast_under_xla, model._flatten_layers()))
+    return dense and known and model_supports_jit(model)
+
+
+def _is_fast_under_xla(layer):
+    """No layer of others, which XLA may refuse, and none of Keras's that draws noise.
+
+    What TensorFlow selects for `keras.random` under XLA takes twenty times as long.
+    """
+    package = type(layer).__module__.partition(".")[0]
+    if package == "keras":
+        return not (isinstance(layer, keras.layers.Lambda) or hasattr(layer, "seed_generator"))
+    return package == "keras_gen"
 
 
 class FitState:
@@ -77,20 +100,6 @@ def input_gradient(fn, x):
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
-# Not `keras.random`: what TensorFlow selects for it under XLA takes thirty times as long.
-def normal(shape, dtype, stream):
-    return tf.random.stateless_normal(shape, _seed(stream), dtype=dtype, alg="philox")
-
-
-def uniform(shape, dtype, stream):
-    return tf.random.stateless_uniform(shape, _seed(stream), dtype=dtype, alg="philox")
-
-
-def _seed(stream):
-    # As `keras.random` does: XLA takes no seed of 64 bits.
-    return tf.cast(tf.math.floormod(stream.next(), tf.int32.max - 1), tf.int32)
-
-
 class _Open(threading.local):
     """The steps that this replica is in, and whether XLA compiles the first."""
 
@@ -100,6 +109,11 @@ class _Open(threading.local):
 
 
 _open = _Open()
+
+
+def in_xla():
+    """Whether a step is open that XLA compiles."""
+    return _open.steps > 0 and _open.compiled
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ class OrderedDataset(keras.utils.PyDataset):
             where each of `count` processes reads one. A model's `fit` sets it.
     """
 
+    in_memory = False  # Whether `examples` is a copy from memory, and takes next to no time.
+
     def __init__(self, num_examples, batch_size, shuffle, seed, drop_remainder):
         super().__init__()
         self.num_examples = num_examples

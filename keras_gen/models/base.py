@@ -70,8 +70,10 @@ class GenerativeModel(backend.FitState, seeds.SavesSeeds, keras.Model):
                     f"part of the model and its logs are {', '.join(self.logged)}. Leave "
                     f"`{name}` out; for another loss, subclass {type(self).__name__}."
                 )
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         self._jit_compile_argument = jit_compile
+        if jit_compile == "auto" and not kwargs.get("run_eagerly") and backend.gains_by_xla(self):
+            jit_compile = True
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         distribution.check_compiled(self)
         if self.built:
             # Loading fills the optimizer's variables only if they are there.

@@ -21,6 +21,7 @@ def prepare(model, method, arguments):
         return  # Keras splits arrays, and nothing else.
     if validation is not None:
         arguments["validation_data"] = _adapter(
+            model,
             keras.utils.unpack_x_y_sample_weight(validation),
             arguments.get("validation_batch_size") or batch_size,
             _limited(arguments.get("validation_steps"), keras.config.max_steps_per_epoch()),
@@ -29,7 +30,7 @@ def prepare(model, method, arguments):
     data = [arguments.pop(name, None) for name in ("x", "y", "sample_weight")]
     steps = arguments.get("steps_per_epoch" if in_fit else "steps")
     steps = _limited(steps, keras.config.max_steps_per_epoch())
-    adapter = _adapter(data, batch_size, steps, in_fit and arguments.get("shuffle", True))
+    adapter = _adapter(model, data, batch_size, steps, in_fit and arguments.get("shuffle", True))
     arguments["x"] = adapter
     if isinstance(arguments.get("callbacks"), keras.callbacks.CallbackList):
         return
@@ -47,8 +48,8 @@ def prepare(model, method, arguments):
     )
 
 
-def _adapter(data, batch_size, steps, shuffle):
-    return backend.feed(get_data_adapter(*data, batch_size, steps, shuffle))
+def _adapter(model, data, batch_size, steps, shuffle):
+    return backend.feed(get_data_adapter(*data, batch_size, steps, shuffle), model)
 
 
 def _limited(number, limit):

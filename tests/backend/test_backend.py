@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_gen as generative
 from keras_gen import backend as kg
 
 
 class OneStep(keras.Model):
     """Runs `body(model, x)` as a training step."""
 
-    def __init__(self, body, optimizer=None):
+    def __init__(self, body, optimizer=None, jit_compile="auto"):
         super().__init__()
         self.body = body
         self.w = self.add_weight(shape=(2,), initializer="ones", name="w")
@@ -19,7 +20,7 @@ class OneStep(keras.Model):
         self.moved = self.add_weight(shape=(), initializer="zeros", trainable=False, name="moved")
         self.seed_generator = keras.random.SeedGenerator(0)
         self.built = True
-        self.compile(optimizer=optimizer or keras.optimizers.SGD(0.1))
+        self.compile(optimizer or keras.optimizers.SGD(0.1), jit_compile=jit_compile)
         self.optimizer.build([self.w])
 
     @property
@@ -263,3 +264,42 @@ def test_adam_that_is_changed_is_left_as_it_is(backend):
     optimizer.update_step = lambda *args: (calls.append(args), update(*args))
     OneStep(body, optimizer).run([[1.0, 1.0]])
     assert len(calls) == 1 and "update_step" in vars(optimizer)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5, 3), (128, 20)])
+def test_a_compiled_step_draws_what_keras_draws(shape, backend):
+    def body(model, x):
+        draws = (draw(shape, "float32", model.seed_generator) for draw in (kg.normal, kg.uniform))
+        return dict(zip(("normal", "uniform"), draws, strict=True))
+
+    # On torch compiling takes a minute, and there these draws are Keras's own.
+    model = OneStep(body, jit_compile="auto" if backend == "torch" else True)
+    logs = model.run([[0.0]])
+    stream = keras.random.SeedGenerator(0)
+    for name in ("normal", "uniform"):
+        wanted = getattr(keras.random, name)(shape, seed=stream)
+        np.testing.assert_allclose(logs[name], ops.convert_to_numpy(wanted), atol=3e-6)
+
+
+def test_xla_is_chosen_where_it_is_known_to_be_faster(backend):
+    def chosen(*networks, model=generative.VAE, **options):
+        model = model(*networks)
+        model.compile("adam", **options)
+        assert model.get_compile_config()["jit_compile"] == options.get("jit_compile", "auto")
+        return model.jit_compile
+
+    class Own(generative.VAE):
+        """XLA may not know what its functions are made of."""
+
+    layers = keras.layers
+    encoder, decoder = generative.networks.mlp_vae((4, 4, 1), latent_dim=2, hidden=(4,))
+    if backend != "tensorflow":
+        assert chosen(encoder, decoder) is (backend == "jax")
+        return
+    assert chosen(encoder, decoder)
+    assert not chosen(encoder, decoder, jit_compile=False)
+    assert not chosen(encoder, decoder, run_eagerly=True)
+    assert not chosen(encoder, decoder, model=Own)
+    for layer in (layers.Dropout(0.1), layers.Lambda(ops.tanh)):
+        assert not chosen(encoder, keras.Sequential([keras.Input((2,)), decoder, layer]))
+    assert not chosen(*generative.networks.conv_vae((4, 4, 1), latent_dim=2, filters=(2,)))

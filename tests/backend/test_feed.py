@@ -25,6 +25,17 @@ class Seen(kg.VAE):
     test_step = train_step
 
 
+class Generated(keras.utils.PyDataset):
+    def __init__(self, **workers):
+        super().__init__(**workers)
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        return X[2 * index : 2 * index + 2]
+
+
 @pytest.fixture
 def model():
     model = Seen(*kg.networks.mlp_vae((4, 4, 1), latent_dim=2, hidden=(4,)))
@@ -32,12 +43,13 @@ def model():
     return model
 
 
-@pytest.mark.parametrize("kind", ["arrays", "weighted arrays", "dataset"])
+@pytest.mark.parametrize("kind", ["arrays", "weighted arrays", "dataset", "generated"])
 def test_every_example_is_read_with_its_weight(model, kind):
-    dataset, weighted = kind == "dataset", kind == "weighted arrays"
+    datasets = {"dataset": kg.data.ArrayDataset(X, batch_size=4), "generated": Generated()}
+    dataset, weighted = kind in datasets, kind == "weighted arrays"
     weights = np.arange(10, dtype="float32") if weighted else None
     wanted = (X[:, 0, 0, 0] * (weights if weighted else 1)).mean()
-    data = {"x": kg.data.ArrayDataset(X, batch_size=4)} if dataset else {"x": X, "batch_size": 4}
+    data = {"x": datasets[kind]} if dataset else {"x": X, "batch_size": 4}
     if weighted:
         data["sample_weight"] = weights
     history = model.fit(**data, epochs=3, verbose=0).history
@@ -62,15 +74,25 @@ def test_steps_and_a_split_are_kept(model):
     np.testing.assert_allclose(history["val_pixel"], [X[:2, 0, 0, 0].mean()], rtol=1e-5)
 
 
-def test_tensorflow_tunes_a_stream_of_the_users_own_and_nothing_else(backend):
+def test_tensorflow_reads_without_a_pipeline_what_is_in_memory(backend):
     if backend != "tensorflow":
         pytest.skip("tf.data is TensorFlow's")
     import tensorflow as tf
 
+    def read(data, **options):
+        model = Seen(*kg.networks.mlp_vae((4, 4, 1), latent_dim=2, hidden=(4,)))
+        model.compile("adam", **options)
+        stream = kg.backend.feed(get_data_adapter(data), model).get_tf_dataset()
+        return stream.options().autotune.enabled if isinstance(stream, tf.data.Dataset) else "read"
+
+    in_memory = kg.data.ArrayDataset(X, batch_size=2)
+    assert read(X) == read(in_memory) == "read"
+    # Others have a pipeline, which is not tuned but where it is the user's own.
     own = tf.data.Dataset.from_tensor_slices(X).batch(2)
-    for data, tuned in ((X, False), (kg.data.ArrayDataset(X), False), (own, True)):
-        options = kg.backend.feed(get_data_adapter(data)).get_tf_dataset().options()
-        assert options.autotune.enabled is (None if tuned else False)
+    assert read(own) is None
+    assert read(Generated()) is read(X, steps_per_execution=2) is False
+    in_memory.workers = 2
+    assert read(in_memory) is False
 
 
 def test_validation_comes_in_a_list_too(model):

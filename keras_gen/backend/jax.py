@@ -25,7 +25,7 @@ def gains_by_xla(model):
     return False
 
 
-class FitState:
+class FasterFit:
     def __setattr__(self, name, value):
         if name == "_jax_state":  # `fit` sets it after every step.
             object.__setattr__(self, name, value)

@@ -45,10 +45,6 @@ def _is_fast_under_xla(layer):
     return package == "keras_gen"
 
 
-class FitState:
-    pass
-
-
 def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):

@@ -18,12 +18,12 @@ def _is_read_at_once(adapter, model):
     in_memory = isinstance(adapter, ArrayDataAdapter) or getattr(dataset, "in_memory", False)
     workers = getattr(adapter, "enqueuer", None) is not None
     # Beside a GPU there is time to read the next batch, and several steps in one read it there.
-    one_cpu = not (
-        tf.config.list_logical_devices("GPU")
-        or tf.distribute.has_strategy()
-        or model._distribute_strategy
-    )
+    one_cpu = not (tf.config.list_logical_devices("GPU") or _has_strategy(model))
     return in_memory and not workers and one_cpu and model.steps_per_execution == 1
+
+
+def _has_strategy(model):
+    return bool(tf.distribute.has_strategy() or model._distribute_strategy)
 
 
 class _Fed(DataAdapter):
@@ -61,28 +61,60 @@ class _Untuned(_Fed):
 
 
 class _Direct(_Fed):
-    """Without a pipeline, whose threads take longer than they save where a batch is a copy.
-
-    What Keras's step is handed is any iterator; for that of a pipeline it has a second function
-    around that of the step.
-    """
+    """Without a pipeline, whose threads take longer than they save where a batch is a copy."""
 
     def get_tf_dataset(self):
         return self
 
     def __iter__(self):
-        return _Tensors(iter(self.adapter.get_numpy_iterator()))
+        return iter(self.adapter.get_numpy_iterator())
 
 
-class _Tensors:
-    def __init__(self, batches):
-        self.batches = batches
+class FasterFit:
+    """What comes without a pipeline is handed to the step, not to Keras's functions around it."""
 
-    def __iter__(self):
-        return self
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = self._direct_or(self.train_function, self.train_step)
 
-    def __next__(self):
-        for batch in self.batches:
-            return keras.tree.map_structure(tf.convert_to_tensor, batch, none_is_leaf=False)
-        # Not StopIteration: Keras takes a step's batches by `zip`, which would swallow it.
-        raise tf.errors.OutOfRangeError(None, None, "The data are read to their end.")
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            super().make_test_function(force)
+            self.test_function = self._direct_or(self.test_function, self.test_step)
+
+    def _direct_or(self, function, step):
+        if self.run_eagerly or self.steps_per_execution > 1 or _has_strategy(self):
+            return function
+        compiled = _Compiled(step, self.jit_compile)
+
+        def one_or_the_other(iterator):
+            if isinstance(iterator, tf.data.Iterator):
+                return function(iterator)
+            return compiled(next(iterator))
+
+        return one_or_the_other
+
+
+class _Compiled:
+    """A step compiled once for batches of every size, as for a pipeline.
+
+    `tf.function` would begin with the first size and change to any later, and with it the
+    rounding: a run that goes on from a checkpoint would not be the run that was not stopped.
+    """
+
+    def __init__(self, step, jit_compile):
+        self.function = tf.function(step, jit_compile=jit_compile, autograph=False)
+        self.traces = {}
+
+    def __call__(self, data):
+        data = keras.tree.map_structure(tf.convert_to_tensor, data, none_is_leaf=False)
+        specs = keras.tree.map_structure(_of_any_size, data, none_is_leaf=False)
+        key = tuple(keras.tree.flatten(specs))
+        if key not in self.traces:
+            self.traces[key] = self.function.get_concrete_function(specs)
+        return self.traces[key](data)
+
+
+def _of_any_size(x):
+    return tf.TensorSpec([None, *x.shape[1:]], x.dtype)

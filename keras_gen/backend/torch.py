@@ -27,7 +27,7 @@ def gains_by_xla(model):
     return False
 
 
-class FitState:
+class FasterFit:
     pass
 
 

@@ -17,7 +17,7 @@ from keras_gen.metrics import Means
 from keras_gen.models import fitting
 
 
-class GenerativeModel(backend.FitState, seeds.SavesSeeds, keras.Model):
+class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 
     `logged` names what a step's logs hold. Each step hands its scalars to `track`. `players`

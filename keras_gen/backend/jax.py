@@ -69,11 +69,20 @@ def descend(optimizer, variables, loss_fn, *inputs):
     report(optimizer, finite)
     state = [variable.value for variable in optimizer.variables]
     # Not `apply`: under loss scaling it branches on the gradients with side effects.
-    new_values, new_state = optimizer.stateless_apply(state, gradients, values)
-    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        new_values, new_state = jax.tree.map(
-            lambda new, old: jnp.where(finite, new, old), (new_values, new_state), (values, state)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):  # Has a branch of its own.
+        new = optimizer.stateless_apply(state, gradients, values)
+    elif jax.default_backend() == "cpu" and keras.distribution.distribution() is None:
+        # A branch takes a sixth less of a small model's step than a choice number by number.
+        new = jax.lax.cond(
+            finite,
+            optimizer.stateless_apply,
+            lambda state, gradients, values: (values, state),
+            *(state, gradients, values),
         )
+    else:  # A GPU would wait until the condition is known.
+        new = optimizer.stateless_apply(state, gradients, values)
+        new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, (values, state))
+    new_values, new_state = new
     _assign([*variables, *optimizer.variables], [*new_values, *new_state])
     return output
 

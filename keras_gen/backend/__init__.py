@@ -17,6 +17,10 @@
 `input_gradient(fn, x)`
     d sum(fn(x)) / dx, of the shape of `x` and differentiable once more.
 
+`without_gradient(fn, *inputs)`
+    What `fn(*inputs)` gives, cut off from the gradient. `fn` is a method of the model, and as in a
+    loss nothing but state and what it gives may leave it.
+
 `normal(shape, dtype, stream)`, `uniform(shape, dtype, stream)`
     Draws of a `keras.random.SeedGenerator`, from N(0, 1) and from U[0, 1).
 
@@ -66,6 +70,7 @@ if keras.config.backend() == "tensorflow":
         group_norm,
         input_gradient,
         step,
+        without_gradient,
         wrong_second_derivatives,
     )
     from keras_gen.backend.tensorflow_feed import FasterFit, feed
@@ -86,6 +91,7 @@ elif keras.config.backend() == "jax":
         normal,
         step,
         uniform,
+        without_gradient,
         wrong_second_derivatives,
     )
     from keras_gen.backend.xla import softplus
@@ -104,6 +110,7 @@ elif keras.config.backend() == "torch":
         group_norm,
         input_gradient,
         step,
+        without_gradient,
         wrong_second_derivatives,
     )
     from keras_gen.backend.torch_random import normal, uniform
@@ -128,5 +135,6 @@ __all__ = [
     "softplus",
     "step",
     "uniform",
+    "without_gradient",
     "wrong_second_derivatives",
 ]

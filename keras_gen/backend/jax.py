@@ -87,6 +87,10 @@ def descend(optimizer, variables, loss_fn, *inputs):
     return output
 
 
+def without_gradient(fn, *inputs):
+    return jax.lax.stop_gradient(fn(*inputs))
+
+
 def input_gradient(fn, x):
     _, gradient = _value_and_grad(lambda x: (jnp.sum(fn(x)), None), x)
     return gradient

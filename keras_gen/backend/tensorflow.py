@@ -89,6 +89,10 @@ def descend(optimizer, variables, loss_fn, *inputs):
     return output
 
 
+def without_gradient(fn, *inputs):
+    return tree.map_structure(tf.stop_gradient, fn(*inputs))
+
+
 def input_gradient(fn, x):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)

@@ -79,6 +79,12 @@ def descend(optimizer, variables, loss_fn, *inputs):
     return tree.map_structure(lambda v: v.detach() if torch.is_tensor(v) else v, output)
 
 
+def without_gradient(fn, *inputs):
+    with torch.no_grad():
+        traced = torch_capture.outputs(fn, inputs)
+        return fn(*inputs) if traced is None else traced[0]
+
+
 def input_gradient(fn, x):
     # Evaluation runs under no_grad, and data carry no gradient of their own.
     with torch.enable_grad():

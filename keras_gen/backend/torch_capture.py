@@ -3,6 +3,7 @@
 In a small network Keras takes as long between the operations as PyTorch in them. So when a method
 of a model has been descended on a few times, it is traced, gradient included, and from then on
 what was recorded is run: the same operations in the same order, and the same numbers to the bit.
+What was computed twice is computed once, and copies of what is in order already are left out.
 
 What changes from step to step must be a variable, an input, or an attribute that is a number or a
 string: of the model itself, or of a part of it that is no network, such as a penalty. `compile`
@@ -48,15 +49,24 @@ def within(model):
 
 def loss_and_gradients(optimizer, variables, loss_fn, inputs):
     """What `loss_fn(*inputs)` returns, and the gradients; None where it is not traced."""
-    model = _open.model
-    if model is None or getattr(loss_fn, "__self__", None) is not model or not variables:
-        return None
     scaled = optimizer.loss_scale_factor is not None
     scaled |= isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return None if scaled or not variables else _traced(variables, loss_fn, inputs)
+
+
+def outputs(fn, inputs):
+    """What `fn(*inputs)` returns, in a tuple; None where it is not traced."""
+    traced = _traced([], fn, inputs)
+    return traced and traced[:1]
+
+
+def _traced(variables, loss_fn, inputs):
+    model = _open.model
+    if model is None or getattr(loss_fn, "__self__", None) is not model:
+        return None
     tensors = tree.flatten(inputs)
     if (
-        scaled
-        or model.run_eagerly
+        model.run_eagerly
         or replicas.part()[1] > 1
         or torch.compiler.is_compiling()
         or not all(map(_suits, tensors))
@@ -104,7 +114,9 @@ class _Trace:
                 given = tree.pack_sequence_as(inputs, arguments[len(mapping) :])
                 self.output = loss_fn(*given)
             loss = self.output[0] if isinstance(self.output, tuple) else self.output
-            gradients = torch.autograd.grad(loss, values, materialize_grads=True)
+            gradients = ()
+            if values:
+                gradients = torch.autograd.grad(loss, values, materialize_grads=True)
             now = [scope.get_current_value(variable) for variable in others]
             changed = [new is not old for old, new in zip(rest, now, strict=True)]
             self.changed = list(itertools.compress(others, changed))
@@ -172,6 +184,8 @@ def _without_idle(graph_module):
     graph = graph_module.graph
     for node in graph.find_nodes(op="call_function", target=torch.ops.aten.detach.default):
         node.replace_all_uses_with(node.args[0])  # No gradient flows here.
+    _do_once(graph)
+    _leave_copies_out(graph)
     graph.eliminate_dead_code()
     places = graph.find_nodes(op="placeholder")
     used = [bool(place.users) for place in places]
@@ -180,6 +194,69 @@ def _without_idle(graph_module):
             graph.erase_node(place)
     graph_module.recompile()
     return used
+
+
+def _do_once(graph):
+    """Uses what was computed already, of the same inputs: what Keras makes of a kernel, say."""
+    written, returned = _written(graph), graph.output_node().all_input_nodes
+    done = {}
+    for node in graph.nodes:
+        if (
+            node.op == "call_function"
+            and _gives_the_same(node.target)
+            and node not in returned  # Each in memory of its own.
+            and written.isdisjoint([node, *node.all_input_nodes])
+        ):
+            key = (node.target, str(node.args), str(node.kwargs))  # Nodes have names.
+            node.replace_all_uses_with(done.setdefault(key, node))
+
+
+def _leave_copies_out(graph):
+    """Uses what was copied in place of a copy that lies in memory in the same way.
+
+    Keras orders the pixels of an image in the one way and then in the other.
+    """
+    written, returned = _written(graph), graph.output_node().all_input_nodes
+    first = {}  # Of copies of copies.
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.clone.default):
+        source = first[node] = first.get(node.args[0], node.args[0])
+        if node not in returned and written.isdisjoint([node, source]):
+            new, old = node.meta["val"], source.meta["val"]
+            if (new.stride(), new.dtype) == (old.stride(), old.dtype):
+                node.replace_all_uses_with(source)
+
+
+def _written(graph):
+    """What is written to, and all that may share memory with it."""
+    nodes = list(graph.nodes)
+    written = set()
+    for node in nodes:
+        schema = getattr(node.target, "_schema", None)
+        if schema is not None and schema.is_mutable:
+            written.update([node, *node.all_input_nodes])
+    while True:
+        shared = {
+            one
+            for node in nodes
+            if _is_view(node) and not written.isdisjoint([node, *node.all_input_nodes])
+            for one in (node, *node.all_input_nodes)
+        }
+        if shared <= written:
+            return written
+        written |= shared
+
+
+def _is_view(node):
+    if node.op != "call_function":
+        return False
+    schema = getattr(node.target, "_schema", None)  # Of an item in a tuple there is none.
+    return schema is None or any(argument.alias_info for argument in schema.arguments)
+
+
+def _gives_the_same(target):
+    """Whether a function draws nothing."""
+    tags = getattr(target, "tags", None)
+    return tags is not None and torch.Tag.nondeterministic_seeded not in tags
 
 
 def _suits(leaf):

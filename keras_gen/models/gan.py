@@ -120,7 +120,7 @@ class GAN(GenerativeModel):
     def discriminator_step(self, x_real, y=None):
         """One descent of the discriminator on packed examples, with fresh noise."""
         z = self.draw_z(x_real, self.noise)
-        x_fake = ops.stop_gradient(self.pack(self.fakes(z, y, training=True)))
+        x_fake = backend.without_gradient(self.training_fakes, z, y)
         points = self.penalised_points(x_real, x_fake, self.noise)
         _, terms = backend.descend(
             self.optimizer.discriminator,
@@ -129,6 +129,10 @@ class GAN(GenerativeModel):
             *(x_real, x_fake, points, y),
         )
         return terms
+
+    def training_fakes(self, z, y=None):
+        """What the discriminator is trained on, packed."""
+        return self.pack(self.fakes(z, y, training=True))
 
     def generator_step(self, x_real, y=None):
         """One descent of the generator, with fresh noise; some losses compare with `x_real`."""

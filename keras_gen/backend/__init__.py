@@ -34,6 +34,9 @@
 `group_norm(x, groups, axis, scale, offset, epsilon)`
     Every example of `x` normalised over each group of its channels by one kernel, or None.
 
+`conv2d_transpose(x, kernel, strides)`
+    Keras's transposed convolution with padding "same", where another way to it is faster, or None.
+
 `feed(adapter, model)`
     Keras's adapter of the data that a model's `fit` or `evaluate` reads, or what reads them faster.
 
@@ -64,6 +67,7 @@ if keras.config.backend() == "tensorflow":
     from keras_gen.backend.tensorflow import (
         batch_norm,
         compiles_second_derivatives,
+        conv2d_transpose,
         descend,
         dilates_slowly,
         gains_by_xla,
@@ -82,6 +86,7 @@ elif keras.config.backend() == "jax":
         FasterFit,
         batch_norm,
         compiles_second_derivatives,
+        conv2d_transpose,
         descend,
         dilates_slowly,
         feed,
@@ -103,6 +108,7 @@ elif keras.config.backend() == "torch":
         FasterFit,
         batch_norm,
         compiles_second_derivatives,
+        conv2d_transpose,
         descend,
         dilates_slowly,
         feed,
@@ -124,6 +130,7 @@ __all__ = [
     "FasterFit",
     "batch_norm",
     "compiles_second_derivatives",
+    "conv2d_transpose",
     "descend",
     "dilates_slowly",
     "feed",

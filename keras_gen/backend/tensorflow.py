@@ -17,7 +17,9 @@ from keras_gen.backend.tensorflow_adam import fused
 # "nearest" has a gradient without a gradient.
 wrong_second_derivatives = True
 compiles_second_derivatives = True
-batch_norm = group_norm = None  # What TensorFlow has is wrong in second derivatives.
+batch_norm = group_norm = conv2d_transpose = (
+    None  # What TensorFlow has is wrong in second derivatives.
+)
 
 
 def dilates_slowly():

@@ -42,6 +42,15 @@ def group_norm(x, groups, axis, scale, offset, epsilon):
     return torch.group_norm(x.movedim(axis, 1), groups, scale, offset, epsilon).movedim(1, axis)
 
 
+def conv2d_transpose(x, kernel, strides):
+    height, width = (size * s for size, s in zip(x.shape[1:3], strides, strict=True))
+    # What is cut off in front, and behind too; there it can be one more.
+    border = [(size - s) // 2 for size, s in zip(kernel.shape[:2], strides, strict=True)]
+    x, kernel = x.movedim(3, 1).contiguous(), kernel.permute(3, 2, 0, 1)
+    y = torch.nn.functional.conv_transpose2d(x, kernel, stride=strides, padding=border)
+    return y[:, :, :height, :width].movedim(1, 3)
+
+
 def step(method):
     @functools.wraps(method)
     def step_on_tensors(self, data):

@@ -93,6 +93,7 @@ def test_clone_trains(build):
     assert np.abs(tiny.drawn(clone) - before).max() > 1e-3
 
 
+@pytest.mark.xla
 @every_model
 def test_saved_file_goes_on_as_if_never_saved(build, tmp_path):
     model = compiled(build)
@@ -178,6 +179,7 @@ def test_a_subclass_may_call_the_step_of_its_parent(build):
     assert tiny.steps(model) == 2 * tiny.steps(once) > 0
 
 
+@pytest.mark.xla
 @every_model
 def test_compiled_and_eager_agree(build):
     # SGD: Adam divides small gradients by their size, and so magnifies rounding.

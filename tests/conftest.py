@@ -25,7 +25,7 @@ def plain_tensorflow(request, monkeypatch):
     Scripts that tests start have the library's default.
     """
     if keras.config.backend() == "tensorflow" and not request.node.get_closest_marker("xla"):
-        monkeypatch.setattr("keras_gen.backend.gains_by_xla", lambda model: False)
+        monkeypatch.setattr("keras_gen.backend.gains_by_xla", lambda *_: False)
 
 
 # The files that take half a minute or more, on one backend or another, the longest first: so

@@ -40,7 +40,7 @@
 `feed(adapter, model)`
     Keras's adapter of the data that a model's `fit` or `evaluate` reads, or what reads them faster.
 
-`gains_by_xla(model)`
+`gains_by_xla(model, optimizer)`
     Whether a step of the model is faster under XLA, where Keras leaves it out.
 
 `FasterFit`

@@ -5,6 +5,8 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters import ArrayDataAdapter, TFDatasetAdapter
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
+MOST = 8  # Of sizes that have a trace each.
+
 
 def feed(adapter, model):
     if isinstance(adapter, TFDatasetAdapter):  # A tf.data.Dataset is the user's own.
@@ -13,7 +15,7 @@ def feed(adapter, model):
 
 
 def _is_read_at_once(adapter, model):
-    """Whether the next batch is there at once, and nothing of TensorFlow's has to have it."""
+    """Whether the next batch is there at once, and nothing gains by a pipeline."""
     dataset = getattr(adapter, "py_dataset", None)
     in_memory = isinstance(adapter, ArrayDataAdapter) or getattr(dataset, "in_memory", False)
     workers = getattr(adapter, "enqueuer", None) is not None
@@ -89,7 +91,7 @@ class FasterFit:
         compiled = _Compiled(step, self.jit_compile)
 
         def one_or_the_other(iterator):
-            if isinstance(iterator, tf.data.Iterator):
+            if isinstance(iterator, (tf.data.Iterator, tf.distribute.DistributedIterator)):
                 return function(iterator)
             return compiled(next(iterator))
 
@@ -97,10 +99,10 @@ class FasterFit:
 
 
 class _Compiled:
-    """A step compiled once for batches of every size, as for a pipeline.
+    """A step compiled for every size of a batch, the sizes beyond `MOST` as one.
 
-    `tf.function` would begin with the first size and change to any later, and with it the
-    rounding: a run that goes on from a checkpoint would not be the run that was not stopped.
+    `tf.function`, as Keras sets it, changes from the first size to any at the second, and with it
+    the rounding: a run that goes on from a checkpoint would not be the run that was not stopped.
     """
 
     def __init__(self, step, jit_compile):
@@ -109,11 +111,24 @@ class _Compiled:
 
     def __call__(self, data):
         data = keras.tree.map_structure(tf.convert_to_tensor, data, none_is_leaf=False)
-        specs = keras.tree.map_structure(_of_any_size, data, none_is_leaf=False)
-        key = tuple(keras.tree.flatten(specs))
+        if tf.config.functions_run_eagerly():
+            return self.function(data)
+        key = _key(data)
+        if key not in self.traces and len(self.traces) >= MOST:
+            key = _key(keras.tree.map_structure(_of_any_size, data, none_is_leaf=False))
         if key not in self.traces:
-            self.traces[key] = self.function.get_concrete_function(specs)
+            structure, *specs = key
+            self.traces[key] = self.function.get_concrete_function(
+                keras.tree.pack_sequence_as(data, specs)
+            )
         return self.traces[key](data)
+
+
+def _key(data):
+    """The structure, in which `x` and `(x,)` are two, and a leaf's size and type."""
+    structure = str(keras.tree.map_structure(lambda leaf: None, data))
+    leaves = keras.tree.flatten(data)
+    return structure, *(x if x is None else tf.TensorSpec(x.shape, x.dtype) for x in leaves)
 
 
 def _of_any_size(x):

@@ -2,8 +2,8 @@
 
 In a small network Keras takes as long between the operations as PyTorch in them. So when a method
 of a model has been descended on a few times, it is traced, gradient included, and from then on
-what was recorded is run: the same operations in the same order, and the same numbers to the bit.
-What was computed twice is computed once, and copies of what is in order already are left out.
+what was recorded is run, and gives the same numbers to the bit: the same operations in the same
+order, but that what was computed twice is computed once, and idle copies are left out.
 
 What changes from step to step must be a variable, an input, or an attribute that is a number or a
 string: of the model itself, or of a part of it that is no network, such as a penalty. `compile`
@@ -73,7 +73,8 @@ def _traced(variables, loss_fn, inputs):
     ):
         return None
     traces = _models.setdefault(model, {})
-    key = _key(model, variables, loss_fn, inputs, tensors)
+    # A layer that was frozen may behave otherwise.
+    key = _key(model, variables or model.trainable_variables, loss_fn, inputs, tensors)
     if key not in traces and len(traces) >= MOST:
         return None
     trace = traces.setdefault(key, WARM_UP)
@@ -184,8 +185,11 @@ def _without_idle(graph_module):
     graph = graph_module.graph
     for node in graph.find_nodes(op="call_function", target=torch.ops.aten.detach.default):
         node.replace_all_uses_with(node.args[0])  # No gradient flows here.
-    _do_once(graph)
-    _leave_copies_out(graph)
+    if not any(
+        map(_writes, graph.nodes)
+    ):  # Else what was read before a write is not what was after.
+        _do_once(graph)
+        _leave_copies_out(graph)
     graph.eliminate_dead_code()
     places = graph.find_nodes(op="placeholder")
     used = [bool(place.users) for place in places]
@@ -198,15 +202,10 @@ def _without_idle(graph_module):
 
 def _do_once(graph):
     """Uses what was computed already, of the same inputs: what Keras makes of a kernel, say."""
-    written, returned = _written(graph), graph.output_node().all_input_nodes
+    returned = graph.output_node().all_input_nodes  # Each in memory of its own.
     done = {}
     for node in graph.nodes:
-        if (
-            node.op == "call_function"
-            and _gives_the_same(node.target)
-            and node not in returned  # Each in memory of its own.
-            and written.isdisjoint([node, *node.all_input_nodes])
-        ):
+        if node.op == "call_function" and node not in returned and _draws_nothing(node.target):
             key = (node.target, str(node.args), str(node.kwargs))  # Nodes have names.
             node.replace_all_uses_with(done.setdefault(key, node))
 
@@ -216,45 +215,21 @@ def _leave_copies_out(graph):
 
     Keras orders the pixels of an image in the one way and then in the other.
     """
-    written, returned = _written(graph), graph.output_node().all_input_nodes
+    returned = graph.output_node().all_input_nodes
     first = {}  # Of copies of copies.
     for node in graph.find_nodes(op="call_function", target=torch.ops.aten.clone.default):
         source = first[node] = first.get(node.args[0], node.args[0])
-        if node not in returned and written.isdisjoint([node, source]):
-            new, old = node.meta["val"], source.meta["val"]
-            if (new.stride(), new.dtype) == (old.stride(), old.dtype):
-                node.replace_all_uses_with(source)
+        new, old = node.meta["val"], source.meta["val"]
+        if node not in returned and (new.stride(), new.dtype) == (old.stride(), old.dtype):
+            node.replace_all_uses_with(source)
 
 
-def _written(graph):
-    """What is written to, and all that may share memory with it."""
-    nodes = list(graph.nodes)
-    written = set()
-    for node in nodes:
-        schema = getattr(node.target, "_schema", None)
-        if schema is not None and schema.is_mutable:
-            written.update([node, *node.all_input_nodes])
-    while True:
-        shared = {
-            one
-            for node in nodes
-            if _is_view(node) and not written.isdisjoint([node, *node.all_input_nodes])
-            for one in (node, *node.all_input_nodes)
-        }
-        if shared <= written:
-            return written
-        written |= shared
+def _writes(node):
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
 
 
-def _is_view(node):
-    if node.op != "call_function":
-        return False
-    schema = getattr(node.target, "_schema", None)  # Of an item in a tuple there is none.
-    return schema is None or any(argument.alias_info for argument in schema.arguments)
-
-
-def _gives_the_same(target):
-    """Whether a function draws nothing."""
+def _draws_nothing(target):
     tags = getattr(target, "tags", None)
     return tags is not None and torch.Tag.nondeterministic_seeded not in tags
 

@@ -71,7 +71,8 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
                     f"`{name}` out; for another loss, subclass {type(self).__name__}."
                 )
         self._jit_compile_argument = jit_compile
-        if jit_compile == "auto" and not kwargs.get("run_eagerly") and backend.gains_by_xla(self):
+        auto = jit_compile == "auto" and not kwargs.get("run_eagerly")
+        if auto and backend.gains_by_xla(self, optimizer):
             jit_compile = True
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         distribution.check_compiled(self)

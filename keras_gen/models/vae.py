@@ -169,7 +169,9 @@ class VAE(Autoencoder):
     def log_prob_of_draws(self, x, z, y=None, training=False):
         """log p(x|z) at z (num_samples, batch, latent_dim), a tensor (num_samples, batch)."""
         num_samples = z.shape[0]
-        x = ops.tile(x, (num_samples, *[1] * (len(x.shape) - 1)))
+        # Not `tile`: of one example PyTorch copies nothing here.
+        x = ops.broadcast_to(x[None], (num_samples, *ops.shape(x)))
+        x = ops.reshape(x, (-1, *x.shape[2:]))
         if y is not None:
             y = ops.tile(y, (num_samples,))
         parameters = self.decoded(ops.reshape(z, (-1, z.shape[-1])), y, training)

@@ -301,6 +301,14 @@ def test_xla_is_chosen_where_it_is_known_to_be_faster(backend):
     assert not chosen(encoder, decoder, jit_compile=False)
     assert not chosen(encoder, decoder, run_eagerly=True)
     assert not chosen(encoder, decoder, model=Own)
-    for layer in (layers.Dropout(0.1), layers.Lambda(ops.tanh)):
+    for layer in (
+        *(layers.Dropout(0.1), layers.Lambda(ops.tanh), layers.UpSampling2D(1)),
+        layers.Activation(lambda x: x),
+        layers.Dense(1, kernel_regularizer=lambda kernel: 0.0),
+    ):
         assert not chosen(encoder, keras.Sequential([keras.Input((2,)), decoder, layer]))
-    assert not chosen(*generative.networks.conv_vae((4, 4, 1), latent_dim=2, filters=(2,)))
+    z = keras.Input((2,))
+    assert not chosen(encoder, keras.Model(z, ops.tanh(decoder(z))))
+    convolves, decoder = generative.networks.conv_vae((4, 4, 1), latent_dim=2, filters=(2,))
+    convolves.trainable = False
+    assert not chosen(convolves, decoder)

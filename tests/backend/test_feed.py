@@ -95,6 +95,23 @@ def test_tensorflow_reads_without_a_pipeline_what_is_in_memory(backend):
     assert read(in_memory) is False
 
 
+def test_one_model_takes_data_in_all_forms_and_sizes(model):
+    in_memory = kg.data.ArrayDataset(X, batch_size=4, shuffle=False)
+    pairs = kg.data.ArrayDataset(X, np.arange(10), batch_size=4, shuffle=False)
+    wanted = X[:, 0, 0, 0].mean()
+    for data in (X, in_memory, pairs, X, Generated(), in_memory):
+        arrays = {"batch_size": 4, "shuffle": False} if data is X else {}
+        history = model.fit(data, verbose=0, **arrays).history
+        np.testing.assert_allclose(history["pixel"], [wanted], rtol=1e-5)
+        arrays.pop("shuffle", None)
+        logs = model.evaluate(data, return_dict=True, verbose=0, **arrays)
+        np.testing.assert_allclose(logs["pixel"], wanted, rtol=1e-5)
+    for size in range(1, 11):
+        model.reset_metrics()
+        logs = model.train_on_batch(X[:size], return_dict=True)
+        np.testing.assert_allclose(logs["pixel"], X[:size, 0, 0, 0].mean(), rtol=1e-5)
+
+
 def test_validation_comes_in_a_list_too(model):
     weights = np.arange(10, dtype="float32")
     wanted = X[:, 0, 0, 0].mean(), (X[:, 0, 0, 0] * weights).mean()

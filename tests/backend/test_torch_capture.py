@@ -227,6 +227,30 @@ def test_a_variable_may_take_what_another_held(warm_up):
     assert float(ops.convert_to_numpy(model.now)) == 3
 
 
+def test_what_is_written_to_is_read_before_and_after(warm_up):
+    class Writing(kg.VAE):
+        def objective(self, x, *data, **kwargs):
+            rows, kernel = ops.reshape(x, (-1, 8, 8)), ops.ones((8, 2))
+            once = ops.matmul(rows, kernel)
+            once += 1.0  # In place.
+            again = ops.matmul(rows, kernel)
+            copied = ops.copy(once)
+            copied[0] = 0.0
+            loss, terms = super().objective(x, *data, **kwargs)
+            sums = [ops.sum(value) for value in (once, again, ops.copy(copied), once)]
+            return loss, {**terms, "loss": sums[0] + 3 * sums[1] + 7 * sums[2]}
+
+    found = []
+    for steps in (0, 10):
+        warm_up(steps)
+        model = Writing(*kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,)), seed=1)
+        model.compile("sgd")
+        found.append(losses(model, 2))
+        made = [isinstance(trace, torch_capture._Trace) for trace in traces(model)]
+        assert made == [steps == 0]
+    assert found[0] == found[1]
+
+
 def test_an_eager_model_is_not_traced(warm_up):
     model = compiled(tiny.vae, run_eagerly=True)
     model.fit(dataset(model), epochs=1, verbose=0)

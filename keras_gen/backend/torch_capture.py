@@ -185,9 +185,7 @@ def _without_idle(graph_module):
     graph = graph_module.graph
     for node in graph.find_nodes(op="call_function", target=torch.ops.aten.detach.default):
         node.replace_all_uses_with(node.args[0])  # No gradient flows here.
-    if not any(
-        map(_writes, graph.nodes)
-    ):  # Else what was read before a write is not what was after.
+    if not any(map(_writes, graph.nodes)):  # Before a write a value may be another.
         _do_once(graph)
         _leave_copies_out(graph)
     graph.eliminate_dead_code()

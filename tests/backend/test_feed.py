@@ -95,7 +95,7 @@ def test_tensorflow_reads_without_a_pipeline_what_is_in_memory(backend):
     assert read(in_memory) is False
 
 
-def test_one_model_takes_data_in_all_forms_and_sizes(model):
+def test_one_model_takes_data_in_all_forms_and_sizes(model, backend):
     in_memory = kg.data.ArrayDataset(X, batch_size=4, shuffle=False)
     pairs = kg.data.ArrayDataset(X, np.arange(10), batch_size=4, shuffle=False)
     wanted = X[:, 0, 0, 0].mean()
@@ -106,7 +106,7 @@ def test_one_model_takes_data_in_all_forms_and_sizes(model):
         arrays.pop("shuffle", None)
         logs = model.evaluate(data, return_dict=True, verbose=0, **arrays)
         np.testing.assert_allclose(logs["pixel"], wanted, rtol=1e-5)
-    for size in range(1, 11):
+    for size in range(1, 11 if backend == "tensorflow" else 3):  # Of eight, each has a trace there.
         model.reset_metrics()
         logs = model.train_on_batch(X[:size], return_dict=True)
         np.testing.assert_allclose(logs["pixel"], X[:size, 0, 0, 0].mean(), rtol=1e-5)

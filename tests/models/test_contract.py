@@ -93,7 +93,6 @@ def test_clone_trains(build):
     assert np.abs(tiny.drawn(clone) - before).max() > 1e-3
 
 
-@pytest.mark.xla
 @every_model
 def test_saved_file_goes_on_as_if_never_saved(build, tmp_path):
     model = compiled(build)

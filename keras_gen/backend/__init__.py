@@ -70,7 +70,6 @@ if keras.config.backend() == "tensorflow":
         conv2d_transpose,
         descend,
         dilates_slowly,
-        gains_by_xla,
         group_norm,
         input_gradient,
         step,
@@ -79,6 +78,7 @@ if keras.config.backend() == "tensorflow":
     )
     from keras_gen.backend.tensorflow_feed import FasterFit, feed
     from keras_gen.backend.tensorflow_random import normal, uniform
+    from keras_gen.backend.tensorflow_xla import gains_by_xla
     from keras_gen.backend.xla import softplus
 elif keras.config.backend() == "jax":
     from keras_gen.backend import jax_replicas as replicas

@@ -2,12 +2,10 @@ import contextlib
 import functools
 import threading
 
-import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops, tree
+from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
-from keras.src.trainers.trainer import model_supports_jit
 
 from keras_gen.backend import tensorflow_replicas as replicas
 from keras_gen.backend.guard import guarded, is_finite, report
@@ -17,62 +15,12 @@ from keras_gen.backend.tensorflow_adam import fused
 # "nearest" has a gradient without a gradient.
 wrong_second_derivatives = True
 compiles_second_derivatives = True
-batch_norm = group_norm = conv2d_transpose = (
-    None  # What TensorFlow has is wrong in second derivatives.
-)
+batch_norm = group_norm = None  # What TensorFlow has is wrong in second derivatives.
+conv2d_transpose = None
 
 
 def dilates_slowly():
     return False
-
-
-def gains_by_xla(model, optimizer):
-    # Keras's default on a GPU; on several devices it is refused.
-    if not model.built or tf.config.list_logical_devices("GPU") or model._distribute_strategy:
-        return False
-    # Faster with products of matrices, and slower with convolutions.
-    dense = all(len(variable.shape) <= 2 for variable in model.weights)
-    parts = [*model._flatten_layers(), optimizer, *_parts(optimizer)]
-    return dense and all(map(_is_known_to_xla, parts)) and model_supports_jit(model)
-
-
-# Of others it is not known whether XLA compiles them, and Keras's noise takes it twenty times as
-# long as TensorFlow without it.
-_KNOWN = {
-    *(layers.InputLayer, layers.Dense, layers.Embedding),
-    *(layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Softmax),
-    *(layers.Flatten, layers.Reshape, layers.Concatenate, layers.Add, layers.Multiply),
-    *(layers.BatchNormalization, layers.LayerNormalization, layers.Rescaling),
-}
-
-
-def _is_known_to_xla(part):
-    """Layers that are known, with functions of Keras's or this library's; and their models."""
-    if isinstance(part, keras.Layer) and not isinstance(part, keras.Model):
-        known = type(part) in _KNOWN or _package(part) == "keras_gen"
-    else:
-        operations = getattr(part, "operations", [])
-        known = all(isinstance(operation, keras.Layer) for operation in operations)
-    return known and all(
-        _package(thing) in ("keras", "keras_gen") for thing in (part, *_parts(part))
-    )
-
-
-def _parts(thing):
-    """The functions, losses, schedules and so on that `thing` has."""
-    return [
-        part
-        for value in getattr(thing, "__dict__", {}).values()
-        for part in (value if isinstance(value, (list, tuple)) else (value,))
-        if callable(part) or hasattr(part, "get_config")
-    ]
-
-
-def _package(thing):
-    if isinstance(thing, str):  # Keras's name of it.
-        return "keras"
-    module = getattr(thing, "__module__", None) or type(thing).__module__
-    return module.partition(".")[0]
 
 
 def step(method):

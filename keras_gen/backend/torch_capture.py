@@ -217,8 +217,10 @@ def _leave_copies_out(graph):
     first = {}  # Of copies of copies.
     for node in graph.find_nodes(op="call_function", target=torch.ops.aten.clone.default):
         source = first[node] = first.get(node.args[0], node.args[0])
-        new, old = node.meta["val"], source.meta["val"]
-        if node not in returned and (new.stride(), new.dtype) == (old.stride(), old.dtype):
+        new, old = node.meta.get("val"), source.meta.get("val")
+        if node in returned or not torch.is_tensor(old):
+            continue
+        if (new.stride(), new.dtype) == (old.stride(), old.dtype):
             node.replace_all_uses_with(source)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from keras import tree
 
+from keras_gen.backend import torch_graph
 from keras_gen.backend import torch_replicas as replicas
 
 WARM_UP = 16  # Steps that are run as they are: a trace takes as long as some hundred.
@@ -127,11 +128,11 @@ class _Trace:
             return *gradients, *new, *(leaf.detach() for leaf in leaves)
 
         arguments = [variable.value for variable in (*variables, *others)] + tensors
-        graph_module = _recorded(flat, arguments)
+        graph_module = torch_graph.recorded(flat, arguments)
         # What differs in a second trace was drawn or counted in Python.
-        if not _same(graph_module, _recorded(flat, arguments)):
+        if not torch_graph.same(graph_module, torch_graph.recorded(flat, arguments)):
             raise ValueError("Two traces differ.")
-        used = _without_idle(graph_module)
+        used = torch_graph.shorten(graph_module)
         self.run = graph_module.forward
         count = len(variables) + len(others)
         self.variables = list(itertools.compress((*variables, *others), used))
@@ -157,81 +158,6 @@ class _Trace:
 
 
 _TENSOR = object()
-
-
-def _recorded(function, arguments):
-    # Here, as they take half a second.
-    from torch._subclasses import FakeTensorMode
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    # New ones: the same tensor given twice would be one, for good.
-    arguments = [x.detach() if torch.is_tensor(x) else x for x in arguments]
-    # Tensors without numbers: who looks at one, or brings one of his own, is not traced.
-    with FakeTensorMode(allow_non_fake_inputs=False) as mode:
-        return make_fx(function)(
-            *(mode.from_tensor(x) if torch.is_tensor(x) else x for x in arguments)
-        )
-
-
-def _same(one, other):
-    if one.code != other.code:
-        return False
-    constants = [node.target for node in one.graph.find_nodes(op="get_attr")]
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in constants)
-
-
-def _without_idle(graph_module):
-    """Takes out what has no effect: of each input, whether it is left."""
-    graph = graph_module.graph
-    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.detach.default):
-        node.replace_all_uses_with(node.args[0])  # No gradient flows here.
-    if not any(map(_writes, graph.nodes)):  # Before a write a value may be another.
-        _do_once(graph)
-        _leave_copies_out(graph)
-    graph.eliminate_dead_code()
-    places = graph.find_nodes(op="placeholder")
-    used = [bool(place.users) for place in places]
-    for place, is_used in zip(places, used, strict=True):
-        if not is_used:
-            graph.erase_node(place)
-    graph_module.recompile()
-    return used
-
-
-def _do_once(graph):
-    """Uses what was computed already, of the same inputs: what Keras makes of a kernel, say."""
-    returned = graph.output_node().all_input_nodes  # Each in memory of its own.
-    done = {}
-    for node in graph.nodes:
-        if node.op == "call_function" and node not in returned and _draws_nothing(node.target):
-            key = (node.target, str(node.args), str(node.kwargs))  # Nodes have names.
-            node.replace_all_uses_with(done.setdefault(key, node))
-
-
-def _leave_copies_out(graph):
-    """Uses what was copied in place of a copy that lies in memory in the same way.
-
-    Keras orders the pixels of an image in the one way and then in the other.
-    """
-    returned = graph.output_node().all_input_nodes
-    first = {}  # Of copies of copies.
-    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.clone.default):
-        source = first[node] = first.get(node.args[0], node.args[0])
-        new, old = node.meta.get("val"), source.meta.get("val")
-        if node in returned or not torch.is_tensor(old):
-            continue
-        if (new.stride(), new.dtype) == (old.stride(), old.dtype):
-            node.replace_all_uses_with(source)
-
-
-def _writes(node):
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
-
-
-def _draws_nothing(target):
-    tags = getattr(target, "tags", None)
-    return tags is not None and torch.Tag.nondeterministic_seeded not in tags
 
 
 def _suits(leaf):

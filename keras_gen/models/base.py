@@ -1,5 +1,6 @@
 """What all models share: the door of `fit`, the logs, and how they are saved."""
 
+import contextlib
 import copy
 import functools
 import inspect
@@ -11,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend, distribution, export, optimizers, seeds
+from keras_gen.backend import memory
 from keras_gen.data import ArrayDataset
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
@@ -319,7 +321,8 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
             _tell_callbacks(arguments)
         if not on_batch:
             fitting.prepare(self, method.__name__, arguments)
-        return method(*bound.args, **bound.kwargs)
+        with contextlib.nullcontext() if on_batch else memory.kept():
+            return method(*bound.args, **bound.kwargs)
 
     def _check_batches(self, n, batch_size):
         """Of `n` examples: can the devices share each batch, and do their parts suffice?"""

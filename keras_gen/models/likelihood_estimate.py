@@ -6,9 +6,11 @@ import numbers
 import keras
 import numpy as np
 
+from keras_gen.backend import memory
 from keras_gen.models.base import filled_batch
 
 
+@memory.kept()
 def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose):
     """log 1/K sum_k w_k of every example and its standard error, in nats, float64 (n,) each.
 

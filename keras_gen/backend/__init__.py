@@ -34,6 +34,9 @@
 `group_norm(x, groups, axis, scale, offset, epsilon)`
     Every example of `x` normalised over each group of its channels by one kernel, or None.
 
+`conv2d(x, kernel, bias, strides)`
+    Keras's convolution with padding "same", where another way to it is faster; else `conv2d` is None.
+
 `conv2d_transpose(x, kernel, strides)`
     Keras's transposed convolution with padding "same", where another way to it is faster, or None.
 
@@ -67,6 +70,7 @@ if keras.config.backend() == "tensorflow":
     from keras_gen.backend.tensorflow import (
         batch_norm,
         compiles_second_derivatives,
+        conv2d,
         conv2d_transpose,
         descend,
         dilates_slowly,
@@ -86,6 +90,7 @@ elif keras.config.backend() == "jax":
         FasterFit,
         batch_norm,
         compiles_second_derivatives,
+        conv2d,
         conv2d_transpose,
         descend,
         dilates_slowly,
@@ -108,6 +113,7 @@ elif keras.config.backend() == "torch":
         FasterFit,
         batch_norm,
         compiles_second_derivatives,
+        conv2d,
         conv2d_transpose,
         descend,
         dilates_slowly,
@@ -130,6 +136,7 @@ __all__ = [
     "FasterFit",
     "batch_norm",
     "compiles_second_derivatives",
+    "conv2d",
     "conv2d_transpose",
     "descend",
     "dilates_slowly",

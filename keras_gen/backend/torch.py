@@ -42,6 +42,20 @@ def group_norm(x, groups, axis, scale, offset, epsilon):
     return torch.group_norm(x.movedim(axis, 1), groups, scale, offset, epsilon).movedim(1, axis)
 
 
+def conv2d(x, kernel, bias, strides):
+    total = [
+        max(size - (s if side % s == 0 else side % s), 0)
+        for side, size, s in zip(x.shape[1:3], kernel.shape[:2], strides, strict=True)
+    ]
+    x, kernel = x.movedim(3, 1), kernel.permute(3, 2, 0, 1)
+    if any(pixels % 2 for pixels in total):  # One more behind than in front.
+        x = torch.nn.functional.pad(x, (0, total[1] % 2, 0, total[0] % 2))
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    border = [pixels // 2 for pixels in total]
+    y = torch.nn.functional.conv2d(x, kernel, bias, stride=strides, padding=border)
+    return y.movedim(1, 3)
+
+
 def conv2d_transpose(x, kernel, strides):
     height, width = (size * s for size, s in zip(x.shape[1:3], strides, strict=True))
     # What is cut off in front, and behind too; there it can be one more.

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-from keras_gen.layers import Conv2DTranspose
+from keras_gen.layers import Conv2D, Conv2DTranspose
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
 from keras_gen.networks.posterior import check_sizes, code, posterior
@@ -80,7 +80,7 @@ def _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes=Non
         y = labels.label_input(num_classes)
         inputs, h = [h, y], labels.planes(h, y, num_classes)
     for channels in filters:
-        h = layers.Conv2D(channels, 3, strides=2, padding="same", activation=activation)(h)
+        h = Conv2D(channels, 3, strides=2, padding="same", activation=activation)(h)
     return inputs, layers.Flatten()(h)
 
 

@@ -5,6 +5,7 @@ from keras import layers
 
 from keras_gen.layers import (
     BatchNormalization,
+    Conv2D,
     Conv2DTranspose,
     GroupNormalization,
     SpectralNormalization,
@@ -143,7 +144,7 @@ def _discriminator(input_shape, filters, kernel_size, norm, label):
     x = keras.Input(input_shape, name="x")
     inputs, h = label.inputs(x), label.concatenated(players.centred(x))
     for k, channels in enumerate(filters):
-        convolution = layers.Conv2D(
+        convolution = Conv2D(
             channels,
             kernel_size,
             strides=2,

@@ -35,7 +35,7 @@
     Every example of `x` normalised over each group of its channels by one kernel, or None.
 
 `conv2d(x, kernel, bias, strides)`
-    Keras's convolution with padding "same", where another way to it is faster; else `conv2d` is None.
+    Keras's convolution with padding "same", or None where Keras's own is as fast.
 
 `conv2d_transpose(x, kernel, strides)`
     Keras's transposed convolution with padding "same", where another way to it is faster, or None.

@@ -62,7 +62,10 @@ def test_the_outermost_gives_back():
 
 @pytest.mark.parametrize(
     "name, value",
-    [("MALLOC_TRIM_THRESHOLD_", "131072"), ("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=131072")],
+    [
+        ("MALLOC_TRIM_THRESHOLD_", "131072"),
+        ("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=131072"),
+    ],
 )
 def test_an_environment_that_says_how_to_allocate_is_obeyed(monkeypatch, name, value):
     monkeypatch.setenv(name, value)

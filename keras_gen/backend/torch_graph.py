@@ -203,10 +203,8 @@ def _is_new(node):
 def _lies_as(source, node):
     """Whether a tensor fills its memory, and a node's could take the same places."""
     old, new = source.meta.get("val"), node.meta.get("val")
-    return (
-        (old.shape, old.stride(), old.dtype) == (new.shape, new.stride(), new.dtype)
-        and old.numel() * old.itemsize == old.untyped_storage().nbytes()
-    )
+    alike = (old.shape, old.stride(), old.dtype) == (new.shape, new.stride(), new.dtype)
+    return alike and old.numel() * old.itemsize == old.untyped_storage().nbytes()
 
 
 def _writes(node):

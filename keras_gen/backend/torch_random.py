@@ -25,6 +25,7 @@ def _draw_uniform(seed: torch.Tensor, shape: list[int], dtype: torch.dtype) -> t
 _normal = torch.library.custom_op("keras_gen::normal", _draw_normal, mutates_args=())
 _uniform = torch.library.custom_op("keras_gen::uniform", _draw_uniform, mutates_args=())
 
+
 @_normal.register_fake
 @_uniform.register_fake
 def _shape_alone(seed, shape, dtype):

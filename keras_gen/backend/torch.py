@@ -103,7 +103,7 @@ def descend(optimizer, variables, loss_fn, *inputs):
 
 
 def without_gradient(fn, *inputs):
-    with torch.no_grad():
+    with torch.no_grad(), torch_capture.within(torch_capture.stepping() or fn.__self__):
         traced = torch_capture.outputs(fn, inputs)
         return fn(*inputs) if traced is None else traced[0]
 

@@ -48,6 +48,11 @@ def within(model):
         _open.model = before
 
 
+def stepping():
+    """The model whose training step this is, or None."""
+    return _open.model
+
+
 def loss_and_gradients(optimizer, variables, loss_fn, inputs):
     """What `loss_fn(*inputs)` returns, and the gradients; None where it is not traced."""
     scaled = optimizer.loss_scale_factor is not None

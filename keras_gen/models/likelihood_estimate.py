@@ -2,12 +2,16 @@
 
 import math
 import numbers
+import operator
 
 import keras
 import numpy as np
 
+from keras_gen import backend
 from keras_gen.backend import memory
 from keras_gen.models.base import filled_batch
+
+MOST = 8  # Drawers that a model keeps.
 
 
 @memory.kept()
@@ -29,7 +33,7 @@ def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose
     # Several examples with all their draws, or the draws of one in several parts.
     batch_size = min(n, max(1, chunk_size // num_samples))
     parts = math.ceil(num_samples / chunk_size) if batch_size == 1 else 1
-    drawer = Drawer(model, log_weights, math.ceil(num_samples / parts))
+    drawer = _drawer(model, log_weights, math.ceil(num_samples / parts))
     progress = keras.utils.Progbar(n, verbose=verbose, unit_name="example")
     values, errors = np.empty(n), np.empty(n)
     for start in range(0, n, batch_size):
@@ -89,7 +93,32 @@ class Drawer(keras.Model):
         self.model = model
         self.log_weights = log_weights
         self.num_samples = num_samples
+        self.run_eagerly = model.run_eagerly
         self.built = True
 
     def call(self, inputs):
+        return backend.without_gradient(self.drawn, inputs)
+
+    def drawn(self, inputs):
         return self.log_weights(inputs, self.num_samples)
+
+
+class _Drawers:
+    """What a model keeps of its drawers, out of sight of Keras, which would save them with it."""
+
+    def __init__(self):
+        self.made = {}
+
+
+def _drawer(model, log_weights, num_samples):
+    """That of the last call, where it was the same: it is compiled."""
+    made = vars(model).setdefault("_drawers", _Drawers()).made
+    key = log_weights.__name__, num_samples, model.run_eagerly
+    parts = [*model._flatten_layers(include_self=False)]
+    drawer, its_parts = made.get(key, (None, []))
+    if len(parts) != len(its_parts) or any(map(operator.is_not, parts, its_parts)):
+        if len(made) >= MOST:
+            made.clear()
+        drawer = Drawer(model, log_weights, num_samples)
+        made[key] = drawer, parts
+    return drawer

@@ -276,3 +276,21 @@ def test_what_changes_in_every_step_fills_no_memory(warm_up):
     warm_up(5)
     model.fit(dataset(model), epochs=50, verbose=0)
     assert len(traces(model)) == torch_capture.MOST
+
+
+@pytest.mark.parametrize("build", [tiny.vae, tiny.conditional_vae], ids=["vae", "conditional"])
+def test_a_traced_likelihood_is_that_of_the_model_itself(warm_up, build):
+    runs = []
+    for steps in (0, 10_000):
+        warm_up(steps)
+        model = compiled(build)
+        labels = [] if (y := tiny.labels(model, 3)) is None else [y]
+        x = tiny.examples(model, 3)
+        values = [model.log_likelihood(x, *labels, num_samples=5, chunk_size=2, verbose=0)]
+        values.append(model.log_likelihood(x, *labels, num_samples=5, chunk_size=2, verbose=0))
+        ((drawer, _),) = model._drawers.made.values()
+        made = [isinstance(trace, torch_capture._Trace) for trace in traces(drawer)]
+        assert made == [steps == 0]
+        runs.append(np.array(values))
+    np.testing.assert_array_equal(*runs)
+    assert (runs[0][0] != runs[0][1]).all()

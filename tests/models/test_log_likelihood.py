@@ -167,6 +167,19 @@ def test_each_estimate_draws_fresh_noise():
     assert np.all(first != second)
 
 
+def test_a_likelihood_put_in_place_of_another_is_the_one_that_counts():
+    values = []
+    for at_once in (True, False):
+        keras.utils.set_random_seed(0)
+        model, x = tiny.vae(), tiny.images(3)
+        for first in (True, False):
+            if first == at_once:
+                model.likelihood = kg.likelihoods.ContinuousBernoulli()
+            values.append(model.log_likelihood(x, 4, verbose=0))
+    np.testing.assert_allclose(values[1], values[3], rtol=1e-6)
+    assert (np.abs(values[0] - values[2]) > 1).all()
+
+
 def test_the_draws_of_one_call_differ():
     vae, x = tiny.vae(), tiny.images(1)
     _, error = vae.log_likelihood(

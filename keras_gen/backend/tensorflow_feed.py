@@ -1,9 +1,10 @@
 import keras
 import tensorflow as tf
 
-# They have no public names.
-from keras.src.trainers.data_adapters import ArrayDataAdapter, TFDatasetAdapter
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+# It has no public name.
+from keras.src.trainers.data_adapters import TFDatasetAdapter
+
+from keras_gen.backend.feeding import Fed, holds_arrays, is_in_memory
 
 MOST = 8  # Of sizes that have a trace each.
 
@@ -16,40 +17,17 @@ def feed(adapter, model):
 
 def _is_read_at_once(adapter, model):
     """Whether the next batch is there at once, and nothing gains by a pipeline."""
-    dataset = getattr(adapter, "py_dataset", None)
-    in_memory = isinstance(adapter, ArrayDataAdapter) or getattr(dataset, "in_memory", False)
-    workers = getattr(adapter, "enqueuer", None) is not None
     # Beside a GPU there is time to read the next batch, and several steps in one read it there.
     one_cpu = not (tf.config.list_logical_devices("GPU") or _has_strategy(model))
-    return in_memory and not workers and one_cpu and model.steps_per_execution == 1
+    at_once = holds_arrays(adapter) or is_in_memory(adapter)
+    return at_once and one_cpu and model.steps_per_execution == 1
 
 
 def _has_strategy(model):
     return bool(tf.distribute.has_strategy() or model._distribute_strategy)
 
 
-class _Fed(DataAdapter):
-    """An adapter of Keras's whose batches come to TensorFlow in another way."""
-
-    def __init__(self, adapter):
-        self.adapter = adapter
-
-    def get_numpy_iterator(self):  # When run eagerly.
-        return self.adapter.get_numpy_iterator()
-
-    num_batches = property(lambda self: self.adapter.num_batches)
-    batch_size = property(lambda self: self.adapter.batch_size)
-    has_partial_batch = property(lambda self: self.adapter.has_partial_batch)
-    partial_batch_size = property(lambda self: self.adapter.partial_batch_size)
-
-    def on_epoch_begin(self):
-        self.adapter.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self.adapter.on_epoch_end()
-
-
-class _Untuned(_Fed):
+class _Untuned(Fed):
     """Through a pipeline that tf.data does not tune.
 
     Where it does, the end of the pipeline, which comes with every epoch, waits for the tuner: a
@@ -62,7 +40,7 @@ class _Untuned(_Fed):
         return self.adapter.get_tf_dataset().with_options(options)
 
 
-class _Direct(_Fed):
+class _Direct(Fed):
     """Without a pipeline, whose threads take longer than they save where a batch is a copy."""
 
     def get_tf_dataset(self):

@@ -1,4 +1,5 @@
 import functools
+import math
 
 import numpy as np
 import torch
@@ -7,7 +8,8 @@ from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import torch_capture
 from keras_gen.backend import torch_replicas as replicas
-from keras_gen.backend.guard import guarded, is_finite, report
+from keras_gen.backend.feeding import Fed, is_in_memory
+from keras_gen.backend.guard import guarded, report
 from keras_gen.backend.torch_adam import fused
 
 wrong_second_derivatives = False
@@ -20,7 +22,15 @@ def dilates_slowly():
 
 
 def feed(adapter, model):
-    return adapter
+    # Arrays come in an order that PyTorch draws.
+    return _Direct(adapter) if is_in_memory(adapter) else adapter
+
+
+class _Direct(Fed):
+    """Without a DataLoader, which takes longer than the copy of a batch."""
+
+    def get_torch_dataloader(self):
+        return map(_as_tensors, self.get_numpy_iterator())
 
 
 def gains_by_xla(model, optimizer):
@@ -75,7 +85,7 @@ def step(method):
             guarded(self, training),
             torch_capture.within(self if training else None),
         ):
-            return method(self, tree.map_structure(_as_tensor, data))
+            return method(self, _as_tensors(data))
 
     return step_on_tensors
 
@@ -93,12 +103,14 @@ def descend(optimizer, variables, loss_fn, *inputs):
         with torch.no_grad():
             # Of all processes, the loss too: what is not finite in one is so in all.
             mean_loss, *gradients = replicas.mean_of_all([loss.detach(), *gradients])
-            finite = bool(is_finite(optimizer, mean_loss, gradients, _sum_of_squares))
+            finite = _is_finite(optimizer, mean_loss, gradients)
             if not finite:
                 report(optimizer, ops.convert_to_tensor(finite))
             if finite or isinstance(optimizer, LossScaleOptimizer):  # It leaves out by itself.
                 with fused(optimizer):
                     optimizer.apply(gradients, variables)
+    if traced:
+        return output
     return tree.map_structure(lambda v: v.detach() if torch.is_tensor(v) else v, output)
 
 
@@ -116,10 +128,18 @@ def input_gradient(fn, x):
     return gradient
 
 
-def _sum_of_squares(gradients):
-    flat = [gradient.float().reshape(-1) for gradient in gradients]
-    return sum(torch.dot(x, x) for x in flat)  # Nothing in between is written to memory.
+def _is_finite(optimizer, loss, gradients):
+    """As in `guard.py`; the squares of a gradient are not written to memory."""
+    sums = [loss.float()]
+    if not isinstance(optimizer, LossScaleOptimizer):
+        flat = [gradient.float().reshape(-1) for gradient in gradients]
+        sums += [torch.dot(x, x) for x in flat]
+    return math.isfinite(torch.stack(sums).sum().item())
 
 
-def _as_tensor(x):
-    return ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x
+def _as_tensors(data):
+    if isinstance(data, tuple):  # Here, as `tree` takes longer than the rest of a small step.
+        return tuple(map(_as_tensors, data))
+    if isinstance(data, np.ndarray):
+        return ops.convert_to_tensor(data)
+    return tree.map_structure(_as_tensors, data) if isinstance(data, (list, dict)) else data

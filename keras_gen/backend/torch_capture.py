@@ -11,9 +11,9 @@ traces anew, and `run_eagerly=True` nothing. A loss that looks at values, at var
 at other random numbers stays as it is.
 """
 
-import collections
 import contextlib
 import itertools
+import operator
 import threading
 import weakref
 
@@ -70,7 +70,7 @@ def _traced(variables, loss_fn, inputs):
     model = _open.model
     if model is None or getattr(loss_fn, "__self__", None) is not model:
         return None
-    tensors = tree.flatten(inputs)
+    tensors = _flat(inputs)
     if (
         model.run_eagerly
         or replicas.part()[1] > 1
@@ -79,9 +79,11 @@ def _traced(variables, loss_fn, inputs):
     ):
         return None
     traces = _models.setdefault(model, {})
+    number = _attributes(model)
     # A layer that was frozen may behave otherwise.
-    key = _key(model, variables or model.trainable_variables, loss_fn, inputs, tensors)
-    if key not in traces and len(traces) >= MOST:
+    known = tuple(map(id, variables or model.trainable_variables))
+    key = loss_fn.__func__, known, _form(inputs), number
+    if number is None or (key not in traces and len(traces) >= MOST):
         return None
     trace = traces.setdefault(key, WARM_UP)
     if isinstance(trace, int) and trace > 0:
@@ -108,10 +110,11 @@ class _Closed(keras.StatelessScope):
 
 class _Trace:
     def __init__(self, model, variables, loss_fn, inputs):
-        every = [*model.trainable_variables, *model.non_trainable_variables]
+        of_metrics = [variable for metric in model.metrics for variable in metric.variables]
+        every = [*model.trainable_variables, *model.non_trainable_variables, *of_metrics]
         moved = {id(variable) for variable in variables}
         others = [variable for variable in every if id(variable) not in moved]
-        tensors = tree.flatten(inputs)
+        tensors = _flat(inputs)
 
         def flat(*arguments):
             values = [value.detach().requires_grad_() for value in arguments[: len(variables)]]
@@ -144,9 +147,9 @@ class _Trace:
         self.used = used[count:]
         self.gradients = len(variables)
         # Numbers in the output are kept, tensors are put in their places.
-        leaves = tree.flatten(self.output)
-        self.leaves = [_TENSOR if torch.is_tensor(leaf) else leaf for leaf in leaves]
-        self.output = tree.map_structure(lambda leaf: None, self.output)
+        self.output = tree.map_structure(
+            lambda leaf: _TENSOR if torch.is_tensor(leaf) else leaf, self.output
+        )
 
     @torch.no_grad()
     def __call__(self, tensors):
@@ -155,14 +158,26 @@ class _Trace:
             *itertools.compress(tensors, self.used),
         )
         gradients = list(found[: self.gradients])
-        rest = collections.deque(found[self.gradients :])
+        rest = iter(found[self.gradients :])
         for variable in self.changed:
-            variable.assign(rest.popleft())
-        leaves = [rest.popleft() if leaf is _TENSOR else leaf for leaf in self.leaves]
-        return tree.pack_sequence_as(self.output, leaves), gradients
+            variable.value.copy_(next(rest))
+        return _filled(self.output, rest), gradients
 
 
 _TENSOR = object()
+
+
+def _filled(output, tensors):
+    """`output` with the next of the tensors wherever one belongs."""
+    if output is _TENSOR:
+        return next(tensors)
+    if type(output) is tuple:  # Here, as `tree` takes longer than many operations.
+        return tuple(_filled(part, tensors) for part in output)
+    if type(output) is dict:  # `tree` has the keys in order.
+        return {key: _filled(output[key], tensors) for key in sorted(output)}
+    if isinstance(output, (dict, list, tuple)):
+        return tree.map_structure(lambda leaf: _filled(leaf, tensors), output)
+    return output
 
 
 def _suits(leaf):
@@ -173,29 +188,67 @@ def _suits(leaf):
     )
 
 
-def _key(model, variables, loss_fn, inputs, tensors):
-    """What a trace holds for; parts of the model are known by name and plain attributes."""
-    parts = [
-        part
-        for value in vars(model).values()
-        for part in (value if isinstance(value, (list, tuple)) else (value,))
-        if hasattr(part, "get_config") and not isinstance(part, keras.optimizers.Optimizer)
-    ]
-    return (
-        loss_fn.__func__,
-        getattr(model, "_compile_config", None),  # Another after each `compile`.
-        tuple(map(id, variables)),
-        tuple(
-            None if tensor is None else (tensor.shape, tensor.dtype, tensor.stride())
-            for tensor in tensors
-        ),
-        str(tree.map_structure(lambda leaf: None, inputs)),
-        _plain(model),
-        *(
-            (type(part), id(part), () if isinstance(part, keras.Model) else _plain(part, "_"))
-            for part in parts  # Keras notes in private ones that a layer was called.
-        ),
-    )
+def _flat(inputs):
+    # Here, as `tree` takes longer than many operations.
+    if type(inputs) is tuple:
+        return [leaf for part in inputs for leaf in _flat(part)]
+    return tree.flatten(inputs) if isinstance(inputs, (dict, list, tuple)) else [inputs]
+
+
+def _form(inputs):
+    if torch.is_tensor(inputs):
+        return inputs.shape, inputs.dtype, inputs.stride()
+    if isinstance(inputs, dict):
+        return tuple([(name, _form(value)) for name, value in inputs.items()])
+    if isinstance(inputs, (list, tuple)):
+        return type(inputs), *map(_form, inputs)
+    return None
+
+
+def _attributes(model):
+    """A number for what the plain attributes of a model and of its parts are; None if too many.
+
+    They are read anew only where some attribute is another object than at the last step.
+    """
+    seen = _seen.setdefault(model, _Seen())
+    if not seen.objects or not all(itertools.starmap(_holds, seen.objects)):
+        lists = [value for value in vars(model).values() if isinstance(value, (list, tuple))]
+        parts = [
+            part
+            for part in itertools.chain(vars(model).values(), *lists)
+            if hasattr(part, "get_config") and not isinstance(part, keras.optimizers.Optimizer)
+        ]
+        plain = [part for part in parts if not isinstance(part, keras.Model)]
+        looked_at = [*(vars(thing) for thing in (model, *plain)), *lists]
+        seen.objects = [(held, tuple(_values(held))) for held in looked_at]
+        attributes = (
+            getattr(model, "_compile_config", None),  # Another after each `compile`.
+            _plain(model),
+            *((type(part), id(part)) for part in parts),
+            *(_plain(part, "_") for part in plain),  # In private ones Keras notes a call.
+        )
+        if len(seen.numbers) < MOST:
+            seen.numbers.setdefault(attributes, len(seen.numbers))
+        seen.number = seen.numbers.get(attributes)
+    return seen.number
+
+
+class _Seen:
+    def __init__(self):
+        self.objects = []  # Of the last step: (dictionary or list, what it held)
+        self.number = None
+        self.numbers = {}  # Of attributes.
+
+
+_seen = weakref.WeakKeyDictionary()
+
+
+def _values(held):
+    return held.values() if isinstance(held, dict) else held
+
+
+def _holds(held, objects):
+    return len(held) == len(objects) and all(map(operator.is_, _values(held), objects))
 
 
 def _plain(thing, without=None):

@@ -43,7 +43,7 @@ def compiled(build, **kwargs):
 def traces(model):
     """Those of losses and of what a GAN generates, not of the metrics."""
     made = torch_capture._models.get(model, {})
-    return [trace for key, trace in made.items() if key[0].__name__ != "_tracked"]
+    return [trace for key, trace in made.items() if key[0].__name__ != "_added_up"]
 
 
 @pytest.mark.parametrize("build", tiny.MODELS, ids=lambda build: build.__name__)

@@ -14,9 +14,7 @@ import threading
 
 # Of <malloc.h>.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_KEEP = {_MMAP_THRESHOLD: 2**30, _TRIM_THRESHOLD: 2**31 - 1}
-# As far as glibc raises them by itself; it does so no longer once they were set.
-_GIVE_BACK = {_MMAP_THRESHOLD: 2**25, _TRIM_THRESHOLD: 2**26}
+_LARGEST = 2**25  # Of blocks that glibc, if it is old, keeps.
 
 _lock = threading.Lock()
 _open = 0
@@ -44,7 +42,8 @@ def _enter(libc):
     with _lock:
         _open += 1
         if _open == 1:
-            _set(libc, _KEEP)
+            libc.mallopt(_MMAP_THRESHOLD, 2**30) or libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
+            libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _leave(libc):
@@ -52,13 +51,10 @@ def _leave(libc):
     with _lock:
         _open -= 1
         if _open == 0:
-            _set(libc, _GIVE_BACK)
+            # As far as glibc raises them by itself, which it does no longer once they were set.
+            libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
+            libc.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
             libc.malloc_trim(0)
-
-
-def _set(libc, options):
-    for option, value in options.items():
-        libc.mallopt(option, value)
 
 
 @functools.cache

@@ -115,7 +115,8 @@ def descend(optimizer, variables, loss_fn, *inputs):
 
 
 def without_gradient(fn, *inputs):
-    with torch.no_grad(), torch_capture.within(torch_capture.stepping() or fn.__self__):
+    model = torch_capture.stepping() or getattr(fn, "__self__", None)
+    with torch.no_grad(), torch_capture.within(model):
         traced = torch_capture.outputs(fn, inputs)
         return fn(*inputs) if traced is None else traced[0]
 
@@ -130,7 +131,7 @@ def input_gradient(fn, x):
 
 def _is_finite(optimizer, loss, gradients):
     """As in `guard.py`; the squares of a gradient are not written to memory."""
-    sums = [loss.float()]
+    sums = [loss.float().reshape(())]
     if not isinstance(optimizer, LossScaleOptimizer):
         flat = [gradient.float().reshape(-1) for gradient in gradients]
         sums += [torch.dot(x, x) for x in flat]
@@ -138,8 +139,8 @@ def _is_finite(optimizer, loss, gradients):
 
 
 def _as_tensors(data):
-    if isinstance(data, tuple):  # Here, as `tree` takes longer than the rest of a small step.
+    if type(data) is tuple:  # Here, as `tree` takes longer than the rest of a small step.
         return tuple(map(_as_tensors, data))
     if isinstance(data, np.ndarray):
         return ops.convert_to_tensor(data)
-    return tree.map_structure(_as_tensors, data) if isinstance(data, (list, dict)) else data
+    return tree.map_structure(_as_tensors, data) if isinstance(data, (dict, list, tuple)) else data

@@ -25,9 +25,9 @@ def fused(optimizer):
 def _update(optimizer, gradients, variables, learning_rate):
     places = [optimizer._get_variable_index(variable) for variable in variables]
     tensors = [
-        [variable.value.detach() for variable in variables],
-        [optimizer._momentums[place].value.detach() for place in places],
-        [optimizer._velocities[place].value.detach() for place in places],
+        [variable.value for variable in variables],
+        [optimizer._momentums[place].value for place in places],
+        [optimizer._velocities[place].value for place in places],
     ]
     if not all(_suits(tensor) for group in tensors for tensor in group):
         _keras_update(optimizer, gradients, variables, learning_rate)

@@ -18,12 +18,12 @@ import threading
 import weakref
 
 import keras
-import numpy as np
 import torch
 from keras import tree
 
 from keras_gen.backend import torch_graph
 from keras_gen.backend import torch_replicas as replicas
+from keras_gen.backend.attributes import lists_of, parts_of, plain_attributes
 
 WARM_UP = 16  # Steps that are run as they are: a trace takes as long as some hundred.
 MOST = 64  # Of sizes of batches, or values of attributes: more may come without an end.
@@ -91,9 +91,13 @@ def _traced(variables, loss_fn, inputs):
         return None
     if trace == 0:
         try:
-            trace = traces[key] = _Trace(model, variables, loss_fn, inputs)
+            trace = _Trace(model, variables, loss_fn, inputs)
+            found = trace(tensors)
         except Exception:  # Of any kind: as it is, it has run so far.
-            trace = traces[key] = -1
+            traces[key] = -1
+            return None
+        traces[key] = trace
+        return found
     return None if trace == -1 else trace(tensors)
 
 
@@ -110,8 +114,7 @@ class _Closed(keras.StatelessScope):
 
 class _Trace:
     def __init__(self, model, variables, loss_fn, inputs):
-        of_metrics = [variable for metric in model.metrics for variable in metric.variables]
-        every = [*model.trainable_variables, *model.non_trainable_variables, *of_metrics]
+        every = [*model.trainable_variables, *model.non_trainable_variables]
         moved = {id(variable) for variable in variables}
         others = [variable for variable in every if id(variable) not in moved]
         tensors = _flat(inputs)
@@ -205,42 +208,30 @@ def _form(inputs):
     return None
 
 
+class _Seen:
+    """What a model's attributes were at the last step."""
+
+    def __init__(self):
+        self.objects = []  # (dictionary or list, what it held)
+        self.number = None
+        self.numbers = {}  # Of plain attributes.
+
+
 def _attributes(model):
-    """A number for what the plain attributes of a model and of its parts are; None if too many.
+    """A number for what the plain attributes of a model are; None if there were too many.
 
     They are read anew only where some attribute is another object than at the last step.
     """
-    seen = _seen.setdefault(model, _Seen())
+    seen = vars(model).setdefault("_attributes_seen", _Seen())  # With the model it goes.
     if not seen.objects or not all(itertools.starmap(_holds, seen.objects)):
-        lists = [value for value in vars(model).values() if isinstance(value, (list, tuple))]
-        parts = [
-            part
-            for part in itertools.chain(vars(model).values(), *lists)
-            if hasattr(part, "get_config") and not isinstance(part, keras.optimizers.Optimizer)
-        ]
-        plain = [part for part in parts if not isinstance(part, keras.Model)]
-        looked_at = [*(vars(thing) for thing in (model, *plain)), *lists]
+        plain = [part for part in parts_of(model) if not isinstance(part, keras.Model)]
+        looked_at = [*map(vars, (model, *plain)), *lists_of(model)]
         seen.objects = [(held, tuple(_values(held))) for held in looked_at]
-        attributes = (
-            getattr(model, "_compile_config", None),  # Another after each `compile`.
-            _plain(model),
-            *((type(part), id(part)) for part in parts),
-            *(_plain(part, "_") for part in plain),  # In private ones Keras notes a call.
-        )
+        attributes = plain_attributes(model)
         if len(seen.numbers) < MOST:
             seen.numbers.setdefault(attributes, len(seen.numbers))
         seen.number = seen.numbers.get(attributes)
     return seen.number
-
-
-class _Seen:
-    def __init__(self):
-        self.objects = []  # Of the last step: (dictionary or list, what it held)
-        self.number = None
-        self.numbers = {}  # Of attributes.
-
-
-_seen = weakref.WeakKeyDictionary()
 
 
 def _values(held):
@@ -249,17 +240,3 @@ def _values(held):
 
 def _holds(held, objects):
     return len(held) == len(objects) and all(map(operator.is_, _values(held), objects))
-
-
-def _plain(thing, without=None):
-    return tuple(
-        (name, value)
-        for name, value in vars(thing).items()
-        if _is_plain(value) and not (without and name.startswith(without))
-    )
-
-
-def _is_plain(value):
-    if isinstance(value, tuple):
-        return all(map(_is_plain, value))
-    return isinstance(value, (bool, int, float, str, type(None), np.generic))

@@ -18,6 +18,14 @@ LARGEST = 2**16  # Bytes of what is computed before: it stays in memory.
 # Of what depends on a tensor's shape alone.
 _OF_SHAPES = {aten.ones_like.default, aten.zeros_like.default, aten.full_like.default}
 
+# What shows memory of its input and is not marked so.
+_UNMARKED_VIEWS = {
+    aten._unsafe_view.default,
+    aten.unsafe_split.Tensor,
+    aten.unsafe_split_with_sizes.default,
+}
+_MOVING = ("set_", "resize_", "resize_as_")  # A tensor gets other memory.
+
 # Operations on one element after another, and how each is written over an input.
 _OVER = {
     aten.add.Tensor: (aten.add.out, "out"),
@@ -36,6 +44,22 @@ _OVER = {
     aten.threshold_backward.default: (aten.threshold_backward.grad_input, "grad_input"),
     aten.relu.default: (aten.relu_.default, None),
 }
+
+# Operations whose short name in Python reaches them sooner than the full one.
+_SHORT = (
+    *("add", "clone", "div", "exp", "mm", "mul", "neg", "permute", "pow", "relu", "relu_", "sub"),
+    *("sum", "t", "tanh", "unsqueeze"),
+)
+_OVERLOADS = ("Scalar", "Tensor", "Tensor_Scalar", "default", "dim_IntList")
+_SHORTER = {
+    getattr(getattr(aten, name), overload): getattr(torch, name)
+    for name in _SHORT
+    for overload in _OVERLOADS
+    if overload in getattr(aten, name).overloads()
+}
+_SHORTER |= {getattr(aten, name).out: getattr(torch, name) for name in ("add", "div", "mul", "sub")}
+_SHORTER |= {aten.view.default: torch.Tensor.view, aten.expand.default: torch.Tensor.expand}
+_SHORTER |= torch_random.PLAIN
 
 
 def recorded(function, arguments):
@@ -76,7 +100,7 @@ def shorten(graph_module):
         graph.eliminate_dead_code()
         _write_over(graph)
     for node in graph.nodes:
-        node.target = torch_random.PLAIN.get(node.target, node.target)
+        node.target = _SHORTER.get(node.target, node.target)
     places = graph.find_nodes(op="placeholder")
     used = [bool(place.users) for place in places]
     for place, is_used in zip(places, used, strict=True):
@@ -88,11 +112,24 @@ def shorten(graph_module):
 
 def _leave_as_it_was(node):
     """Makes of `x.add_(y)` an `x.add(y)` where nothing else reads x."""
-    if _writes(node) and list(node.args[0].users) == [node] and _is_new(node.args[0]):
-        name = node.target._schema.name.removeprefix("aten::")
-        packet = getattr(aten, name.removesuffix("_"), None)
-        overload = getattr(packet, node.target._overloadname, None)
-        node.target = overload if name.endswith("_") and overload else node.target
+    if not _writes(node) or not node.args:
+        return
+    written = node.args[0]
+    name = node.target._schema.name.removeprefix("aten::")
+    packet = getattr(aten, name.removesuffix("_"), None)
+    overload = getattr(packet, node.target._overloadname, None)
+    if (
+        name.endswith("_")
+        and name not in _MOVING
+        and overload
+        and isinstance(written, torch.fx.Node)
+        and list(written.users) == [node]
+        and _is_new(written)
+    ):
+        # `gt_` keeps the type of x, and `gt` does not.
+        value = overload(*_put(node.args, _value), **_put(node.kwargs, _value))
+        if torch.is_tensor(value) and _layout(value) == _layout(_value(node)):
+            node.target = overload
 
 
 def _do_before(graph_module):
@@ -108,7 +145,8 @@ def _do_before(graph_module):
             known_here = {source: _unset(source) for source in node.all_input_nodes}
         if _memory(node) in returned or not all(n in known_here for n in node.all_input_nodes):
             continue
-        value = node.target(*_put(node.args, known_here), **_put(node.kwargs, known_here))
+        find = known_here.__getitem__
+        value = node.target(*_put(node.args, find), **_put(node.kwargs, find))
         if not torch.is_tensor(value) or value.untyped_storage().nbytes() > LARGEST:
             continue
         known[node] = value
@@ -121,21 +159,34 @@ def _do_before(graph_module):
         node.replace_all_uses_with(constant)
 
 
-def _put(arguments, values):
-    return map_arg(arguments, values.__getitem__)
+def _put(arguments, value_of):
+    return map_arg(arguments, value_of)
+
+
+def _value(node):
+    """What stands for a node's tensor: its shape, strides and type without numbers."""
+    return node.meta.get("val")
+
+
+def _layout(tensor):
+    return tensor.shape, tensor.stride(), tensor.dtype
 
 
 def _unset(node):
-    val = node.meta["val"]
+    val = _value(node)
     return torch.empty_strided(val.shape, val.stride(), dtype=val.dtype, device=val.device)
 
 
 def _do_once(graph):
     """Uses what was computed already, of the same inputs: what Keras makes of a kernel, say."""
-    returned = graph.output_node().all_input_nodes  # Each in memory of its own.
+    returned = set(map(_memory, graph.output_node().all_input_nodes))  # The caller's own.
     done = {}
     for node in graph.nodes:
-        if node.op == "call_function" and node not in returned and _draws_nothing(node.target):
+        if (
+            node.op == "call_function"
+            and _memory(node) not in returned
+            and _draws_nothing(node.target)
+        ):
             key = (node.target, str(node.args), str(node.kwargs))  # Nodes have names.
             node.replace_all_uses_with(done.setdefault(key, node))
 
@@ -145,14 +196,11 @@ def _leave_copies_out(graph):
 
     Keras orders the pixels of an image in the one way and then in the other.
     """
-    returned = graph.output_node().all_input_nodes
+    returned = set(map(_memory, graph.output_node().all_input_nodes))
     first = {}  # Of copies of copies.
     for node in graph.find_nodes(op="call_function", target=aten.clone.default):
         source = first[node] = first.get(node.args[0], node.args[0])
-        new, old = node.meta.get("val"), source.meta.get("val")
-        if node in returned or not torch.is_tensor(old):
-            continue
-        if (new.stride(), new.dtype) == (old.stride(), old.dtype):
+        if node not in returned and _layout(_value(node)) == _layout(_value(source)):
             node.replace_all_uses_with(source)
 
 
@@ -190,7 +238,7 @@ def _is_view(node):
         return _is_view(node.args[0])
     schema = getattr(node.target, "_schema", None)
     aliases = schema is not None and any(value.alias_info for value in schema.returns)
-    return aliases or node.target is aten._unsafe_view.default
+    return aliases or node.target in _UNMARKED_VIEWS
 
 
 def _is_new(node):
@@ -201,10 +249,17 @@ def _is_new(node):
 
 
 def _lies_as(source, node):
-    """Whether a tensor fills its memory, and a node's could take the same places."""
-    old, new = source.meta.get("val"), node.meta.get("val")
-    alike = (old.shape, old.stride(), old.dtype) == (new.shape, new.stride(), new.dtype)
-    return alike and old.numel() * old.itemsize == old.untyped_storage().nbytes()
+    """Whether a tensor fills its memory, and a node's lies in the same way.
+
+    And so do the others: else PyTorch might go through the elements in another order.
+    """
+    old, new = _value(source), _value(node)
+    others = map(_value, node.all_input_nodes)
+    return (
+        _layout(old) == _layout(new)
+        and old.numel() * old.itemsize == old.untyped_storage().nbytes()
+        and all(x.stride() == new.stride() for x in others if x.shape == new.shape)
+    )
 
 
 def _writes(node):

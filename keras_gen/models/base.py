@@ -258,9 +258,6 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
 
     def track(self, terms, x):
         """Adds a step's scalars, means over the batch `x`, and returns the epoch's logs."""
-        return backend.without_gradient(self._added_up, terms, x)
-
-    def _added_up(self, terms, x):
         self.means.update_state(terms, count=ops.shape(x)[0])
         return self.get_metrics_result()
 

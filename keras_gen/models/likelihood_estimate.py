@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_gen import backend
 from keras_gen.backend import memory
+from keras_gen.backend.attributes import plain_attributes
 from keras_gen.models.base import filled_batch
 
 MOST = 8  # Drawers that a model keeps.
@@ -89,7 +90,7 @@ class Drawer(keras.Model):
     """A model whose prediction is log w of `num_samples` draws: Keras compiles it everywhere."""
 
     def __init__(self, model, log_weights, num_samples):
-        super().__init__()
+        super().__init__(dtype=keras.config.floatx())  # The model's layers have their own.
         self.model = model
         self.log_weights = log_weights
         self.num_samples = num_samples
@@ -111,9 +112,10 @@ class _Drawers:
 
 
 def _drawer(model, log_weights, num_samples):
-    """That of the last call, where it was the same: it is compiled."""
+    """That of an earlier call, compiled, where nothing has changed but weights."""
     made = vars(model).setdefault("_drawers", _Drawers()).made
-    key = log_weights.__name__, num_samples, model.run_eagerly
+    function = getattr(log_weights, "__func__", log_weights)
+    key = function, num_samples, model.run_eagerly, plain_attributes(model)
     parts = [*model._flatten_layers(include_self=False)]
     drawer, its_parts = made.get(key, (None, []))
     if len(parts) != len(its_parts) or any(map(operator.is_not, parts, its_parts)):

@@ -1,5 +1,8 @@
 """What is traced gives the numbers of what is not, to the bit."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -41,9 +44,7 @@ def compiled(build, **kwargs):
 
 
 def traces(model):
-    """Those of losses and of what a GAN generates, not of the metrics."""
-    made = torch_capture._models.get(model, {})
-    return [trace for key, trace in made.items() if key[0].__name__ != "_added_up"]
+    return list(torch_capture._models.get(model, {}).values())
 
 
 @pytest.mark.parametrize("build", tiny.MODELS, ids=lambda build: build.__name__)
@@ -277,7 +278,7 @@ def test_what_changes_in_every_step_fills_no_memory(warm_up):
     model.compile(keras.optimizers.SGD(0.001))
     warm_up(5)
     model.fit(dataset(model), epochs=50, verbose=0)
-    assert len(torch_capture._models[model]) == torch_capture.MOST
+    assert len(traces(model)) == torch_capture.MOST
 
 
 @pytest.mark.parametrize("build", [tiny.vae, tiny.conditional_vae], ids=["vae", "conditional"])
@@ -296,3 +297,42 @@ def test_a_traced_likelihood_is_that_of_the_model_itself(warm_up, build):
         runs.append(np.array(values))
     np.testing.assert_array_equal(*runs)
     assert (runs[0][0] != runs[0][1]).all()
+
+
+def test_a_traced_likelihood_of_half_precision_is_that_of_the_model_itself(warm_up):
+    values = []
+    for steps in (0, 10_000):
+        warm_up(steps)
+        keras.utils.set_random_seed(3)
+        with_policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
+            model = kg.VAE(*networks, likelihood=kg.likelihoods.Gaussian(0.0123), seed=1)
+            values.append(model.log_likelihood(tiny.images(3), 4, chunk_size=2, verbose=0))
+        finally:
+            keras.config.set_dtype_policy(with_policy)
+    np.testing.assert_array_equal(*values)
+
+
+def test_a_model_that_was_traced_is_freed(warm_up):
+    model = compiled(tiny.vae)
+    model.fit(dataset(model), verbose=0)
+    model.log_likelihood(tiny.images(2), 2, verbose=0)
+    assert any(isinstance(trace, torch_capture._Trace) for trace in traces(model))
+    seen = weakref.ref(model)
+    del model
+    gc.collect()
+    assert seen() is None
+
+
+def test_a_loss_of_one_number_in_a_vector_is_descended_on(warm_up):
+    class Vector(kg.VAE):
+        def objective(self, *args, **kwargs):
+            loss, terms = super().objective(*args, **kwargs)
+            return loss[None], terms
+
+    model = Vector(*kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,)), seed=1)
+    model.compile(keras.optimizers.SGD(0.01))
+    losses = model.fit(dataset(model), epochs=3, verbose=0).history["loss"]
+    assert losses[2] < losses[0]

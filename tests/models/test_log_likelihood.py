@@ -180,6 +180,25 @@ def test_a_likelihood_put_in_place_of_another_is_the_one_that_counts():
     assert (np.abs(values[0] - values[2]) > 1).all()
 
 
+def test_an_attribute_of_ones_own_that_changes_is_heeded():
+    class Tempered(kg.VAE):
+        temperature = 1.0
+
+        def log_densities(self, *args, **kwargs):
+            log_p_x, log_p_z, log_q_z = super().log_densities(*args, **kwargs)
+            return self.temperature * log_p_x, log_p_z, log_q_z
+
+    model, x = Tempered(*kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 2, (4,))), tiny.images(3)
+    once = model.log_likelihood(x, 4, verbose=0)
+    model.temperature = 10.0
+    tenfold = model.log_likelihood(x, 4, verbose=0)
+    np.testing.assert_allclose(tenfold, 10 * once, rtol=0.1)
+    model.decoder.set_weights([np.zeros_like(w) for w in model.decoder.get_weights()])
+    of_halves = model.log_likelihood(x, 4, verbose=0)
+    # p(x|z) is 1/2 for every pixel; the rest is log p(z) - log q(z|x).
+    np.testing.assert_allclose(of_halves, 10 * np.log(0.5) * x[0].size, atol=10)
+
+
 def test_the_draws_of_one_call_differ():
     vae, x = tiny.vae(), tiny.images(1)
     _, error = vae.log_likelihood(

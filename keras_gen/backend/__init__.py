@@ -40,6 +40,9 @@
 `conv2d_transpose(x, kernel, strides)`
     Keras's transposed convolution with padding "same", where another way to it is faster, or None.
 
+`product(x, kernel)`
+    A dense layer's x @ kernel, or None where Keras's own is as fast.
+
 `feed(adapter, model)`
     Keras's adapter of the data that a model's `fit` or `evaluate` reads, or what reads them faster.
 
@@ -76,6 +79,7 @@ if keras.config.backend() == "tensorflow":
         dilates_slowly,
         group_norm,
         input_gradient,
+        product,
         step,
         without_gradient,
         wrong_second_derivatives,
@@ -99,6 +103,7 @@ elif keras.config.backend() == "jax":
         group_norm,
         input_gradient,
         normal,
+        product,
         step,
         uniform,
         without_gradient,
@@ -125,6 +130,7 @@ elif keras.config.backend() == "torch":
         without_gradient,
         wrong_second_derivatives,
     )
+    from keras_gen.backend.torch_product import product
     from keras_gen.backend.torch_random import normal, uniform
 else:
     raise ImportError(
@@ -145,6 +151,7 @@ __all__ = [
     "group_norm",
     "input_gradient",
     "normal",
+    "product",
     "replicas",
     "softplus",
     "step",

@@ -11,7 +11,7 @@ from keras_gen.backend.guard import guarded, is_finite, report
 wrong_second_derivatives = False
 compiles_second_derivatives = True
 batch_norm = group_norm = None  # XLA makes few of Keras's sums.
-conv2d = conv2d_transpose = None
+conv2d = conv2d_transpose = product = None
 
 
 def dilates_slowly():

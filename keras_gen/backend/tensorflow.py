@@ -16,7 +16,7 @@ from keras_gen.backend.tensorflow_adam import fused
 wrong_second_derivatives = True
 compiles_second_derivatives = True
 batch_norm = group_norm = None  # What TensorFlow has is wrong in second derivatives.
-conv2d = conv2d_transpose = None
+conv2d = conv2d_transpose = product = None
 
 
 def dilates_slowly():

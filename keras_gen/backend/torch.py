@@ -53,12 +53,13 @@ def group_norm(x, groups, axis, scale, offset, epsilon):
 
 
 def conv2d(x, kernel, bias, strides):
+    # Rows and columns of padding: half of them in front, and where they are odd one more behind.
     total = [
         max(size - (s if side % s == 0 else side % s), 0)
         for side, size, s in zip(x.shape[1:3], kernel.shape[:2], strides, strict=True)
     ]
     x, kernel = x.movedim(3, 1), kernel.permute(3, 2, 0, 1)
-    if any(pixels % 2 for pixels in total):  # One more behind than in front.
+    if any(pixels % 2 for pixels in total):
         x = torch.nn.functional.pad(x, (0, total[1] % 2, 0, total[0] % 2))
     kernel = kernel.contiguous(memory_format=torch.channels_last)
     border = [pixels // 2 for pixels in total]

@@ -13,12 +13,12 @@ from torch.fx.node import map_arg
 from keras_gen.backend import torch_random
 
 aten = torch.ops.aten
-LARGEST = 2**16  # Bytes of what is computed before: it stays in memory.
+LARGEST = 2**16  # Bytes of a tensor that is computed once and kept in memory.
 
-# Of what depends on a tensor's shape alone.
+# Operations whose result depends on the shape of their input alone.
 _OF_SHAPES = {aten.ones_like.default, aten.zeros_like.default, aten.full_like.default}
 
-# What shows memory of its input and is not marked so.
+# Operations that return a view of their input, though their schema does not say so.
 _UNMARKED_VIEWS = {
     aten._unsafe_view.default,
     aten.unsafe_split.Tensor,

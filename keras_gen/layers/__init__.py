@@ -3,6 +3,7 @@
 from keras_gen.layers.batch_normalization import BatchNormalization
 from keras_gen.layers.conv2d import Conv2D
 from keras_gen.layers.conv2d_transpose import Conv2DTranspose
+from keras_gen.layers.dense import Dense
 from keras_gen.layers.group_normalization import GroupNormalization
 from keras_gen.layers.layer_normalization import LayerNormalization
 from keras_gen.layers.maxout import Maxout
@@ -16,6 +17,7 @@ __all__ = [
     "BatchNormalization",
     "Conv2D",
     "Conv2DTranspose",
+    "Dense",
     "GroupNormalization",
     "LayerNormalization",
     "Maxout",

@@ -6,12 +6,12 @@ from keras_gen import backend
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Conv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D`, faster on PyTorch where a stride leaves its padding uneven.
+    """`keras.layers.Conv2D`, faster on PyTorch with padding "same".
 
-    Arguments, weights and outputs are those of Keras's layer. With padding "same" a stride often
-    takes one more row and column behind the image than in front. PyTorch pads evenly, so Keras
-    copies the image with all its padding; here the copy has the one row and column, and PyTorch
-    pads the rest and adds the bias as it computes.
+    Arguments, weights and outputs are those of Keras's layer. A stride often takes one more row
+    and column of padding behind the image than in front, and PyTorch pads evenly. So Keras copies
+    the image with all of its padding; here the copy has the one row and column more, and PyTorch
+    pads the rest. It also adds the bias as it computes.
 
     Example:
 

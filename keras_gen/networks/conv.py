@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-from keras_gen.layers import Conv2D, Conv2DTranspose
+from keras_gen.layers import Conv2D, Conv2DTranspose, Dense
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
 from keras_gen.networks.posterior import check_sizes, code, posterior
@@ -100,7 +100,7 @@ def _decoder(
     if num_classes is not None:
         y = labels.label_input(num_classes)
         inputs, h = [h, y], labels.beside(h, y, num_classes)
-    h = layers.Dense(math.prod(start), activation=activation)(h)
+    h = Dense(math.prod(start), activation=activation)(h)
     h = layers.Reshape(start)(h)
     for hidden_channels in reversed(filters[:-1]):
         h = Conv2DTranspose(hidden_channels, 3, strides=2, padding="same", activation=activation)(h)

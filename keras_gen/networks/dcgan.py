@@ -7,6 +7,7 @@ from keras_gen.layers import (
     BatchNormalization,
     Conv2D,
     Conv2DTranspose,
+    Dense,
     GroupNormalization,
     SpectralNormalization,
 )
@@ -115,7 +116,7 @@ def _generator(image_shape, latent_dim, filters, kernel_size, num_classes):
     sizes = [(math.ceil(height / 2**k), math.ceil(width / 2**k)) for k in range(len(filters) + 1)]
     start = (*sizes[-1], filters[-1])
     inputs, h = players.latent_input(latent_dim, num_classes)
-    h = layers.Dense(math.prod(start), use_bias=False, kernel_initializer=players.normal())(h)
+    h = Dense(math.prod(start), use_bias=False, kernel_initializer=players.normal())(h)
     h = layers.ReLU()(_batch_norm(BatchNormalization)(layers.Reshape(start)(h)))
     for channels, size in zip(filters[-2::-1], sizes[-2:0:-1], strict=True):
         h = _doubled(h, channels, kernel_size, size, use_bias=False)

@@ -336,3 +336,17 @@ def test_a_loss_of_one_number_in_a_vector_is_descended_on(warm_up):
     model.compile(keras.optimizers.SGD(0.01))
     losses = model.fit(dataset(model), epochs=3, verbose=0).history["loss"]
     assert losses[2] < losses[0]
+
+
+def test_products_by_onednn_are_traced_to_the_bit(warm_up, monkeypatch):
+    from keras_gen.backend import torch_product
+
+    taken = []
+    multiplied = torch_product._multiplied
+    monkeypatch.setattr(torch_product, "SMALL", 0)
+    monkeypatch.setattr(torch_product, "_is_faster", lambda: True)
+    monkeypatch.setattr(
+        torch_product, "_multiplied", lambda *args: [taken.append(1), multiplied(*args)][1]
+    )
+    test_a_traced_run_is_that_of_the_model_itself(warm_up, tiny.vae)
+    assert taken

@@ -127,7 +127,7 @@ def _leave_as_it_was(node):
         and _is_new(written)
     ):
         # `gt_` keeps the type of x, and `gt` does not.
-        value = overload(*_put(node.args, _value), **_put(node.kwargs, _value))
+        value = overload(*map_arg(node.args, _value), **map_arg(node.kwargs, _value))
         if torch.is_tensor(value) and _layout(value) == _layout(_value(node)):
             node.target = overload
 
@@ -146,7 +146,7 @@ def _do_before(graph_module):
         if _memory(node) in returned or not all(n in known_here for n in node.all_input_nodes):
             continue
         find = known_here.__getitem__
-        value = node.target(*_put(node.args, find), **_put(node.kwargs, find))
+        value = node.target(*map_arg(node.args, find), **map_arg(node.kwargs, find))
         if not torch.is_tensor(value) or value.untyped_storage().nbytes() > LARGEST:
             continue
         known[node] = value
@@ -157,10 +157,6 @@ def _do_before(graph_module):
         constant.meta = node.meta
         known[constant] = value
         node.replace_all_uses_with(constant)
-
-
-def _put(arguments, value_of):
-    return map_arg(arguments, value_of)
 
 
 def _value(node):

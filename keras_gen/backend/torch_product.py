@@ -13,10 +13,10 @@ SMALL = 2**22  # Multiplications, below which MKL's product is as fast.
 
 
 def product(x, kernel):
-    """x @ kernel of tensors (..., n) and (n, m); the same function wherever it is called."""
+    """x @ kernel of large tensors (..., n) and (n, m); None where PyTorch's own is as good."""
     rows = x.numel() // x.shape[-1] if x.shape[-1] else 0
-    if not _suits(x, kernel, rows) or not _is_faster():
-        return torch.matmul(x, kernel)
+    if not _suits(x, kernel, rows) or not _is_faster() or _is_transformed():
+        return None
     return _Product.apply(x.reshape(rows, -1), kernel).reshape(*x.shape[:-1], -1)
 
 
@@ -51,13 +51,23 @@ def _suits(x, kernel, rows):
     )
 
 
+def _is_transformed():
+    """Whether something stands between a call and its operation that knows the common ones."""
+    return (
+        torch.is_autocast_enabled("cpu")
+        or torch._C._are_functorch_transforms_active()
+        or torch.autograd.forward_ad._current_level >= 0
+    )
+
+
 @functools.cache
 def _is_faster():
     try:
         with torch.no_grad():
-            x, kernel = torch.ones(2, 3), torch.ones(3, 4)
-            works = torch.equal(_multiplied(x, kernel), torch.full((2, 4), 3.0))
-    except (AttributeError, RuntimeError):  # It is no part of PyTorch's public interface.
+            x, kernel = (torch.ones(n, 3, dtype=torch.float32, device="cpu") for n in (2, 3))
+            works = bool((_multiplied(x, kernel) == 3).all())
+        _is_transformed()
+    except (AttributeError, RuntimeError):  # These are no part of PyTorch's public interface.
         return False
     info = pathlib.Path("/proc/cpuinfo")
     of_another_maker = info.exists() and "GenuineIntel" not in info.read_text()

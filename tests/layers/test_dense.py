@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_gen import layers, losses
+from keras_gen import layers, losses, networks
 from tests import steps
 
 
@@ -46,6 +46,45 @@ def test_it_and_its_gradients_are_those_of_keras(products, shape, options):
         for f in (ours, keras_s)
     ]
     np.testing.assert_allclose(*slopes, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "bool", "float64"])
+def test_it_takes_numbers_of_other_types_as_keras_does(products, dtype):
+    x = np.arange(12).reshape(3, 4).astype(dtype)
+    ours, keras_s = (
+        library.Dense(2, kernel_initializer="ones", autocast=False)
+        for library in (layers, keras.layers)
+    )
+    y = ours(x)
+    assert y.dtype == keras_s(x).dtype
+    np.testing.assert_array_equal(value(y), np.repeat(x.sum(1, keepdims=True), 2, 1))
+
+
+def test_torch_differentiates_it_forward(products, backend):
+    if backend != "torch":
+        pytest.skip("the others have one kind of product")
+    import torch
+
+    layer = layers.Dense(6, activation="tanh")
+    x = torch.ones(5, 4)
+    y, slope = torch.func.jvp(layer, (x,), (torch.ones_like(x),))
+    expected = (1 - value(y) ** 2) * value(layer.kernel).sum(0)
+    np.testing.assert_allclose(value(slope), expected, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
+def test_networks_of_it_are_quantized_and_saved(tmp_path):
+    _, decoder = networks.mlp_vae((8, 8, 1), 3, hidden=(16,))
+    z = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    whole = value(decoder(z))
+    decoder.quantize("int8")
+    dense = [layer for layer in decoder.layers if isinstance(layer, layers.Dense)]
+    assert {layer.quantization_mode for layer in dense} == {"int8"}
+    quantized = value(decoder(z))
+    assert 0 < np.abs(quantized - whole).max() < 0.05 * np.abs(whole).max()
+    decoder.save(tmp_path / "decoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "decoder.keras")
+    np.testing.assert_array_equal(value(loaded(z)), quantized)
 
 
 def test_a_penalty_has_the_gradient_of_finite_differences(products):

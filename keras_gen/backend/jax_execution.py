@@ -11,38 +11,40 @@ class FusedSteps:
     """Mixin of models: `steps_per_execution` of `fit` and `evaluate` as a loop on the device.
 
     Keras starts the compiled step once for each batch. Here the batches of an execution are
-    stacked and scanned, if they are alike; others, as at the end of the data, go one by one.
+    stacked and scanned, where they are alike. Others go one by one, and so do those of an
+    execution that the end of the data cuts short.
     """
 
     def _make_function(self, step_function, concatenate_outputs=False):
         one_by_one = super()._make_function(step_function, concatenate_outputs)
-        compiled = hasattr(step_function, "lower")
+        compiled = self.jit_compile and not self.run_eagerly
         if self.steps_per_execution == 1 or concatenate_outputs or not compiled:
             return one_by_one
-        return _Execution(step_function, one_by_one, self.steps_per_execution)
+        return _Execution(self, step_function, one_by_one)
 
 
 class _Execution:
-    def __init__(self, step, one_by_one, steps):
-        self.step, self.one_by_one, self.steps = step, one_by_one, steps
-        self.fused = None  # Not known yet.
+    def __init__(self, model, step, one_by_one):
+        self.model, self.step, self.one_by_one = model, step, one_by_one
+        self.fused = self.gains = None  # Until there are data.
 
     def __call__(self, state, iterator):
-        batches = list(itertools.islice(iterator, self.steps))
+        steps = self.model.steps_per_execution
+        batches = list(itertools.islice(iterator, steps))
         if not batches:
             raise StopIteration
-        alike = len({str(jax.tree.map(jnp.shape, batch)) for batch in batches}) == 1
-        if len(batches) < self.steps or not alike:
-            return self.one_by_one(state, iter(batches))
-        if self.fused is None:
-            self.fused = self._compiled(state) if self._gains(state, batches[0]) else False
-        return self.fused(state, batches) if self.fused else self.one_by_one(state, iter(batches))
+        if len(batches) == steps and _alike(batches) and self._gains(state, batches[0]):
+            self.fused = self.fused or self._compiled(state)
+            return self.fused(state, batches)
+        return self.one_by_one(state, iter(batches))
 
     def _gains(self, state, batch):
         """False on a CPU with a convolution, which XLA runs far slower in a loop there."""
-        if jax.default_backend() != "cpu":
-            return True
-        return "conv_general_dilated" not in str(self.step.trace(state, batch).jaxpr)
+        if self.gains is None:
+            on_cpu = jax.default_backend() == "cpu"
+            program = str(self.step.trace(state, batch).jaxpr) if on_cpu else ""
+            self.gains = "conv_general_dilated" not in program
+        return self.gains
 
     def _compiled(self, state):
         shardings = None
@@ -52,10 +54,18 @@ class _Execution:
 
     def _all_steps(self, state, batches):
         def step(state, batch):
-            logs, new = self.step(state, batch)
-            # A loop gives back the types that it was given.
-            return jax.tree.map(lambda old, new: new.astype(old.dtype), state, new), logs
+            logs, changed = self.step(state, batch)
+            # A loop gives back the containers and the types that it was given.
+            leaves, structure = jax.tree.flatten(state)
+            pairs = zip(leaves, jax.tree.leaves(changed), strict=True)
+            leaves = [new.astype(old.dtype) for old, new in pairs]
+            return jax.tree.unflatten(structure, leaves), logs
 
         batches = jax.tree.map(lambda *parts: jnp.stack(parts), *batches)
         state, logs = jax.lax.scan(step, state, batches)
         return jax.tree.map(lambda log: log[-1], logs), state
+
+
+def _alike(batches):
+    first, *others = (jax.tree.map(jax.typeof, batch) for batch in batches)
+    return all(other == first for other in others)

@@ -1,4 +1,4 @@
-"""Several steps as one program give what they give one after the other, to the bit."""
+"""Several steps as one program give what they give one after the other, on a CPU to the bit."""
 
 import keras
 import numpy as np
@@ -11,16 +11,27 @@ from tests.models import tiny
 if keras.config.backend() != "jax":
     pytest.skip("TensorFlow's loop is Keras's, and torch has none", allow_module_level=True)
 
+# Which program ran shows nowhere but in `fused` and `step`: how often each was compiled.
 
-def fitted(steps, build, n=32, **kwargs):
-    """A model, and all numbers that come of its training in batches of 8 and its evaluation."""
+
+def compiled(build, steps, **options):
     keras.utils.set_random_seed(3)
     model = build()
-    tiny.compile_model(model, keras.optimizers.Adam, steps_per_execution=steps, **kwargs)
+    tiny.compile_model(model, keras.optimizers.Adam, steps_per_execution=steps, **options)
+    return model
+
+
+def fitted(steps, build, n=32):
+    """A model, and all numbers that come of its training in batches of 8 and its evaluation."""
+    model = compiled(build, steps)
     x, y = tiny.examples(model, n), tiny.labels(model, n)
     history = model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0).history
     evaluated = model.evaluate(x, y, batch_size=8, verbose=0)
-    return model, [history, evaluated, *map(ops.convert_to_numpy, model.weights)]
+    return model, [history, evaluated, *weights_of(model)]
+
+
+def weights_of(model):
+    return [np.array(ops.convert_to_numpy(weight)) for weight in model.weights]
 
 
 def assert_equal(results, others):
@@ -33,8 +44,8 @@ def test_an_execution_is_one_program(build):
     model, together = fitted(4, build)
     assert_equal(together, alone)
     for function in (model.train_function, model.test_function):
-        assert function.fused._cache_size() == 1  # Compiled, and once in two epochs.
-        assert function.step._cache_size() == 0  # Never run by itself.
+        assert function.fused._cache_size() == 1
+        assert function.step._cache_size() == 0
 
 
 def test_what_is_left_goes_step_by_step():
@@ -45,15 +56,14 @@ def test_what_is_left_goes_step_by_step():
 
 
 def test_a_batch_by_itself_is_one_step():
-    model, _ = fitted(4, tiny.vae)
+    model = compiled(tiny.vae, 4)
     model.train_on_batch(tiny.examples(model, 8))
-    assert tiny.steps(model) == 9
+    assert tiny.steps(model) == 1
 
 
 @pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": False}])
 def test_what_is_not_compiled_stays_so(options):
-    model = tiny.vae()
-    tiny.compile_model(model, keras.optimizers.Adam, steps_per_execution=4, **options)
+    model = compiled(tiny.vae, 4, **options)
     model.make_train_function()
     assert not hasattr(model.train_function, "fused")
 
@@ -65,14 +75,51 @@ def test_a_convolution_is_not_run_in_a_loop_on_a_cpu():
     assert bool(model.train_function.fused) == (not kg.backend.dilates_slowly())
 
 
-def test_logs_may_be_numbers_of_python():
-    class Logs(kg.VAE):
-        @kg.backend.step
-        def train_step(self, data):
-            return {**super().train_step(data), "one": 1.0}
+class Batches(keras.utils.PyDataset):
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
 
-    def build():
-        return Logs(*kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,)))
+    def __len__(self):
+        return len(self.batches)
 
-    _, (history, *_) = fitted(4, build)
+    def __getitem__(self, index):
+        if self.batches[index] is None:
+            raise OSError("The disk is gone.")
+        return self.batches[index]
+
+
+def test_batches_of_another_type_are_not_turned_into_floats():
+    model = compiled(tiny.vae, 3)
+    floats = tiny.examples(model, 8)
+    with pytest.raises(ValueError, match="of type int32, and floats are wanted"):
+        model.fit(Batches([floats, floats, floats.astype("int32")]), verbose=0)
+
+
+def test_data_that_end_in_an_error_leave_the_steps_before():
+    model, other = compiled(tiny.vae, 2), compiled(tiny.vae, 2)
+    x = tiny.examples(model, 8)
+    with pytest.raises(OSError, match="The disk is gone"):
+        model.fit(Batches([x, x, x, None]), shuffle=False, verbose=0)
+    other.fit(Batches([x, x]), shuffle=False, verbose=0)
+    assert_equal(weights_of(model), weights_of(other))
+
+
+def test_the_number_of_steps_may_change_between_fits():
+    model = compiled(tiny.vae, 2)
+    x = tiny.examples(model, 40)
+    model.fit(x, batch_size=8, verbose=0)
+    model.steps_per_execution = 5
+    model.fit(x, batch_size=8, verbose=0)
+    assert tiny.steps(model) == 10
+
+
+def test_a_step_of_ones_own_may_log_numbers_and_give_its_state_in_tuples():
+    class Own(kg.VAE):
+        def train_step(self, state, data):
+            logs, state = super().train_step(state, data)
+            return {**logs, "one": 1.0}, [tuple(group) for group in state]
+
+    networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
+    _, (history, *_) = fitted(4, lambda: Own(*networks))
     assert history["one"] == [1.0, 1.0]

@@ -1,9 +1,12 @@
 """The plain attributes of a model, which a compiled function of it takes as they are."""
 
 import itertools
+import operator
 
 import keras
 import numpy as np
+
+MOST = 64  # Of sizes of batches, or values of attributes: more may come without an end.
 
 
 def plain_attributes(model):
@@ -19,6 +22,40 @@ def plain_attributes(model):
         # In private ones Keras notes that a layer was called.
         *(_plain(part, "_") for part in parts if not isinstance(part, keras.Model)),
     )
+
+
+class _Seen:
+    """What a model's attributes were at the last step."""
+
+    def __init__(self):
+        self.objects = []  # (dictionary or list, what it held)
+        self.number = None
+        self.numbers = {}  # Of plain attributes.
+
+
+def numbered(model):
+    """A number for what the plain attributes of a model are; None if there were too many.
+
+    They are read anew only where some attribute is another object than at the last call.
+    """
+    seen = vars(model).setdefault("_attributes_seen", _Seen())  # With the model it goes.
+    if not seen.objects or not all(itertools.starmap(_holds, seen.objects)):
+        plain = [part for part in parts_of(model) if not isinstance(part, keras.Model)]
+        looked_at = [*map(vars, (model, *plain)), *lists_of(model)]
+        seen.objects = [(held, tuple(_values(held))) for held in looked_at]
+        attributes = plain_attributes(model)
+        if len(seen.numbers) < MOST:
+            seen.numbers.setdefault(attributes, len(seen.numbers))
+        seen.number = seen.numbers.get(attributes)
+    return seen.number
+
+
+def _values(held):
+    return held.values() if isinstance(held, dict) else held
+
+
+def _holds(held, objects):
+    return len(held) == len(objects) and all(map(operator.is_, _values(held), objects))
 
 
 def parts_of(model):

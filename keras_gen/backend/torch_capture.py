@@ -13,7 +13,6 @@ at other random numbers stays as it is.
 
 import contextlib
 import itertools
-import operator
 import threading
 import weakref
 
@@ -23,10 +22,9 @@ from keras import tree
 
 from keras_gen.backend import torch_graph
 from keras_gen.backend import torch_replicas as replicas
-from keras_gen.backend.attributes import lists_of, parts_of, plain_attributes
+from keras_gen.backend.attributes import MOST, numbered
 
 WARM_UP = 16  # Steps that are run as they are: a trace takes as long as some hundred.
-MOST = 64  # Of sizes of batches, or values of attributes: more may come without an end.
 
 
 class _Open(threading.local):
@@ -79,7 +77,7 @@ def _traced(variables, loss_fn, inputs):
     ):
         return None
     traces = _models.setdefault(model, {})
-    number = _attributes(model)
+    number = numbered(model)
     # A layer that was frozen may behave otherwise.
     known = tuple(map(id, variables or model.trainable_variables))
     key = loss_fn.__func__, known, _form(inputs), number
@@ -206,37 +204,3 @@ def _form(inputs):
     if isinstance(inputs, (list, tuple)):
         return type(inputs), *map(_form, inputs)
     return None
-
-
-class _Seen:
-    """What a model's attributes were at the last step."""
-
-    def __init__(self):
-        self.objects = []  # (dictionary or list, what it held)
-        self.number = None
-        self.numbers = {}  # Of plain attributes.
-
-
-def _attributes(model):
-    """A number for what the plain attributes of a model are; None if there were too many.
-
-    They are read anew only where some attribute is another object than at the last step.
-    """
-    seen = vars(model).setdefault("_attributes_seen", _Seen())  # With the model it goes.
-    if not seen.objects or not all(itertools.starmap(_holds, seen.objects)):
-        plain = [part for part in parts_of(model) if not isinstance(part, keras.Model)]
-        looked_at = [*map(vars, (model, *plain)), *lists_of(model)]
-        seen.objects = [(held, tuple(_values(held))) for held in looked_at]
-        attributes = plain_attributes(model)
-        if len(seen.numbers) < MOST:
-            seen.numbers.setdefault(attributes, len(seen.numbers))
-        seen.number = seen.numbers.get(attributes)
-    return seen.number
-
-
-def _values(held):
-    return held.values() if isinstance(held, dict) else held
-
-
-def _holds(held, objects):
-    return len(held) == len(objects) and all(map(operator.is_, _values(held), objects))

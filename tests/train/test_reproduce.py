@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import math
 import os
@@ -57,7 +58,10 @@ def test_no_decoder_beats_the_entropy_of_grey_mnist():
 def test_the_vae_of_pytorchs_examples_reaches_its_published_elbo(tmp_path):
     """Three public logs end at 105.56 to 105.61 nats."""
     file = tmp_path / "rows.json"
-    process = reproduce("pytorch-vae", "--json", str(file), TFDS_DATA_DIR=str(MNIST))
+    # It takes a third of the time on JAX.
+    backend = "jax" if importlib.util.find_spec("jax") else keras.config.backend()
+    environment = {"TFDS_DATA_DIR": str(MNIST), "KERAS_BACKEND": backend}
+    process = reproduce("pytorch-vae", "--json", str(file), **environment)
     assert process.returncode == 0, process.stdout + process.stderr
     (row,) = json.loads(file.read_text())
     assert row.keys() == {"name", "quantity", "obtained", "published", "tolerance", "passed"}

@@ -21,7 +21,8 @@ GB = 10**9
 def main(axis, value, steps, folder):
     model, data = POINTS[axis](float(value), int(steps), folder)
     model.compile(keras.optimizers.Adam(1e-3))
-    model.fit(data, epochs=1, steps_per_epoch=2, shuffle=False, verbose=0)  # Compiles.
+    # As many as PyTorch's step takes until it is traced.
+    model.fit(data, epochs=1, steps_per_epoch=min(20, len(data)), shuffle=False, verbose=0)
     seconds = []
     for _ in range(1 if axis in WHOLE else 3):
         start = time.perf_counter()

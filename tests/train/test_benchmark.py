@@ -34,6 +34,7 @@ def test_a_round_of_the_sides_on_this_backend(backend, tmp_path):
     assert (row["name"], row["backend"]) == ("mlp_vae", backend)
     assert row["hand_ms"] == min(row["by_hand_ms"].values())
     assert row["ratio"] == row["hand_ms"] / row["ours_ms"]
+    assert row["images_per_s"] == pytest.approx(128 / (row["ours_ms"] / 1000))
     assert row["peak_mb"] > 50 and 0 < row["limit_share"] < 2
 
 
@@ -77,7 +78,8 @@ def test_a_point_of_growth(axis, value, steps, tmp_path, capsys, monkeypatch):
     point = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert point["ms"] > 0 and point["peak_mb"] > 50
     rounds = 1 if axis in growth_point.WHOLE else 3
-    assert taken == [2 + steps * done for done in range(rounds + 1)]
+    # The steps that warm up are at most a pass.
+    assert taken == [steps * done for done in range(1, rounds + 2)]
 
 
 @pytest.mark.once

@@ -62,9 +62,9 @@ def main(argv=None):
 
 
 HEADER = (
-    "| case | backend | ms | by hand, ms | ratio | pythae, ms | first round, s | peak, MB | "
-    "share of limit |\n"
-    "|---|---|---|---|---|---|---|---|---|"
+    "| case | backend | ms | images/s | by hand, ms | ratio | pythae, ms | first round, s | "
+    "peak, MB | share of limit |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -72,8 +72,8 @@ def line(row):
     hand = ", ".join(f"{side} {ms:.2f}" for side, ms in row["by_hand_ms"].items())
     pythae = "" if row["pythae_ms"] is None else f"{row['pythae_ms']:.2f}"
     return (
-        f"| {row['name']} | {row['backend']} | {row['ours_ms']:.2f} | {hand} | "
-        f"{row['ratio']:.2f} | {pythae} | {row['first_s']:.1f} | {row['peak_mb']:.0f} | "
+        f"| {row['name']} | {row['backend']} | {row['ours_ms']:.2f} | {row['images_per_s']:,.0f} | "
+        f"{hand} | {row['ratio']:.2f} | {pythae} | {row['first_s']:.1f} | {row['peak_mb']:.0f} | "
         f"{row['limit_share']:.2f} |"
     )
 
@@ -103,6 +103,7 @@ def measure(name, backend, rounds, steps=None):
         "name": name,
         "backend": backend,
         "ours_ms": ours,
+        "images_per_s": 1000 * case.examples / (ours * count),
         "hand_ms": min(ms.values()),
         "by_hand_ms": ms,
         "ratio": min(ms.values()) / ours,  # Above 1: faster than by hand.

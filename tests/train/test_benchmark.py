@@ -23,7 +23,7 @@ def test_a_round_of_the_sides_on_this_backend(backend, tmp_path):
     file = tmp_path / "rows.json"
     process = subprocess.run(
         [sys.executable, "-m", "train.benchmark", "mlp_vae", "--backend", backend]
-        + ["--rounds", "1", "--steps", "2", "--json", str(file)],
+        + ["--rounds", "1", "--steps", "2", "--json", str(file), "--dtype", "mixed_bfloat16"],
         cwd=ROOT,
         env={**os.environ},
         capture_output=True,
@@ -31,7 +31,8 @@ def test_a_round_of_the_sides_on_this_backend(backend, tmp_path):
     )
     assert process.returncode == 0, process.stderr
     (row,) = json.loads(file.read_text())
-    assert (row["name"], row["backend"]) == ("mlp_vae", backend)
+    wanted = {"name": "mlp_vae", "backend": backend, "dtype": "mixed_bfloat16"}
+    assert wanted.items() <= row.items()
     assert row["hand_ms"] == min(row["by_hand_ms"].values())
     assert row["ratio"] == row["hand_ms"] / row["ours_ms"]
     assert row["images_per_s"] == pytest.approx(128 / (row["ours_ms"] / 1000))
@@ -102,6 +103,8 @@ def test_the_line_nearest_to_a_curve_and_the_picture(tmp_path):
     [
         (benchmark, ["nothing"], "no case nothing: there are mlp_vae"),
         (benchmark, ["--rounds", "0"], "at least 1"),
+        (benchmark, ["--steps-per-execution", "0"], "at least 1"),
+        (benchmark, ["--backend", "torch", "--steps-per-execution", "2"], "on torch"),
         (benchmark, ["--json", "nowhere/rows.json"], "there is no folder"),
         (growth, ["nothing"], "nothing called nothing: there are batch"),
         (growth, ["--steps", "0"], "at least 1"),

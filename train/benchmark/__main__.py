@@ -11,6 +11,7 @@ import json
 import os
 import statistics
 
+from train import run
 from train.benchmark.cases import CASES, sized
 from train.benchmark.processes import BACKENDS, Worker, installed, machine
 
@@ -38,23 +39,39 @@ def main(argv=None):
     )
     parser.add_argument("--rounds", type=int, default=5, help="of each side (default: 5)")
     parser.add_argument("--steps", type=int, help="batches of a round, for a quick look")
+    parser.add_argument(
+        "--dtype", choices=run.DTYPES, default="float32", help="of the library's side alone"
+    )
+    parser.add_argument(
+        "--steps-per-execution",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of the library's side, on TensorFlow and JAX (default: 1)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the rows there, too")
     args = parser.parse_args(argv)
     unknown = set(args.name) - set(CASES)
     if unknown:
         parser.error(f"no case {', '.join(sorted(unknown))}: there are {', '.join(CASES)}")
-    if args.rounds < 1 or (args.steps is not None and args.steps < 1):
-        parser.error("--rounds and --steps are at least 1")
+    if min(args.rounds, args.steps_per_execution, 1 if args.steps is None else args.steps) < 1:
+        parser.error("--rounds, --steps and --steps-per-execution are at least 1")
     if args.json and not os.path.isdir(os.path.dirname(os.path.abspath(args.json))):
         parser.error(f"there is no folder for --json {args.json}")
     backends = args.backend or [name for name in BACKENDS if installed(name)]
+    if "torch" in backends and args.steps_per_execution > 1:
+        parser.error("Keras has no --steps-per-execution on torch: name another --backend")
 
-    print(f"{machine()}; medians of {args.rounds} rounds\n")
+    options = {"dtype": args.dtype, "steps_per_execution": args.steps_per_execution}
+    print(
+        f"{machine()}; medians of {args.rounds} rounds; keras_gen in {args.dtype}, "
+        f"steps_per_execution {args.steps_per_execution}\n"
+    )
     print(HEADER, flush=True)
     rows = []
     for name in args.name or CASES:
         for backend in backends:
-            rows.append(measure(name, backend, args.rounds, args.steps))
+            rows.append(measure(name, backend, args.rounds, args.steps, options))
             print(line(rows[-1]), flush=True)
     if args.json:
         with open(args.json, "w") as file:
@@ -78,7 +95,7 @@ def line(row):
     )
 
 
-def measure(name, backend, rounds, steps=None):
+def measure(name, backend, rounds, steps, options):
     """One row: the sides of a case on one backend, in alternating rounds."""
     case = sized(name, steps)
     sides = ["keras_gen", *SIDES[backend]]
@@ -87,8 +104,9 @@ def measure(name, backend, rounds, steps=None):
     with contextlib.ExitStack() as stack:
         workers, first = {}, {}
         for side in sides:  # One after the other: beside another one the first round takes longer.
-            arguments = [name, side] + ([steps] if steps else [])
-            workers[side] = stack.enter_context(Worker("worker", backend, *arguments))
+            arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+            arguments += [f"--steps={steps}"] if steps else []
+            workers[side] = stack.enter_context(Worker("worker", backend, name, side, *arguments))
             first[side] = workers[side].answer()
         made = [{side: worker.round() for side, worker in workers.items()} for _ in range(rounds)]
     # Of the likelihood a step is an image.
@@ -102,6 +120,7 @@ def measure(name, backend, rounds, steps=None):
     return {
         "name": name,
         "backend": backend,
+        **options,
         "ours_ms": ours,
         "images_per_s": 1000 * case.examples / (ours * count),
         "hand_ms": min(ms.values()),

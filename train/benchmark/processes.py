@@ -51,8 +51,18 @@ def installed(name):
 
 
 def machine():
-    """The processor's name and how many there are."""
+    """The names of the processor and of the GPUs, and how many processors there are."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:
         name = next(row for row in file if row.startswith("model name")).split(":")[1].strip()
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+    return ", ".join([name, f"{len(os.sched_getaffinity(0))} cores", *gpus()])
+
+
+def gpus():
+    """The names of NVIDIA's cards, as their driver tells them."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):  # There is no driver, or it does not answer.
+        return []
+    return answer.stdout.splitlines() if answer.returncode == 0 else []

@@ -17,7 +17,6 @@ from train.benchmark import with_torch
 
 def rounds(name, case, x):
     """A function that makes one round."""
-    x = torch.from_numpy(x).reshape(-1, 1, 28, 28)
     config = VAEConfig(input_dim=(1, 28, 28), latent_dim=case.latent_dim, reconstruction_loss="bce")
     return nll(case, x, config) if name == "nll" else trained(case, x, config)
 
@@ -25,6 +24,7 @@ def rounds(name, case, x):
 def trained(case, x, config):
     """An epoch of its trainer; what that writes to disk after the last is left out."""
     logging.disable(logging.INFO)  # Of this process alone.
+    x = torch.from_numpy(x).reshape(-1, 1, 28, 28)  # The trainer takes them to a GPU.
     data = BaseDataset(x, torch.zeros(len(x)))
     with tempfile.TemporaryDirectory() as folder:
         settings = BaseTrainerConfig(
@@ -60,6 +60,7 @@ class Decoder(BaseDecoder):
 
 
 def nll(case, x, config):
+    x = with_torch.on_device(x)
     encoder, decoder = with_torch.encoder_and_decoder(case)
     model = VAE(config, Encoder(encoder), Decoder(decoder))
 

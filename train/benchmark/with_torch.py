@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -10,8 +9,15 @@ from torch.nn import functional as F
 
 def rounds(name, case, x):
     """A function that makes one round."""
-    x = torch.from_numpy(x).reshape(-1, 1, 28, 28)
+    x = on_device(x)
     return {"dcgan": dcgan, "wgan_gp": wgan_gp, "iwae": iwae, "nll": nll}.get(name, vae)(case, x)
+
+
+def on_device(x):
+    """The images as PyTorch lays them out, on a GPU if there is one, as all that is made then."""
+    if torch.cuda.is_available():
+        torch.set_default_device("cuda")
+    return torch.from_numpy(x).reshape(-1, 1, 28, 28).to(torch.get_default_device())
 
 
 def mlp(sizes, activation):
@@ -100,7 +106,7 @@ def nll(case, x):
             log_weights(encoder, decoder, example[None], case.num_samples).logsumexp(0)
             for example in x
         ]
-        return np.array(log_p) - math.log(case.num_samples)
+        return torch.cat(log_p).cpu().numpy() - math.log(case.num_samples)
 
     return estimate
 

@@ -1,10 +1,11 @@
 """One side of one case in a process of its own: makes a round whenever it is told to.
 
-python -m train.benchmark.worker CASE SIDE [STEPS], with KERAS_BACKEND set. It speaks in lines of
+python -m train.benchmark.worker CASE SIDE [options], with KERAS_BACKEND set. It speaks in lines of
 JSON: what the first round, which compiles, took; then for every line that it reads, the seconds of
-a round.
+a round. The options but `--steps` are of the side `keras_gen`.
 """
 
+import argparse
 import importlib
 import json
 import resource
@@ -14,11 +15,18 @@ import time
 from train.benchmark import cases
 
 
-def main(name, side, steps=None):
-    case = cases.sized(name, steps and int(steps))
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m train.benchmark.worker")
+    parser.add_argument("name")
+    parser.add_argument("side")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--steps-per-execution", type=int, default=1)
+    args = parser.parse_args(argv)
+    case = cases.sized(args.name, args.steps)
     x = cases.data(case)
     start = time.perf_counter()
-    made, facts = build(name, side, case, x)
+    made, facts = build(args.name, args.side, case, x, args.dtype, args.steps_per_execution)
     made()
     say(first_s=time.perf_counter() - start, **facts)
     for _ in sys.stdin:
@@ -27,12 +35,12 @@ def main(name, side, steps=None):
         say(seconds=time.perf_counter() - start, peak_mb=peak_mb())
 
 
-def build(name, side, case, x):
+def build(name, side, case, x, dtype, steps_per_execution):
     """A function that makes one round, and what is known of the case."""
     if side == "keras_gen":
         from train.benchmark import with_keras_gen
 
-        made, flops = with_keras_gen.rounds(name, case, x)
+        made, flops = with_keras_gen.rounds(name, case, x, dtype, steps_per_execution)
         return made, {"flops": flops, "flops_per_s": matrix_product()}
     module = importlib.import_module(f"train.benchmark.with_{side.removesuffix('_xla')}")
     options = {"jit_compile": side.endswith("_xla")} if side.startswith("tensorflow") else {}
@@ -63,4 +71,4 @@ def say(**facts):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

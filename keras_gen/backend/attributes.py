@@ -1,5 +1,6 @@
 """The plain attributes of a model, which a compiled function of it takes as they are."""
 
+import functools
 import itertools
 import operator
 
@@ -17,10 +18,8 @@ def plain_attributes(model):
     parts = parts_of(model)
     return (
         getattr(model, "_compile_config", None),  # Another after each `compile`.
-        _plain(model),
         *((type(part), id(part)) for part in parts),
-        # In private ones Keras notes that a layer was called.
-        *(_plain(part, "_") for part in parts if not isinstance(part, keras.Model)),
+        *map(_plain, (model, *_without_networks(parts))),
     )
 
 
@@ -28,7 +27,7 @@ class _Seen:
     """What a model's attributes were at the last step."""
 
     def __init__(self):
-        self.objects = []  # (dictionary or list, what it held)
+        self.contents = []
         self.number = None
         self.numbers = {}  # Of plain attributes.
 
@@ -39,10 +38,17 @@ def numbered(model):
     They are read anew only where some attribute is another object than at the last call.
     """
     seen = vars(model).setdefault("_attributes_seen", _Seen())  # With the model it goes.
-    if not seen.objects or not all(itertools.starmap(_holds, seen.objects)):
-        plain = [part for part in parts_of(model) if not isinstance(part, keras.Model)]
-        looked_at = [*map(vars, (model, *plain)), *lists_of(model)]
-        seen.objects = [(held, tuple(_values(held))) for held in looked_at]
+    if not seen.contents or not all([contents.holds() for contents in seen.contents]):
+        owners = [model, *_without_networks(parts_of(model))]
+        lists = [
+            value
+            for owner in owners
+            for name, value in vars(owner).items()
+            if isinstance(value, (list, tuple))
+            # PyTorch's modules are no attributes in `vars`, but Keras has them there.
+            and (name == "_layers" or name not in _noted_by_keras())
+        ]
+        seen.contents = [*map(_Contents, map(vars, owners)), *map(_Contents, lists)]
         attributes = plain_attributes(model)
         if len(seen.numbers) < MOST:
             seen.numbers.setdefault(attributes, len(seen.numbers))
@@ -50,33 +56,73 @@ def numbered(model):
     return seen.number
 
 
-def _values(held):
-    return held.values() if isinstance(held, dict) else held
+class _Contents:
+    """What a dictionary of attributes or a list held; of what Keras notes there, nothing."""
+
+    def __init__(self, held):
+        self.held, self.size = held, len(held)
+        self.keys = range(len(held))
+        if isinstance(held, dict):
+            self.keys = [name for name in held if name not in _noted_by_keras()]
+        self.read = operator.itemgetter(*self.keys) if len(self.keys) > 1 else self._read
+        self.objects = self.read(held)
+
+    def _read(self, held):
+        return [held[key] for key in self.keys]
+
+    def holds(self):
+        if len(self.held) != self.size:
+            return False
+        try:
+            return all(map(operator.is_, self.read(self.held), self.objects))
+        except KeyError:  # Another in place of one.
+            return False
 
 
-def _holds(held, objects):
-    return len(held) == len(objects) and all(map(operator.is_, _values(held), objects))
+@functools.cache
+def _noted_by_keras():
+    """Attributes that Keras, and this library, change by themselves: of calls, fits, data."""
+    constructed = set(vars(keras.Model(name="attributes")))
+    # These say how a step is computed.
+    constructed -= {"_trainable", "_run_eagerly", "_jit_compile"}
+    return constructed | {
+        *("stop_training", "stop_evaluating", "stop_predicting", "history", "optimizer"),
+        *("_jax_state", "_jax_state_synced", "_eval_epoch_iterator", "_compile_config"),
+        *("_compiled_trainable_state", "_same_on_all", "_attributes_seen", "_drawers"),
+    }
 
 
 def parts_of(model):
-    """Layers, losses and the like among a model's attributes, and in the lists among them."""
-    values = vars(model).values()
-    return [
-        part
-        for part in itertools.chain(values, *lists_of(model))
-        if hasattr(part, "get_config") and not isinstance(part, keras.optimizers.Optimizer)
-    ]
+    """Layers, losses and the like among a model's attributes, in the lists among them, and theirs.
+
+    Of networks, optimizers and metrics nothing more is looked for.
+    """
+    found = {}
+    owners = [model]
+    while owners:
+        owner = owners.pop()
+        values = vars(owner).values()
+        lists = [value for value in values if isinstance(value, (list, tuple))]
+        for value in itertools.chain(values, *lists):
+            if hasattr(value, "get_config") and id(value) not in found and _is_part(value):
+                found[id(value)] = value
+                owners += _without_networks([value])
+    return list(found.values())
 
 
-def lists_of(model):
-    return [value for value in vars(model).values() if isinstance(value, (list, tuple))]
+def _is_part(value):
+    return not isinstance(value, (type, keras.optimizers.Optimizer, keras.metrics.Metric))
 
 
-def _plain(thing, without=None):
+def _without_networks(parts):
+    return [part for part in parts if not isinstance(part, keras.Model)]
+
+
+def _plain(thing):
     return tuple(
         (name, value)
         for name, value in vars(thing).items()
-        if _is_plain(value) and not (without and name.startswith(without))
+        if name not in _noted_by_keras() and _is_plain(value)
     )
 
 

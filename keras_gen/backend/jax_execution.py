@@ -1,6 +1,8 @@
-"""The steps of one execution as one program."""
+"""What Keras calls on JAX for each execution: one step, or several as one program."""
 
 import itertools
+import signal
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -16,27 +18,73 @@ class FusedSteps:
     """
 
     def _make_function(self, step_function, concatenate_outputs=False):
-        one_by_one = super()._make_function(step_function, concatenate_outputs)
-        compiled = self.jit_compile and not self.run_eagerly
-        if self.steps_per_execution == 1 or concatenate_outputs or not compiled:
-            return one_by_one
-        return _Execution(self, step_function, one_by_one)
+        return _Execution(self, step_function, concatenate_outputs)
 
 
 class _Execution:
-    def __init__(self, model, step, one_by_one):
-        self.model, self.step, self.one_by_one = model, step, one_by_one
+    """Takes the state through the next batches, and leaves it with the model if it cannot.
+
+    Keras takes the values out of the variables and the program frees them: whoever interrupts it,
+    by data that cannot be read or by Ctrl-C, would lose the model.
+    """
+
+    def __init__(self, model, step, in_predict):
+        self.model, self.step, self.in_predict = model, step, in_predict
+        self.is_compiled = model.jit_compile and not model.run_eagerly
         self.fused = self.gains = None  # Until there are data.
 
     def __call__(self, state, iterator):
-        steps = self.model.steps_per_execution
-        batches = list(itertools.islice(iterator, steps))
-        if not batches:
-            raise StopIteration
-        if len(batches) == steps and _alike(batches) and self._gains(state, batches[0]):
-            self.fused = self.fused or self._compiled(state)
-            return self.fused(state, batches)
-        return self.one_by_one(state, iter(batches))
+        held = [state]
+        try:
+            batches = list(itertools.islice(iterator, self.model.steps_per_execution))
+            if not batches:
+                raise StopIteration
+            if self.is_compiled:
+                return _then_ctrl_c(self._run, held, batches)
+            return self._run(held, batches)
+        except BaseException:
+            self._give_back(held[0])
+            raise
+
+    def _run(self, held, batches):
+        if self._is_one_program(held[0], batches):
+            self.fused = self.fused or self._compiled(held[0])
+            outputs, held[0] = self.fused(held[0], batches)
+            self._note(held[0])
+            return outputs, held[0]
+        outputs = []
+        for batch in batches:
+            output, held[0] = self.step(held[0], batch)
+            self._note(held[0])
+            outputs.append(output)
+        if self.in_predict and len(outputs) > 1:
+            return jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs), held[0]
+        return outputs[-1], held[0]
+
+    def _is_one_program(self, state, batches):
+        if not self.is_compiled or self.in_predict or len(batches) == 1:
+            return False
+        full = len(batches) == self.model.steps_per_execution
+        return full and _alike(batches) and self._gains(state, batches[0])
+
+    def _note(self, state):
+        """As Keras does when it has the state in hand again."""
+        names = {
+            2: ("trainable", "non_trainable"),
+            3: ("trainable", "non_trainable", "metrics"),
+            4: ("trainable", "non_trainable", "optimizer", "metrics"),
+        }[len(state)]
+        self.model._jax_state = {
+            f"{name}_variables": values for name, values in zip(names, state, strict=True)
+        }
+
+    def _give_back(self, state):
+        if any(value.is_deleted() for value in jax.tree.leaves(state)):
+            return  # The program has failed, and they are gone.
+        self._note(state)
+        self.model._jax_state_synced = False
+        self.model.jax_state_sync()
+        self.model._jax_state = None
 
     def _gains(self, state, batch):
         """False on a CPU with a convolution, which XLA runs far slower in a loop there."""
@@ -69,3 +117,20 @@ class _Execution:
 def _alike(batches):
     first, *others = (jax.tree.map(jax.typeof, batch) for batch in batches)
     return all(other == first for other in others)
+
+
+def _then_ctrl_c(function, *args):
+    """`function(*args)`; a Ctrl-C in the meantime is heard after it."""
+    handler = None
+    if threading.current_thread() is threading.main_thread():
+        handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):  # Python does not hear it.
+        return function(*args)
+    heard = []
+    signal.signal(signal.SIGINT, lambda *signal_and_frame: heard.append(signal_and_frame))
+    try:
+        return function(*args)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if heard:
+            handler(*heard[-1])

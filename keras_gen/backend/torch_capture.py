@@ -73,6 +73,7 @@ def _traced(variables, loss_fn, inputs):
         model.run_eagerly
         or replicas.part()[1] > 1
         or torch.compiler.is_compiling()
+        or torch.is_autocast_enabled("cpu")
         or not all(map(_suits, tensors))
     ):
         return None

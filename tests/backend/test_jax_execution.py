@@ -1,5 +1,8 @@
 """Several steps as one program give what they give one after the other, on a CPU to the bit."""
 
+import os
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -64,8 +67,9 @@ def test_a_batch_by_itself_is_one_step():
 @pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": False}])
 def test_what_is_not_compiled_stays_so(options):
     model = compiled(tiny.vae, 4, **options)
-    model.make_train_function()
-    assert not hasattr(model.train_function, "fused")
+    model.fit(tiny.examples(model, 32), batch_size=8, verbose=0)
+    assert tiny.steps(model) == 4
+    assert model.train_function.fused is None
 
 
 def test_a_convolution_is_not_run_in_a_loop_on_a_cpu():
@@ -96,6 +100,61 @@ def test_batches_of_another_type_are_not_turned_into_floats():
         model.fit(Batches([floats, floats, floats.astype("int32")]), verbose=0)
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=["compiled", "eager"])
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_data_that_cannot_be_read_cost_no_weights(method, options, steps):
+    model, other = (compiled(tiny.vae, steps, **options) for _ in range(2))
+    x = tiny.examples(model, 8)
+    for one in (model, other):
+        one.fit(x, shuffle=False, verbose=0)
+    in_order = {"shuffle": False} if method == "fit" else {}
+    for batches in ([None, x], [x, None]):
+        with pytest.raises(OSError, match="The disk is gone"):
+            getattr(model, method)(Batches(batches), verbose=0, **in_order)
+    if method == "fit" and steps == 1:  # The second time it came to a step.
+        other.fit(x, shuffle=False, verbose=0)
+    assert_equal(weights_of(model), weights_of(other))
+    assert np.isfinite(model.evaluate(x, verbose=0, return_dict=True)["loss"])
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_ctrl_c_within_a_step_costs_no_weights(steps):
+    import jax
+
+    class Interrupted(kg.VAE):
+        interrupts = False
+
+        def objective(self, *args, **kwargs):
+            jax.debug.callback(self.interrupt)
+            return super().objective(*args, **kwargs)
+
+        def interrupt(self):
+            if self.interrupts:
+                self.interrupts = False
+                os.kill(os.getpid(), signal.SIGINT)
+
+    networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
+    model = compiled(lambda: Interrupted(*networks), steps)
+    x = tiny.examples(model, 32)
+    model.fit(x, batch_size=8, verbose=0)
+    model.interrupts = True
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, batch_size=8, epochs=100, verbose=0)
+    assert 4 < tiny.steps(model) < 404
+    assert np.isfinite(model.evaluate(x, verbose=0, return_dict=True)["loss"])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_predictions_are_those_of_all_batches(steps):
+    model = compiled(tiny.vae, steps)
+    x = tiny.examples(model, 44)
+    predicted = model.predict(x, batch_size=8, verbose=0)
+    alone = [model.predict(part, verbose=0) for part in np.split(x, [8, 16, 24, 32, 40])]
+    np.testing.assert_allclose(predicted, np.concatenate(alone), rtol=1e-5)
+
+
 def test_data_that_end_in_an_error_leave_the_steps_before():
     model, other = compiled(tiny.vae, 2), compiled(tiny.vae, 2)
     x = tiny.examples(model, 8)
@@ -105,8 +164,9 @@ def test_data_that_end_in_an_error_leave_the_steps_before():
     assert_equal(weights_of(model), weights_of(other))
 
 
-def test_the_number_of_steps_may_change_between_fits():
-    model = compiled(tiny.vae, 2)
+@pytest.mark.parametrize("before", [1, 2])
+def test_the_number_of_steps_may_change_between_fits(before):
+    model = compiled(tiny.vae, before)
     x = tiny.examples(model, 40)
     model.fit(x, batch_size=8, verbose=0)
     model.steps_per_execution = 5
@@ -118,8 +178,10 @@ def test_a_step_of_ones_own_may_log_numbers_and_give_its_state_in_tuples():
     class Own(kg.VAE):
         def train_step(self, state, data):
             logs, state = super().train_step(state, data)
-            return {**logs, "one": 1.0}, [tuple(group) for group in state]
+            logs = {**logs, "one": 1.0, "step": state[2][0]}  # The optimizer's `iterations`.
+            return logs, [tuple(group) for group in state]
 
     networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
     _, (history, *_) = fitted(4, lambda: Own(*networks))
     assert history["one"] == [1.0, 1.0]
+    assert history["step"] == [4, 8]

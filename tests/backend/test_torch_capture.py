@@ -147,6 +147,38 @@ def another_likelihood(model, step):
     model.likelihood = kg.likelihoods.Gaussian(0.1 * (step + 1))
 
 
+class Tempered(kg.likelihoods.Bernoulli):
+    """Reads a number behind a property, and one of another likelihood within it."""
+
+    def __init__(self, inner=None):
+        super().__init__()
+        self._temperature, self.inner = 1.0, inner
+
+    def value_log_prob(self, x, parameters):
+        inner = 1.0 if self.inner is None else self.inner.temperature
+        return self._temperature * inner * super().value_log_prob(x, parameters)
+
+    @property
+    def temperature(self):
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value):
+        self._temperature = value
+
+
+def private_attribute(model, step):
+    if step == 0:
+        model.likelihood = Tempered()
+    model.likelihood.temperature = step + 1.0
+
+
+def attribute_of_a_part(model, step):
+    if step == 0:
+        model.likelihood = Tempered(Tempered())
+    model.likelihood.inner.temperature = step + 1.0
+
+
 def another_decoder(model, step):
     if step == 2:
         model.decoder.get_layer("parameters").activation = keras.activations.tanh
@@ -154,7 +186,9 @@ def another_decoder(model, step):
 
 
 @pytest.mark.parametrize(
-    "before", [beta_of_numpy, another_likelihood, another_decoder], ids=lambda f: f.__name__
+    "before",
+    [beta_of_numpy, another_likelihood, private_attribute, attribute_of_a_part, another_decoder],
+    ids=lambda f: f.__name__,
 )
 def test_what_changes_is_traced_anew(warm_up, before):
     found = []
@@ -313,6 +347,39 @@ def test_a_traced_likelihood_of_half_precision_is_that_of_the_model_itself(warm_
         finally:
             keras.config.set_dtype_policy(with_policy)
     np.testing.assert_array_equal(*values)
+
+
+def test_validation_and_predictions_make_no_other_trace(warm_up):
+    model, x = compiled(tiny.vae), tiny.images(8)
+    model.fit(x, epochs=3, validation_data=x, verbose=0)
+    (trace,) = traces(model)
+    model.predict(x, verbose=0)
+    model.fit(x, validation_data=x, callbacks=[keras.callbacks.EarlyStopping()], verbose=0)
+    assert traces(model) == [trace]
+
+
+def test_data_are_freed_when_fit_ends(warm_up):
+    model, validation = compiled(tiny.vae), dataset(tiny.vae())
+    model.fit(tiny.images(8), epochs=3, validation_data=validation, verbose=0)
+    assert traces(model)
+    held = weakref.ref(validation)
+    del validation
+    gc.collect()
+    assert held() is None
+
+
+def test_a_model_that_was_traced_trains_within_autocast(warm_up):
+    import torch
+
+    found = []
+    for steps in (0, 10_000):
+        warm_up(steps)
+        model, x = compiled(tiny.vae), tiny.images(8)
+        losses = [model.train_on_batch(x) for _ in range(2)]
+        with torch.autocast("cpu"):
+            losses.append(model.train_on_batch(x))
+        found.append(losses)
+    assert found[0] == found[1]
 
 
 def test_a_model_that_was_traced_is_freed(warm_up):

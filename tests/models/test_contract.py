@@ -130,7 +130,11 @@ def test_a_model_that_is_not_compiled_saves_and_clones(build, tmp_path):
     keras.saving.load_model(tmp_path / "compiled.keras", compile=False).save(tmp_path / "2.keras")
 
 
-@every_step
+@pytest.mark.parametrize(
+    "build",
+    [*tiny.STEPS, tiny.conditional_vae, tiny.iwae, tiny.dreg_iwae, tiny.denoising_autoencoder],
+    ids=lambda build: build.__name__,
+)
 def test_train_on_batch_is_a_step_of_fit(build):
     model, other = compiled(build), compiled(build)
     x, y = tiny.examples(model, 8), tiny.labels(model, 8)

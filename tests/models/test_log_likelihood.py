@@ -199,6 +199,19 @@ def test_an_attribute_of_ones_own_that_changes_is_heeded():
     np.testing.assert_allclose(of_halves, 10 * np.log(0.5) * x[0].size, atol=10)
 
 
+def test_nothing_that_fit_and_predict_do_compiles_it_anew():
+    model, x = tiny.vae(), tiny.images(8)
+    tiny.compile_model(model, keras.optimizers.Adam)
+    model.log_likelihood(x, 4, verbose=0)
+    (drawer,) = model._drawers.made.values()
+    model.fit(x, epochs=2, validation_data=x, verbose=0)
+    model.predict(x, verbose=0)
+    model.fit(x, callbacks=[keras.callbacks.EarlyStopping("loss")], verbose=0)
+    model.log_likelihood(x, 4, verbose=0)
+    (kept,) = model._drawers.made.values()
+    assert kept is drawer
+
+
 def test_the_draws_of_one_call_differ():
     vae, x = tiny.vae(), tiny.images(1)
     _, error = vae.log_likelihood(

@@ -57,7 +57,7 @@ def test_the_arithmetic_of_a_step():
 @pytest.mark.parametrize(
     "axis, value, steps",
     [
-        ("batch", 2, 3),
+        ("batch", 2, 21),  # The steps that warm up are 20 at most.
         ("pixels", 64, 3),
         ("latent", 3, 3),
         ("k", 4, 3),
@@ -75,12 +75,11 @@ def test_a_point_of_growth(axis, value, steps, tmp_path, capsys, monkeypatch):
         return history
 
     monkeypatch.setattr(kg.VAE, "fit", counted)
-    growth_point.main(axis, value, 3, tmp_path)
+    growth_point.main(axis, value, steps, tmp_path)
     point = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert point["ms"] > 0 and point["peak_mb"] > 50
     rounds = 1 if axis in growth_point.WHOLE else 3
-    # The steps that warm up are at most a pass.
-    assert taken == [steps * done for done in range(1, rounds + 2)]
+    assert taken == [min(20, steps) + steps * done for done in range(rounds + 1)]
 
 
 @pytest.mark.once
@@ -99,6 +98,20 @@ def test_the_line_nearest_to_a_curve_and_the_picture(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["nothing", "1", "3", "."], "invalid choice: 'nothing'"),
+        (["k", "0", "3", "."], "value is above 0"),
+        (["k", "1", "3", "nowhere"], "there is no folder nowhere"),
+    ],
+)
+def test_a_point_of_nothing_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        growth_point.parsed(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "script, arguments, message",
     [
         (benchmark, ["nothing"], "no case nothing: there are mlp_vae"),
@@ -106,9 +119,11 @@ def test_the_line_nearest_to_a_curve_and_the_picture(tmp_path):
         (benchmark, ["--steps-per-execution", "0"], "at least 1"),
         (benchmark, ["--backend", "torch", "--steps-per-execution", "2"], "on torch"),
         (benchmark, ["--json", "nowhere/rows.json"], "there is no folder"),
+        (benchmark, ["--json", "."], "--json . is a folder"),
         (growth, ["nothing"], "nothing called nothing: there are batch"),
         (growth, ["--steps", "0"], "at least 1"),
         (growth, ["--picture", "nowhere/growth.png"], "there is no folder for --picture"),
+        (growth, ["--picture", "."], "--picture . is a folder"),
     ],
 )
 def test_bad_arguments_are_refused(script, arguments, message, capsys):

@@ -13,7 +13,7 @@ import statistics
 
 from train import run
 from train.benchmark.cases import CASES, sized
-from train.benchmark.processes import BACKENDS, Worker, installed, machine
+from train.benchmark.processes import BACKENDS, Worker, heed_sigterm, installed, machine
 
 # By hand: with and without XLA where there is the choice.
 SIDES = {
@@ -58,6 +58,8 @@ def main(argv=None):
         parser.error("--rounds, --steps and --steps-per-execution are at least 1")
     if args.json and not os.path.isdir(os.path.dirname(os.path.abspath(args.json))):
         parser.error(f"there is no folder for --json {args.json}")
+    if args.json and os.path.isdir(args.json):
+        parser.error(f"--json {args.json} is a folder, and a file is wanted")
     backends = args.backend or [name for name in BACKENDS if installed(name)]
     if "torch" in backends and args.steps_per_execution > 1:
         parser.error("Keras has no --steps-per-execution on torch: name another --backend")
@@ -134,4 +136,5 @@ def measure(name, backend, rounds, steps, options):
 
 
 if __name__ == "__main__":
+    heed_sigterm()
     main()

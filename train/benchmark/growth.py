@@ -12,14 +12,14 @@ import json
 import os
 import tempfile
 
-from train.benchmark.processes import BACKENDS, Worker, installed, machine
+from train.benchmark.processes import BACKENDS, Worker, heed_sigterm, installed, machine
 
 # axis: its title, its unit and its values.
 AXES = {
-    "batch": ("MLP VAE", "images a batch", [64, 128, 256, 512, 1024]),
-    "pixels": ("convolutional VAE", "pixels an image", [16**2, 32**2, 64**2, 96**2]),
-    "latent": ("MLP VAE", "latents", [2, 64, 256, 1024]),
-    "k": ("IWAE", "draws k", [1, 10, 50, 100]),
+    "batch": ("batch of an MLP VAE", "images a batch", [64, 128, 256, 512, 1024]),
+    "pixels": ("image of a convolutional VAE", "pixels an image", [16**2, 32**2, 64**2, 96**2]),
+    "latent": ("latents of an MLP VAE", "latents", [2, 64, 256, 1024]),
+    "k": ("draws of an IWAE", "draws k", [1, 10, 50, 100]),
     "in_memory": ("data in memory", "GB", [0.25, 0.5, 1, 2]),
     "streamed": ("data on disk", "GB", [0.25, 1, 2, 4]),
 }
@@ -51,6 +51,8 @@ def main(argv=None):
     for option, file in (("--json", args.json), ("--picture", args.picture)):
         if file and not os.path.isdir(os.path.dirname(os.path.abspath(file))):
             parser.error(f"there is no folder for {option} {file}")
+        if file and os.path.isdir(file):
+            parser.error(f"{option} {file} is a folder, and a file is wanted")
     backends = args.backend or [name for name in BACKENDS if installed(name)]
 
     print(f"{machine()}; medians of 3 rounds of {args.steps} steps, of data one pass\n")
@@ -144,4 +146,5 @@ def draw(curves, path):
 
 
 if __name__ == "__main__":
+    heed_sigterm()
     main()

@@ -1,12 +1,13 @@
 """One point of `growth` in a process of its own.
 
 python -m train.benchmark.growth_point AXIS VALUE STEPS FOLDER, with KERAS_BACKEND set. It prints
-one line of JSON: milliseconds a step, and the most memory that the process had.
+one line of JSON: milliseconds a step, and the most memory that the process had, in MB. Data on disk
+are written to the folder, and stay there.
 """
 
+import argparse
 import os
 import statistics
-import sys
 import time
 
 import keras
@@ -19,7 +20,7 @@ GB = 10**9
 
 
 def main(axis, value, steps, folder):
-    model, data = POINTS[axis](float(value), int(steps), folder)
+    model, data = POINTS[axis](value, steps, folder)
     model.compile(keras.optimizers.Adam(1e-3))
     # As many as PyTorch's step takes until it is traced.
     model.fit(data, epochs=1, steps_per_epoch=min(20, len(data)), shuffle=False, verbose=0)
@@ -124,5 +125,24 @@ POINTS = {
     "streamed": of_disk,
 }
 
+
+def parsed(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m train.benchmark.growth_point",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("axis", choices=POINTS)
+    parser.add_argument("value", type=float, help="of data: GB")
+    parser.add_argument("steps", type=int, help="of a round; of data a round is one pass")
+    parser.add_argument("folder", help="one that exists, for data on disk")
+    args = parser.parse_args(argv)
+    if args.value <= 0 or args.steps < 1:
+        parser.error("value is above 0, and steps is at least 1")
+    if not os.path.isdir(args.folder):
+        parser.error(f"there is no folder {args.folder}")
+    return args
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(**vars(parsed()))

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 
@@ -44,6 +45,11 @@ class Worker:
                 if isinstance(facts, dict):
                     return facts
         sys.exit(f"{self.what} ended with exit code {self.process.wait()}: see its error above.")
+
+
+def heed_sigterm():
+    """Ends on SIGTERM as on an error: with the workers ended, and their folders taken away."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def installed(name):

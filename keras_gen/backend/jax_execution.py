@@ -21,6 +21,17 @@ class FusedSteps:
         return _Execution(self, step_function, concatenate_outputs)
 
 
+# What Keras calls the parts of a state, by their number.
+_IN_STATE = {
+    2: ("trainable_variables", "non_trainable_variables"),
+    3: ("trainable_variables", "non_trainable_variables", "metrics_variables"),
+    4: (
+        *("trainable_variables", "non_trainable_variables"),
+        *("optimizer_variables", "metrics_variables"),
+    ),
+}
+
+
 class _Execution:
     """Takes the state through the next batches, and leaves it with the model if it cannot.
 
@@ -69,14 +80,7 @@ class _Execution:
 
     def _note(self, state):
         """As Keras does when it has the state in hand again."""
-        names = {
-            2: ("trainable", "non_trainable"),
-            3: ("trainable", "non_trainable", "metrics"),
-            4: ("trainable", "non_trainable", "optimizer", "metrics"),
-        }[len(state)]
-        self.model._jax_state = {
-            f"{name}_variables": values for name, values in zip(names, state, strict=True)
-        }
+        self.model._jax_state = dict(zip(_IN_STATE[len(state)], state, strict=True))
 
     def _give_back(self, state):
         if any(value.is_deleted() for value in jax.tree.leaves(state)):

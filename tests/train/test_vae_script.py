@@ -235,8 +235,7 @@ def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
 
 def test_ctrl_c_that_an_except_swallows_is_not_lost(monkeypatch):
     monkeypatch.setattr(train_run, "_interrupted", False)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with faults.ctrl_c_is_heard():
         with train_run.interrupts():
             callback = train_run.stop_when_interrupted()
             callback.on_epoch_end(0, {})  # Nothing was pressed yet.
@@ -245,8 +244,6 @@ def test_ctrl_c_that_an_except_swallows_is_not_lost(monkeypatch):
             with pytest.raises(KeyboardInterrupt):
                 callback.on_epoch_end(1, {})
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.once

@@ -50,7 +50,11 @@
     Whether a step of the model is faster under XLA, where Keras leaves it out.
 
 `FasterFit`
-    Mixin of models: what `fit` does around a step, in less time.
+    Mixin of models: what `fit` does around a step, in less time and without a loss of weights.
+
+`uninterrupted(method, *args, **kwargs)`
+    What a Keras model's `method` gives. Where the model would lose its weights by a Ctrl-C in the
+    meantime, that is heard afterwards.
 
 Beside them stand three facts: `wrong_second_derivatives` says that some of Keras's layers,
 which `losses.penalties` names, must not be differentiated twice here,
@@ -81,6 +85,7 @@ if keras.config.backend() == "tensorflow":
         input_gradient,
         product,
         step,
+        uninterrupted,
         without_gradient,
         wrong_second_derivatives,
     )
@@ -109,6 +114,7 @@ elif keras.config.backend() == "jax":
         without_gradient,
         wrong_second_derivatives,
     )
+    from keras_gen.backend.jax_execution import uninterrupted
     from keras_gen.backend.xla import softplus
 elif keras.config.backend() == "torch":
     from keras.ops import softplus
@@ -127,6 +133,7 @@ elif keras.config.backend() == "torch":
         group_norm,
         input_gradient,
         step,
+        uninterrupted,
         without_gradient,
         wrong_second_derivatives,
     )
@@ -156,6 +163,7 @@ __all__ = [
     "softplus",
     "step",
     "uniform",
+    "uninterrupted",
     "without_gradient",
     "wrong_second_derivatives",
 ]

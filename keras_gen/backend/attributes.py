@@ -46,9 +46,10 @@ def numbered(model):
             for name, value in vars(owner).items()
             if isinstance(value, (list, tuple))
             # PyTorch's modules are no attributes in `vars`, but Keras has them there.
-            and (name == "_layers" or name not in _noted_by_keras())
+            and (name == "_layers" or name not in _noted_by_keras(_kind(owner)))
         ]
-        seen.contents = [*map(_Contents, map(vars, owners)), *map(_Contents, lists)]
+        seen.contents = [_Contents(vars(owner), _noted_by_keras(_kind(owner))) for owner in owners]
+        seen.contents += map(_Contents, lists)
         attributes = plain_attributes(model)
         if len(seen.numbers) < MOST:
             seen.numbers.setdefault(attributes, len(seen.numbers))
@@ -57,13 +58,12 @@ def numbered(model):
 
 
 class _Contents:
-    """What a dictionary of attributes or a list held; of what Keras notes there, nothing."""
+    """What a dictionary of attributes or a list held, but for the names that do not count."""
 
-    def __init__(self, held):
+    def __init__(self, held, without=()):
         self.held, self.size = held, len(held)
-        self.keys = range(len(held))
-        if isinstance(held, dict):
-            self.keys = [name for name in held if name not in _noted_by_keras()]
+        names = held if isinstance(held, dict) else range(len(held))
+        self.keys = [name for name in names if name not in without]
         self.read = operator.itemgetter(*self.keys) if len(self.keys) > 1 else self._read
         self.objects = self.read(held)
 
@@ -79,12 +79,20 @@ class _Contents:
             return False
 
 
+def _kind(owner):
+    return next((kind for kind in (keras.Model, keras.Layer) if isinstance(owner, kind)), None)
+
+
 @functools.cache
-def _noted_by_keras():
+def _noted_by_keras(kind):
     """Attributes that Keras, and this library, change by themselves: of calls, fits, data."""
-    constructed = set(vars(keras.Model(name="attributes")))
+    if kind is None:  # A loss, a likelihood: all that it has is its author's.
+        return frozenset()
     # These say how a step is computed.
-    constructed -= {"_trainable", "_run_eagerly", "_jit_compile"}
+    computing = {"_trainable", "_run_eagerly", "_jit_compile", "activity_regularizer"}
+    constructed = set(vars(kind(name="attributes"))) - computing
+    if kind is keras.Layer:
+        return constructed
     return constructed | {
         *("stop_training", "stop_evaluating", "stop_predicting", "history", "optimizer"),
         *("_jax_state", "_jax_state_synced", "_eval_epoch_iterator", "_compile_config"),
@@ -122,7 +130,7 @@ def _plain(thing):
     return tuple(
         (name, value)
         for name, value in vars(thing).items()
-        if name not in _noted_by_keras() and _is_plain(value)
+        if name not in _noted_by_keras(_kind(thing)) and _is_plain(value)
     )
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import keras
 
 from keras_gen.backend.guard import guarded, is_finite, report
-from keras_gen.backend.jax_execution import FusedSteps
+from keras_gen.backend.jax_execution import Executions
 
 wrong_second_derivatives = False
 compiles_second_derivatives = True
@@ -27,7 +27,7 @@ def gains_by_xla(model, optimizer):
     return False
 
 
-class FasterFit(FusedSteps):
+class FasterFit(Executions):
     def __setattr__(self, name, value):
         if name == "_jax_state":  # `fit` sets it after every step.
             object.__setattr__(self, name, value)

@@ -1,5 +1,6 @@
 """What Keras calls on JAX for each execution: one step, or several as one program."""
 
+import functools
 import itertools
 import signal
 import threading
@@ -9,16 +10,53 @@ import jax.numpy as jnp
 import keras
 
 
-class FusedSteps:
-    """Mixin of models: `steps_per_execution` of `fit` and `evaluate` as a loop on the device.
+class Executions:
+    """Mixin of models: `steps_per_execution` as a loop on the device, and weights not to be lost.
 
     Keras starts the compiled step once for each batch. Here the batches of an execution are
     stacked and scanned, where they are alike. Others go one by one, and so do those of an
     execution that the end of the data cuts short.
+
+    `fit` gives the model its weights back when a callback raises, or on Ctrl-C. The rest of
+    Keras's methods does so here.
     """
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args, **kwargs):
+        return self._synced(super().evaluate, args, kwargs)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args, **kwargs):
+        return self._synced(super().predict, args, kwargs)
+
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args, **kwargs):
+        return uninterrupted(super().train_on_batch, *args, **kwargs)
+
+    @functools.wraps(keras.Model.test_on_batch)
+    def test_on_batch(self, *args, **kwargs):
+        return uninterrupted(super().test_on_batch, *args, **kwargs)
+
+    @functools.wraps(keras.Model.predict_on_batch)
+    def predict_on_batch(self, *args, **kwargs):
+        return uninterrupted(super().predict_on_batch, *args, **kwargs)
+
+    def _synced(self, method, args, kwargs):
+        try:
+            return method(*args, **kwargs)
+        except BaseException:
+            self.jax_state_sync()
+            self._jax_state = None
+            raise
 
     def _make_function(self, step_function, concatenate_outputs=False):
         return _Execution(self, step_function, concatenate_outputs)
+
+
+def uninterrupted(method, *args, **kwargs):
+    """What a Keras model's `method` gives; a Ctrl-C is heard when it has its weights again."""
+    call = functools.partial(method, *args, **kwargs)
+    return _then_ctrl_c(call) if _frees_its_weights(method.__self__) else call()
 
 
 # What Keras calls the parts of a state, by their number.
@@ -41,21 +79,21 @@ class _Execution:
 
     def __init__(self, model, step, in_predict):
         self.model, self.step, self.in_predict = model, step, in_predict
-        self.is_compiled = model.jit_compile and not model.run_eagerly
+        self.is_compiled = _frees_its_weights(model)
         self.fused = self.gains = None  # Until there are data.
 
     def __call__(self, state, iterator):
         held = [state]
         try:
             batches = list(itertools.islice(iterator, self.model.steps_per_execution))
-            if not batches:
-                raise StopIteration
-            if self.is_compiled:
+            if batches and self.is_compiled:
                 return _then_ctrl_c(self._run, held, batches)
-            return self._run(held, batches)
+            if batches:
+                return self._run(held, batches)
         except BaseException:
             self._give_back(held[0])
             raise
+        raise StopIteration  # Keras has the state.
 
     def _run(self, held, batches):
         if self._is_one_program(held[0], batches):
@@ -83,7 +121,8 @@ class _Execution:
         self.model._jax_state = dict(zip(_IN_STATE[len(state)], state, strict=True))
 
     def _give_back(self, state):
-        if any(value.is_deleted() for value in jax.tree.leaves(state)):
+        values = [value for value in jax.tree.leaves(state) if isinstance(value, jax.Array)]
+        if any(value.is_deleted() for value in values):
             return  # The program has failed, and they are gone.
         self._note(state)
         self.model._jax_state_synced = False
@@ -116,6 +155,10 @@ class _Execution:
         batches = jax.tree.map(lambda *parts: jnp.stack(parts), *batches)
         state, logs = jax.lax.scan(step, state, batches)
         return jax.tree.map(lambda log: log[-1], logs), state
+
+
+def _frees_its_weights(model):
+    return model.jit_compile and not model.run_eagerly
 
 
 def _alike(batches):

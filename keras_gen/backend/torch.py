@@ -115,6 +115,10 @@ def descend(optimizer, variables, loss_fn, *inputs):
     return tree.map_structure(lambda v: v.detach() if torch.is_tensor(v) else v, output)
 
 
+def uninterrupted(method, *args, **kwargs):
+    return method(*args, **kwargs)
+
+
 def without_gradient(fn, *inputs):
     model = torch_capture.stepping() or getattr(fn, "__self__", None)
     with torch.no_grad(), torch_capture.within(model):

@@ -393,7 +393,8 @@ def predict(network, inputs, batch_size, finish=lambda outputs: outputs):
     n = len(keras.tree.flatten(inputs)[0])
     outputs = []
     for start in range(0, n, batch_size):
-        batch = network.predict_on_batch(filled_batch(inputs, start, batch_size))
+        batch = filled_batch(inputs, start, batch_size)
+        batch = backend.uninterrupted(network.predict_on_batch, batch)
         # Under `tf.distribute` each replica takes the whole batch, and their outputs are joined.
         outputs.append(finish(keras.tree.map_structure(lambda a: a[:batch_size], batch)))
     return keras.tree.map_structure(lambda *batches: np.concatenate(batches)[:n], *outputs)

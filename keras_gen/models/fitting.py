@@ -1,6 +1,7 @@
 """What Keras's `fit` and `evaluate` are handed so that they take little time beside the steps."""
 
 import time
+from concurrent import futures
 
 import keras
 
@@ -67,6 +68,12 @@ class ListeningCallbacks(keras.callbacks.CallbackList):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._drawn = 0.0
+
+    def _on_begin(self):
+        if self._executor is None:
+            # Keras's has several threads: in them a step's end may be told after a later one's.
+            self._executor = futures.ThreadPoolExecutor(max_workers=1)
+        super()._on_begin()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._drawn = 0.0  # The bar of an epoch is a new one.

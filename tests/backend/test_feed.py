@@ -1,4 +1,5 @@
 import itertools
+import time
 import types
 
 import keras
@@ -212,6 +213,19 @@ def test_a_progress_bar_shows_the_steps_and_the_last_numbers(model, told, monkey
     with pytest.warns(UserWarning, match="ran out of data"):
         model.fit(halves, shuffle=False, verbose=1)
     assert "2/2" in capsys.readouterr().out
+
+
+def test_of_steps_whose_number_is_not_known_the_bar_is_told_in_their_order(model, monkeypatch):
+    seen = []
+
+    def update(bar, current, *args, **kwargs):
+        time.sleep(0.05 if current == 1 else 0)
+        seen.append(current)
+
+    monkeypatch.setattr(keras.utils.Progbar, "update", update)
+    with pytest.warns(UserWarning, match="ran out of data"):
+        model.fit(((X,) for _ in range(3)), shuffle=False, verbose=1)
+    assert seen == [1, 2, 3, 3]
 
 
 def test_a_bar_of_ones_own_hears_of_every_step(model, told):

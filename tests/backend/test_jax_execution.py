@@ -148,6 +148,76 @@ def test_ctrl_c_within_a_step_costs_no_weights(steps):
     assert np.isfinite(model.evaluate(x, verbose=0, return_dict=True)["loss"])
 
 
+CALLS = {
+    "train_on_batch": lambda model, x: model.train_on_batch(x),
+    "test_on_batch": lambda model, x: model.test_on_batch(x),
+    "predict_on_batch": lambda model, x: model.predict_on_batch(x),
+    "evaluate": lambda model, x: model.evaluate(x, verbose=0),
+    "predict": lambda model, x: model.predict(x, verbose=0),
+    "sample": lambda model, x: model.sample(8),
+    "reconstruct": lambda model, x: model.reconstruct(x),
+    "log_likelihood": lambda model, x: model.log_likelihood(x, 10, verbose=0),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_before_keras_has_put_the_weights_back_costs_none(call, monkeypatch):
+    model = compiled(tiny.vae, 1)
+    x = tiny.examples(model, 8)
+    model.fit(x, verbose=0)
+    put_back, interrupts = keras.Model.jax_state_sync, iter([signal.SIGINT])
+
+    def interrupted(self):
+        for number in interrupts:
+            signal.raise_signal(number)
+        put_back(self)
+
+    monkeypatch.setattr(keras.Model, "jax_state_sync", interrupted)
+    with faults.ctrl_c_is_heard(), pytest.raises(KeyboardInterrupt):
+        CALLS[call](model, x)
+    assert not list(interrupts)
+    assert tiny.steps(model) == (2 if call == "train_on_batch" else 1)
+    for each in CALLS.values():
+        assert np.isfinite(each(model, x)).all()
+
+
+@pytest.mark.parametrize("method", ["evaluate", "predict"])
+def test_a_callback_that_raises_costs_no_weights(method):
+    class Raising(keras.callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            raise OSError("The disk is full.")
+
+        on_predict_batch_end = on_test_batch_end
+
+    model, other = compiled(tiny.vae, 1), compiled(tiny.vae, 1)
+    x = tiny.examples(model, 16)
+    for one in (model, other):
+        one.fit(x, shuffle=False, verbose=0)
+    with pytest.raises(OSError, match="The disk is full"):
+        getattr(model, method)(x, batch_size=8, verbose=0, callbacks=[Raising()])
+    assert_equal(weights_of(model), weights_of(other))
+    model.evaluate(x, verbose=0)
+
+
+def test_a_step_may_give_its_state_as_numpy():
+    import jax
+
+    class InNumpy(kg.VAE):
+        def train_step(self, state, data):
+            logs, state = super().train_step(state, data)
+            return logs, jax.tree.map(np.asarray, state)
+
+    networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
+    model = compiled(lambda: InNumpy(*networks), 1, run_eagerly=True)
+    x = tiny.examples(model, 8)
+    with pytest.warns(UserWarning, match="ran out of data"):
+        model.fit(((x,) for _ in range(3)), shuffle=False, verbose=0)
+    assert tiny.steps(model) == 3
+    with pytest.raises(OSError, match="The disk is gone"):
+        model.fit(Batches([x, None]), shuffle=False, verbose=0)
+    assert tiny.steps(model) == 4
+
+
 @pytest.mark.parametrize("steps", [1, 4])
 def test_predictions_are_those_of_all_batches(steps):
     model = compiled(tiny.vae, steps)

@@ -148,15 +148,20 @@ def another_likelihood(model, step):
 
 
 class Tempered(kg.likelihoods.Bernoulli):
-    """Reads a number behind a property, and one of another likelihood within it."""
+    """Reads a number behind a property, and one of another likelihood within it.
+
+    And one named as what Keras changes in a model.
+    """
 
     def __init__(self, inner=None):
         super().__init__()
         self._temperature, self.inner = 1.0, inner
+        self.history = 1.0
 
     def value_log_prob(self, x, parameters):
         inner = 1.0 if self.inner is None else self.inner.temperature
-        return self._temperature * inner * super().value_log_prob(x, parameters)
+        scale = self._temperature * inner * self.history
+        return scale * super().value_log_prob(x, parameters)
 
     @property
     def temperature(self):
@@ -179,6 +184,12 @@ def attribute_of_a_part(model, step):
     model.likelihood.inner.temperature = step + 1.0
 
 
+def attribute_with_a_name_of_kerass(model, step):
+    if step == 0:
+        model.likelihood = Tempered()
+    model.likelihood.history = step + 1.0
+
+
 def another_decoder(model, step):
     if step == 2:
         model.decoder.get_layer("parameters").activation = keras.activations.tanh
@@ -187,7 +198,10 @@ def another_decoder(model, step):
 
 @pytest.mark.parametrize(
     "before",
-    [beta_of_numpy, another_likelihood, private_attribute, attribute_of_a_part, another_decoder],
+    [
+        *(beta_of_numpy, another_likelihood, private_attribute, attribute_of_a_part),
+        *(attribute_with_a_name_of_kerass, another_decoder),
+    ],
     ids=lambda f: f.__name__,
 )
 def test_what_changes_is_traced_anew(warm_up, before):

@@ -199,6 +199,21 @@ def test_an_attribute_of_ones_own_that_changes_is_heeded():
     np.testing.assert_allclose(of_halves, 10 * np.log(0.5) * x[0].size, atol=10)
 
 
+def test_an_attribute_of_the_likelihood_that_changes_is_heeded():
+    class Tempered(kg.likelihoods.Bernoulli):
+        history = None  # A model's is Keras's own; a likelihood's is not.
+
+        def value_log_prob(self, x, parameters):
+            return self.history * super().value_log_prob(x, parameters)
+
+    model, x = tiny.vae(likelihood=Tempered()), tiny.images(3)
+    model.likelihood.history = 1.0
+    once = model.log_likelihood(x, 4, verbose=0)
+    model.likelihood.history = 10.0
+    tenfold = model.log_likelihood(x, 4, verbose=0)
+    np.testing.assert_allclose(tenfold, 10 * once, rtol=0.1)
+
+
 def test_nothing_that_fit_and_predict_do_compiles_it_anew():
     model, x = tiny.vae(), tiny.images(8)
     tiny.compile_model(model, keras.optimizers.Adam)

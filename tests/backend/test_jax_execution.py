@@ -1,4 +1,4 @@
-"""Several steps as one program give what they give one after the other, on a CPU to the bit."""
+"""JAX: several steps as one program give what they give one by one, and no weights are lost."""
 
 import os
 import signal

@@ -12,7 +12,7 @@ of `value` to the discriminator's loss:
 import keras
 from keras import ops
 
-from keras_gen import backend, layers
+from keras_gen import layers
 from keras_gen.dtypes import in_float32
 
 
@@ -199,7 +199,7 @@ def check_second_derivatives(discriminator):
     On TensorFlow some of Keras's layers have a right gradient that is wrong, without a word,
     when it is differentiated once more. Layers at any depth are looked at.
     """
-    if not backend.wrong_second_derivatives:
+    if keras.config.backend() != "tensorflow":
         return
     for layer in discriminator._flatten_layers():  # Nested models and wrappers included.
         replacement = _replacement(layer)

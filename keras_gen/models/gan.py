@@ -345,12 +345,6 @@ class GAN(GenerativeModel):
 
     def check_data(self, x):
         self.check_kind(x)
-        compiled = self.compiled and self.jit_compile
-        if self.penalties and compiled and not backend.compiles_second_derivatives:
-            raise ValueError(
-                f"{keras.config.backend()} cannot compile a penalty on a gradient, which is "
-                f"differentiated twice. Compile the model with jit_compile=False."
-            )
         if not np.all(np.isfinite(x)):
             raise ValueError("The data hold NaN or infinite values. Remove them before training.")
 

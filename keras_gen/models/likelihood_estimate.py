@@ -2,20 +2,14 @@
 
 import math
 import numbers
-import operator
 
 import keras
 import numpy as np
 
 from keras_gen import backend
-from keras_gen.backend import memory
-from keras_gen.backend.attributes import plain_attributes
 from keras_gen.models.base import filled_batch
 
-MOST = 8  # Drawers that a model keeps.
 
-
-@memory.kept()
 def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose):
     """log 1/K sum_k w_k of every example and its standard error, in nats, float64 (n,) each.
 
@@ -34,14 +28,14 @@ def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose
     # Several examples with all their draws, or the draws of one in several parts.
     batch_size = min(n, max(1, chunk_size // num_samples))
     parts = math.ceil(num_samples / chunk_size) if batch_size == 1 else 1
-    drawer = _drawer(model, log_weights, math.ceil(num_samples / parts))
+    drawer = Drawer(model, log_weights, math.ceil(num_samples / parts))
     progress = keras.utils.Progbar(n, verbose=verbose, unit_name="example")
     values, errors = np.empty(n), np.empty(n)
     for start in range(0, n, batch_size):
         batch = filled_batch(inputs, start, batch_size)
         weights = RunningWeights()
         for _ in range(parts):
-            log_w = backend.uninterrupted(drawer.predict_on_batch, batch)
+            log_w = drawer.predict_on_batch(batch)
             weights.update(log_w[: num_samples - weights.count])
         stop = min(start + batch_size, n)
         values[start:stop] = weights.log_mean()[: stop - start]
@@ -86,7 +80,7 @@ def _log_sum_exp(log_w):
     return greatest + np.log(np.sum(np.exp(log_w - greatest), axis=0))
 
 
-class Drawer(keras.Model):
+class Drawer(backend.Trainer, keras.Model):
     """A model whose prediction is log w of `num_samples` draws: Keras compiles it everywhere."""
 
     def __init__(self, model, log_weights, num_samples):
@@ -102,25 +96,3 @@ class Drawer(keras.Model):
 
     def drawn(self, inputs):
         return self.log_weights(inputs, self.num_samples)
-
-
-class _Drawers:
-    """What a model keeps of its drawers, out of sight of Keras, which would save them with it."""
-
-    def __init__(self):
-        self.made = {}
-
-
-def _drawer(model, log_weights, num_samples):
-    """That of an earlier call, compiled, where nothing has changed but weights."""
-    made = vars(model).setdefault("_drawers", _Drawers()).made
-    function = getattr(log_weights, "__func__", log_weights)
-    key = function, num_samples, model.run_eagerly, plain_attributes(model)
-    parts = [*model._flatten_layers(include_self=False)]
-    drawer, its_parts = made.get(key, (None, []))
-    if len(parts) != len(its_parts) or any(map(operator.is_not, parts, its_parts)):
-        if len(made) >= MOST:
-            made.clear()
-        drawer = Drawer(model, log_weights, num_samples)
-        made[key] = drawer, parts
-    return drawer

@@ -92,7 +92,29 @@ def sum_over_processes(tensors):
 
 
 class Trainer:
-    """Mixin of models: nothing yet."""
+    """Mixin of models: steps as they are, without the wrappers that Keras 3.16 puts around them.
+
+    There Keras makes a DistributedDataParallel of the model where processes train together.
+    `descend` takes the mean of their gradients, which is enough.
+    """
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            self.train_function = lambda batches: [self.train_step(b) for b in batches][-1]
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            test = torch.no_grad()(self.test_step)
+            self.test_function = lambda batches: [test(batch) for batch in batches][-1]
+
+    def make_predict_function(self, force=False):
+        def predict(batches):
+            outputs = [step(batch) for batch in batches]
+            return tree.map_structure(lambda *pieces: torch.cat(pieces), *outputs)
+
+        if self.predict_function is None or force:
+            step = torch.no_grad()(self.predict_step)
+            self.predict_function = predict
 
 
 class _Sum(torch.autograd.Function):

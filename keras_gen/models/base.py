@@ -251,7 +251,19 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
     @property
     def metrics(self):
         # Without Keras's own tracker of a loss, which nothing here would update.
-        return [metric for metric in super().metrics if metric is not self._loss_tracker]
+        return [
+            metric
+            for metric in super().metrics
+            if not (type(metric) is keras.metrics.Mean and metric.name == "loss")
+        ]
+
+    def get_metrics_result(self):
+        # Keras 3.16 would add up over processes on PyTorch what `Means` has added up.
+        logs = {}
+        for metric in self.metrics:
+            result = metric.result()
+            logs.update(result if isinstance(result, dict) else {metric.name: result})
+        return logs
 
     def get_compile_config(self):
         config = super().get_compile_config()

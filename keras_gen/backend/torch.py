@@ -100,21 +100,22 @@ class Trainer:
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:
-            self.train_function = lambda batches: [self.train_step(b) for b in batches][-1]
+            self.train_function = self._on_one_batch(self.train_step)
 
     def make_test_function(self, force=False):
         if self.test_function is None or force:
-            test = torch.no_grad()(self.test_step)
-            self.test_function = lambda batches: [test(batch) for batch in batches][-1]
+            self.test_function = self._on_one_batch(torch.no_grad()(self.test_step))
 
     def make_predict_function(self, force=False):
-        def predict(batches):
-            outputs = [step(batch) for batch in batches]
-            return tree.map_structure(lambda *pieces: torch.cat(pieces), *outputs)
-
         if self.predict_function is None or force:
-            step = torch.no_grad()(self.predict_step)
-            self.predict_function = predict
+            self.predict_function = self._on_one_batch(torch.no_grad()(self.predict_step))
+
+    def _on_one_batch(self, step):
+        if self.steps_per_execution > 1:
+            raise ValueError(
+                f"`steps_per_execution` is {self.steps_per_execution}. On PyTorch it must be 1."
+            )
+        return lambda batches: step(batches[0])
 
 
 class _Sum(torch.autograd.Function):

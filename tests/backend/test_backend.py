@@ -281,7 +281,6 @@ def test_a_compiled_step_draws_what_keras_draws(shape, backend):
         np.testing.assert_allclose(logs[name], ops.convert_to_numpy(wanted), atol=3e-6)
 
 
-@pytest.mark.xla
 def test_xla_is_chosen_where_it_is_known_to_be_faster(backend):
     def chosen(*networks, model=generative.VAE, **options):
         model = model(*networks)

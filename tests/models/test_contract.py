@@ -183,7 +183,6 @@ def test_a_subclass_may_call_the_step_of_its_parent(build):
     assert tiny.steps(model) == 2 * tiny.steps(once) > 0
 
 
-@pytest.mark.xla
 @every_model
 def test_compiled_and_eager_agree(build):
     # SGD: Adam divides small gradients by their size, and so magnifies rounding.

@@ -8,8 +8,6 @@ from keras import ops
 import keras_gen as kg
 from tests.models import tiny
 
-pytestmark = pytest.mark.xla  # Under it another function looks for what is not finite.
-
 BUILDERS = [tiny.regular_vae, tiny.scheduled_vae, tiny.gan, tiny.r3gan, tiny.wgan]
 
 

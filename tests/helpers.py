@@ -22,6 +22,11 @@ every_mode = pytest.mark.parametrize("mode", [DEFAULT, EAGER, COMPILED])
 every_precision = pytest.mark.parametrize("precision", ["float32", "float64"])
 
 
+def is_slow(mode):
+    """Whether a step takes a tenth of a second and more: eager JAX traces each one."""
+    return keras.config.backend() == "jax" and mode.get("run_eagerly", False)
+
+
 def in_precision(precision):
     """Return a context in which everything is made and computed in `precision`."""
     return double_precision() if precision == "float64" else contextlib.nullcontext()

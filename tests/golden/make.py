@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 FOLDER = pathlib.Path(__file__).parent
-STEPS, BATCH, LATENT, BETA = 20, 8, 3, 0.7
+STEPS, FEW, BATCH, LATENT, BETA = 20, 4, 8, 3, 0.7
 
 
 def draws(shapes):
@@ -100,7 +100,7 @@ def train(network, shapes, optimizer):
     weights, xs, noise = draws(shapes)
     w = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in weights]
     optimizer = optimizer(w)
-    logs = []
+    logs, after = [], {}
     for x, eps in zip(torch.tensor(xs).double(), torch.tensor(noise).double(), strict=True):
         mean, log_var, logits = network(w, x, eps)
         bce = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
@@ -109,7 +109,8 @@ def train(network, shapes, optimizer):
         loss = reconstruction + BETA * kl
         logs.append({"loss": loss.item(), "reconstruction": reconstruction.item(), "kl": kl.item()})
         optimizer.step(torch.autograd.grad(loss, w))
-    return {"logs": logs, "weights": rounded(w)}
+        after[len(logs)] = rounded(w)
+    return {"logs": logs, "weights": {step: after[step] for step in (FEW, STEPS)}}
 
 
 def rounded(weights):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from tests.golden.make import OPTIMIZERS, rounded, write
 
-ITERATIONS, D_STEPS, BATCH, LATENT, DATA, HIDDEN = 12, 2, 6, 2, 4, 8
+ITERATIONS, FEW, D_STEPS, BATCH, LATENT, DATA, HIDDEN = 12, 2, 2, 6, 2, 4, 8
 
 
 def draws():
@@ -29,7 +29,7 @@ def draws():
         "discriminator": network(DATA, 1),
         "x": rng.standard_normal((ITERATIONS, D_STEPS * BATCH, DATA)),
         "z": rng.standard_normal((ITERATIONS, D_STEPS + 1, BATCH, LATENT)),
-        "eps": rng.random((ITERATIONS, D_STEPS, BATCH, 1)),
+        "eps": rng.random((ITERATIONS, FEW, D_STEPS, BATCH, 1)),
     }
     # float32 is what the backends start from.
     return {
@@ -121,6 +121,7 @@ def train(variant, optimizer):
     critic = Network(given["discriminator"], norms[1], lambda h: F.leaky_relu(h, 0.25))
     g_optimizer, d_optimizer = optimizer(generator.trained), optimizer(critic.trained)
     x, z, eps = (torch.tensor(given[name]).double() for name in ("x", "z", "eps"))
+    after = {}
     for t in range(ITERATIONS):
         for i in range(D_STEPS):
             real = x[t, i::D_STEPS]
@@ -130,10 +131,11 @@ def train(variant, optimizer):
         fake = generator(z[t, D_STEPS])
         g_loss = g_objective(critic, real, fake).mean()
         g_optimizer.step(torch.autograd.grad(g_loss, generator.trained))
-    return {
-        "generator": rounded(generator.weights()),
-        "discriminator": rounded(critic.weights()),
-    }
+        after[t + 1] = {
+            "generator": rounded(generator.weights()),
+            "discriminator": rounded(critic.weights()),
+        }
+    return {count: after[count] for count in (FEW, ITERATIONS)}
 
 
 if __name__ == "__main__":

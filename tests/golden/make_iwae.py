@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from tests.golden.make import BATCH, LATENT, MLP_SHAPES, OPTIMIZERS, STEPS, rounded, write
+from tests.golden.make import BATCH, FEW, LATENT, MLP_SHAPES, OPTIMIZERS, STEPS, rounded, write
 
 NUM_SAMPLES = 5
 ENCODER = 6  # Its weights come first.
@@ -61,7 +61,7 @@ def train(gradients, optimizer):
     weights, xs, noise = draws(MLP_SHAPES)
     w = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in weights]
     optimizer = optimizer(w)
-    logs = []
+    logs, after = [], {}
     for x, eps in zip(torch.tensor(xs).double(), torch.tensor(noise).double(), strict=True):
         mean, log_var = encode(w, x)
         z = mean + torch.exp(0.5 * log_var) * eps
@@ -72,7 +72,8 @@ def train(gradients, optimizer):
         terms = {"loss": loss, "reconstruction": -log_p_x.mean(), "elbo": log_w.mean()}
         logs.append({name: value.item() for name, value in terms.items()})
         optimizer.step(gradients(w, z, mean, log_var, x))
-    return {"logs": logs, "weights": rounded(w)}
+        after[len(logs)] = rounded(w)
+    return {"logs": logs, "weights": {step: after[step] for step in (FEW, STEPS)}}
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ from tests.helpers import (
     every_precision,
     given_noise,
     in_precision,
+    is_slow,
     numpy,
     tolerance,
     whole_in_precision,
 )
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
-STEPS, LATENT, NUM_SAMPLES = 20, 3, 5
+STEPS, FEW, LATENT, NUM_SAMPLES = 20, 4, 3, 5
 
 
 def mlp():
@@ -52,7 +53,7 @@ def draws(name, shapes):
 @every_precision
 @pytest.mark.parametrize("optimizer", GOLDEN_OPTIMIZERS)
 @pytest.mark.parametrize("name", MODELS)
-def test_twenty_updates_match_a_loop_written_by_hand(name, optimizer, precision, mode):
+def test_updates_match_a_loop_written_by_hand(name, optimizer, precision, mode):
     golden = json.loads((GOLDEN / f"{name}.json").read_text())[optimizer]
     rtol = tolerance(precision, optimizer)
     with in_precision(precision):
@@ -64,14 +65,15 @@ def test_twenty_updates_match_a_loop_written_by_hand(name, optimizer, precision,
             weight.assign(value)
         model.compile(GOLDEN_OPTIMIZERS[optimizer](), **mode)
 
-        for x, eps, expected in zip(xs, noise, golden["logs"], strict=True):
+        steps = FEW if is_slow(mode) else STEPS
+        for x, eps, expected in zip(xs[:steps], noise, golden["logs"], strict=False):
             model.reset_metrics()
             logs = model.train_on_batch(
                 *(x.astype(precision), eps.astype(precision)), return_dict=True
             )
             for key, value in expected.items():
                 np.testing.assert_allclose(logs[key], value, rtol=rtol, err_msg=key)
-    for weight, value in zip(model.trainable_weights, golden["weights"], strict=True):
+    for weight, value in zip(model.trainable_weights, golden["weights"][str(steps)], strict=True):
         np.testing.assert_allclose(
             *(numpy(weight), value), rtol=rtol, atol=rtol / 10, err_msg=weight.path
         )

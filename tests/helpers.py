@@ -12,12 +12,7 @@ from tests.steps import double_precision
 
 DEFAULT = pytest.param({}, id="default")
 EAGER = pytest.param({"run_eagerly": True}, id="eager")
-COMPILED = pytest.param(
-    {"jit_compile": True},
-    id="jit_compile",
-    # Goes when a step is compiled as a whole: Keras's own torch.compile takes a minute a model.
-    marks=pytest.mark.xfail(keras.config.backend() == "torch", reason="#17", run=False),
-)
+COMPILED = pytest.param({"jit_compile": True}, id="jit_compile")
 every_mode = pytest.mark.parametrize("mode", [DEFAULT, EAGER, COMPILED])
 every_precision = pytest.mark.parametrize("precision", ["float32", "float64"])
 

@@ -16,7 +16,7 @@ def step(method):
         state, data = args
         # Eager `fit` hands over NumPy arrays.
         data = jax.tree.map(jnp.asarray, data)
-        return run_on_state(method, self, state, data, cut=jax.lax.stop_gradient)
+        return run_on_state(method, self, state, data, _scope)
 
     return step_on_state
 
@@ -80,6 +80,10 @@ def sum_over_processes(tensors):
     return tensors
 
 
+def _scope(values, outer=None):
+    return Scope(values, outer, cut=jax.lax.stop_gradient)
+
+
 def _gradient_of(fn, variables, first, *inputs):
     """Return aux and the gradient by `first` of `fn(first, *inputs) -> (scalar, aux)`.
 
@@ -95,7 +99,7 @@ def _gradient_of(fn, variables, first, *inputs):
 
     def pure(first, *inputs):
         values = zip(variables, first, strict=True) if variables else ()
-        with Scope(values, outer, jax.lax.stop_gradient) as inner:
+        with _scope(values, outer) as inner:
             value, aux = fn(first, *inputs)
         return value, (aux, dict(inner.state_mapping))
 

@@ -27,6 +27,8 @@ def step(method):
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
+    if _scope() is not None:
+        return _scope().descend(optimizer, variables, loss_fn, *inputs)
     output = loss_fn(*inputs)
     if variables:  # A player may have none, or be frozen.
         gradients = torch.autograd.grad(
@@ -47,11 +49,15 @@ def descend(optimizer, variables, loss_fn, *inputs):
 
 
 def without_gradient(fn, *inputs):
+    if _scope() is not None:
+        return _scope().without_gradient(fn, *inputs)
     with torch.no_grad():
         return fn(*inputs)
 
 
 def input_gradient(fn, x):
+    if _scope() is not None:
+        return _scope().input_gradient(fn, x)
     # Evaluation runs under no_grad, and data carry no gradient of their own.
     with torch.enable_grad():
         x = x if x.requires_grad else x.detach().requires_grad_()
@@ -91,16 +97,22 @@ def sum_over_processes(tensors):
     return sums
 
 
-class Trainer:
-    """Mixin of models: steps as they are, without the wrappers that Keras 3.16 puts around them.
+def _scope():
+    """Return the innermost scope, which knows the words, where a step runs on explicit state."""
+    return running().scopes[-1] if running() is not None and running().scopes else None
 
-    There Keras makes a DistributedDataParallel of the model where processes train together.
-    `descend` takes the mean of their gradients, which is enough.
+
+class Trainer:
+    """Mixin of models: steps without the wrappers that Keras puts around them.
+
+    Its torch.compile cannot take such a step; `parts.program` can. And Keras 3.16 makes a
+    DistributedDataParallel of the model where processes train together. `descend` takes the mean
+    of their gradients, which is enough.
     """
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:
-            self.train_function = self._on_one_batch(self.train_step)
+            self.train_function = self._on_one_batch(self.train_step, training=True)
 
     def make_test_function(self, force=False):
         if self.test_function is None or force:
@@ -108,14 +120,16 @@ class Trainer:
 
     def make_predict_function(self, force=False):
         if self.predict_function is None or force:
-            self.predict_function = self._on_one_batch(torch.no_grad()(self.predict_step))
+            step = torch.no_grad()(self.predict_step)
+            self.predict_function = lambda batches: step(_as_tensors(batches[0]))
 
-    def _on_one_batch(self, step):
+    def _on_one_batch(self, step, training=False):
         if self.steps_per_execution > 1:
             raise ValueError(
                 f"`steps_per_execution` is {self.steps_per_execution}. On PyTorch it must be 1."
             )
-        return lambda batches: step(batches[0])
+        step = parts.program(self, step, training)
+        return lambda batches: step(_as_tensors(batches[0]))
 
 
 class _Sum(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""The user's Python runs in every step: by default on PyTorch, with `run_eagerly=True` everywhere."""
+"""The user's Python runs in each step: by default on PyTorch, eagerly on every backend."""
 
 import keras
 import pytest

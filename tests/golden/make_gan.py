@@ -29,7 +29,7 @@ def draws():
         "discriminator": network(DATA, 1),
         "x": rng.standard_normal((ITERATIONS, D_STEPS * BATCH, DATA)),
         "z": rng.standard_normal((ITERATIONS, D_STEPS + 1, BATCH, LATENT)),
-        "eps": rng.random((ITERATIONS, FEW, D_STEPS, BATCH, 1)),
+        "eps": rng.random((ITERATIONS, D_STEPS, BATCH, 1)),
     }
     # float32 is what the backends start from.
     return {

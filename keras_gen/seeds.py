@@ -7,10 +7,10 @@ from keras import ops
 
 
 def split(seed, count):
-    """Return `count` integers made from one, or from a random one for None, to seed generators.
+    """Return `count` seeds made from one integer; None draws that integer.
 
-    A hash spreads them out. Neighbouring integers would not do: the torch backend adds its counter
-    to the seed, so the streams of neighbouring seeds are one stream, shifted.
+    A hash spreads them out. Neighbouring seeds would not do: the torch backend adds its counter
+    to the seed, so their streams are one stream, shifted.
     """
     if seed is None:
         # It follows keras.utils.set_random_seed, like Keras's own layers.

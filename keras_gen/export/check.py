@@ -19,7 +19,7 @@ sys.modules["keras_gen"] = None
 def main():
     folder, format, cases = sys.argv[1:]
     arrays = np.load(pathlib.Path(folder).with_name("cases.npz"))
-    call = {"tf_saved_model": saved_model, "onnx": onnx}[format](folder)
+    call = {"tf_saved_model": load_saved_model, "onnx": load_onnx}[format](folder)
     differences = {}
     for i, case in enumerate(json.loads(cases)):
         name = case["signature"]
@@ -39,7 +39,7 @@ def main():
     print(json.dumps({name: max(found, default=None) for name, found in differences.items()}))
 
 
-def saved_model(folder):
+def load_saved_model(folder):
     import tensorflow as tf
 
     loaded = tf.saved_model.load(folder)
@@ -56,7 +56,7 @@ def saved_model(folder):
     return call
 
 
-def onnx(folder):
+def load_onnx(folder):
     import onnxruntime
 
     def call(name, inputs):

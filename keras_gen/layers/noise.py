@@ -29,7 +29,7 @@ class Noise(seeds.SavesSeeds, keras.layers.Layer):
         return backend.normal(shape, self.compute_dtype, self.seed_generator)
 
     def uniform(self, shape):
-        """Draws from U[0, 1)."""
+        """Draw from U[0, 1)."""
         return backend.uniform(shape, self.compute_dtype, self.seed_generator)
 
     def get_config(self):

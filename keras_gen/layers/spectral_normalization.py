@@ -61,13 +61,13 @@ class SpectralNormalization(keras.layers.Wrapper):
     def sigma(self, training=False):
         """Return the estimated largest singular value of the kernel, in float32 or wider."""
         matrix = self._matrix()
-        constant = ops.stop_gradient(matrix)
+        fixed_matrix = ops.stop_gradient(matrix)
         u = _unit(ops.convert_to_tensor(self.u))
         if training:
             for _ in range(self.power_iterations):
-                u = _unit(ops.matmul(_right(constant, u), constant))
+                u = _unit(ops.matmul(_left_singular_vector(fixed_matrix, u), fixed_matrix))
             self.u.assign(u)
-        sigma = ops.sum(ops.matmul(_right(constant, u), matrix) * u)
+        sigma = ops.sum(ops.matmul(_left_singular_vector(fixed_matrix, u), matrix) * u)
         # A kernel of zeros is divided by 1.
         return ops.where(sigma > 0, sigma, ops.ones_like(sigma))
 
@@ -98,7 +98,7 @@ _LAST_AXIS_BUT_ONE = (
 )
 
 
-def _right(matrix, u):
+def _left_singular_vector(matrix, u):
     """Return the unit vector v, (1, rows), that belongs to u, (1, columns)."""
     return _unit(ops.matmul(u, ops.transpose(matrix)))
 

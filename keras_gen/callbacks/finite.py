@@ -50,7 +50,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
             self.message += "Try a smaller learning rate."
         else:
             self.message += "No update was made yet: look at the data, and scale them."
-        if getattr(self.model, "num_classes", None) is not None:
+        if self.model.num_classes is not None:
             # If the data are a stream, only its first batch was checked before training.
             last = self.model.num_classes - 1
             self.message += f" Or look at the labels, where perhaps one is not in 0 to {last}."

@@ -70,15 +70,20 @@ def drawing_arguments(model, n, ema):
             f"{type(model).__name__}. Leave it out."
         )
     arguments = {"ema": True} if ema else {}
-    if hasattr(model, "num_classes"):
+    if has_classes(model):
         arguments["y"] = np.arange(n) % model.num_classes
     return arguments
 
 
-class SampleGrid(_EpochPicture):
-    """Draws the images of the same z every few epochs, so that pictures can be compared.
+def has_classes(model):
+    """Return True if a model needs labels; one of another library may not have `num_classes`."""
+    return getattr(model, "num_classes", None) is not None
 
-    A model with labels draws its classes in turn: one class a column, for up to 20 classes.
+
+class SampleGrid(_EpochPicture):
+    """Draws the examples of the same z every few epochs, so that pictures can be compared.
+
+    A model with classes draws them in turn: one class a column, for up to 20 classes.
 
     Args:
         directory: Folder for `epoch_0001.png`, ...; it is made.
@@ -117,7 +122,7 @@ class SampleGrid(_EpochPicture):
     def draw(self):
         # The same seed gives the same z each time, on every backend and after a resumed `fit`.
         num_samples, columns = self.num_samples, None
-        if 1 < getattr(self.model, "num_classes", 0) <= min(num_samples, 20):
+        if has_classes(self.model) and 1 < self.model.num_classes <= min(num_samples, 20):
             columns = self.model.num_classes
             num_samples -= num_samples % columns
         z = np.random.default_rng(self.seed).standard_normal((num_samples, self.model.latent_dim))
@@ -131,7 +136,7 @@ class ReconstructionGrid(_EpochPicture):
     Args:
         images: (n, height, width, channels), best from the test set; the first 16 are drawn.
         directory: Folder for `reconstruction_0001.png`, ...; it is made.
-        labels: Labels of the images, (n,), for a model with labels.
+        labels: Labels of the images, (n,), for a model with classes.
         every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel becomes a square of this side.
         tensorboard_dir: Log directory, to write the grids there too (needs the package
@@ -160,13 +165,13 @@ class ReconstructionGrid(_EpochPicture):
         self.labels = None if labels is None else np.asarray(labels)[:16]
 
     def draw(self):
-        if hasattr(self.model, "num_classes") and self.labels is None:
+        if has_classes(self.model) and self.labels is None:
             raise ValueError(
-                f"{type(self.model).__name__} reconstructs an image and its label. Pass "
-                f"ReconstructionGrid(images, directory, labels=y)."
+                f"A {type(self.model).__name__} with classes reconstructs an image and its label. "
+                f"Pass ReconstructionGrid(images, directory, labels=y)."
             )
-        labels = () if self.labels is None else (self.labels,)
-        reconstructions = self.model.reconstruct(self.images, *labels)
+        labels = {"y": self.labels} if has_classes(self.model) else {}
+        reconstructions = self.model.reconstruct(self.images, **labels)
         # Two rows for every eight images: the images, and their reconstructions.
         rows = [
             row
@@ -181,7 +186,7 @@ class ReconstructionGrid(_EpochPicture):
 class InterpolationGrid(_EpochPicture):
     """Draws a GAN's images between pairs of z, one pair a row, every few epochs.
 
-    With labels, each row has the next class.
+    If the GAN has classes, each row shows the next one.
 
     Args:
         directory: Folder for `interpolation_0001.png`, ...; it is made.

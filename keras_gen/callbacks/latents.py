@@ -4,7 +4,7 @@ import statistics
 
 import numpy as np
 
-from keras_gen.callbacks.grids import _EpochPicture
+from keras_gen.callbacks.grids import _EpochPicture, has_classes
 from keras_gen.callbacks.images import image_grid
 
 
@@ -18,7 +18,7 @@ def manifold(model, steps=20, label=0):
     Args:
         model: Trained model with a z of size 2 and a method `generate`.
         steps: Images on a side.
-        label: Class of all images, for a model with labels.
+        label: Class of all images, for a model with classes.
 
     Reference:
         Kingma and Welling (2014), figure 4: https://arxiv.org/abs/1312.6114
@@ -47,7 +47,7 @@ def traversals(model, steps=11, rows=10, z=None, label=0):
         steps: Images in a row.
         rows: Maximum number of latents to show.
         z: Values of the fixed latents, (latent_dim,); by default 0.
-        label: Class of all images, for a model with labels.
+        label: Class of all images, for a model with classes.
 
     Returns:
         The numbers of the latents, from 0, and their images.
@@ -114,7 +114,7 @@ class Manifold(_EpochPicture):
         steps: Images on a side.
         every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel becomes a square of this side.
-        label: Class of all images, for a model with labels.
+        label: Class of all images, for a model with classes.
         tensorboard_dir: Log directory, to write the pictures there too (needs the package
             `tensorboard`).
 
@@ -157,7 +157,7 @@ class Traversals(_EpochPicture):
         every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel becomes a square of this side.
         z: Values of the fixed latents, (latent_dim,); by default 0.
-        label: Class of all images, for a model with labels.
+        label: Class of all images, for a model with classes.
         tensorboard_dir: Log directory, to write the pictures there too (needs the package
             `tensorboard`).
 
@@ -197,7 +197,7 @@ class LatentScatter(_EpochPicture):
 
     Args:
         images: (n, height, width, channels), best from the test set; the first 5,000 are drawn.
-        labels: Labels of the images, (n,), or None; a model with labels needs them.
+        labels: Labels of the images, (n,), or None; a model with classes needs them.
         directory: Folder for `scatter_0001.png`, ...; it is made.
         every: Epochs between pictures; the last epoch always has one.
         tensorboard_dir: Log directory, to write the pictures there too (needs the package
@@ -217,8 +217,8 @@ class LatentScatter(_EpochPicture):
         self.labels = None if labels is None else np.asarray(labels)[:5000]
 
     def draw(self):
-        conditional = getattr(self.model, "num_classes", None) is not None
-        codes = self.model.encode(self.images, *([self.labels] if conditional else []))
+        labels = {"y": self.labels} if has_classes(self.model) else {}
+        codes = self.model.encode(self.images, **labels)
         # A VAE gives mean and log_var, an autoencoder z alone.
         return scatter(codes[0] if isinstance(codes, tuple) else codes, self.labels)
 
@@ -235,6 +235,4 @@ def check_steps(steps):
 
 
 def _generate(model, z, label):
-    if getattr(model, "num_classes", None) is None:
-        return model.generate(z)
-    return model.generate(z, y=label)
+    return model.generate(z, y=label) if has_classes(model) else model.generate(z)

@@ -1,7 +1,7 @@
 import numpy as np
 
 from keras_gen import metrics
-from keras_gen.callbacks.grids import _EpochPicture, check_num_samples
+from keras_gen.callbacks.grids import _EpochPicture, check_num_samples, has_classes
 
 
 class ModeCoverage(_EpochPicture):
@@ -71,7 +71,7 @@ class ModeCoverage(_EpochPicture):
         random = np.random.default_rng(self.seed)
         z = random.standard_normal((self.num_samples, self.model.latent_dim))
         arguments = {"ema": True} if self.ema else {}
-        if hasattr(self.model, "num_classes"):  # A class is a mode.
+        if has_classes(self.model):  # A class is a mode.
             weights = self.data.weights
             arguments["y"] = random.choice(len(weights), size=self.num_samples, p=weights)
         self.samples = self.model.generate(z.astype("float32"), **arguments)

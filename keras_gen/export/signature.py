@@ -28,26 +28,27 @@ class Signature(NamedTuple):
     draws: bool = False
 
 
-def samplers(stream, size, examples):
-    """Return the signatures `sample` and `sample_seeded` of `examples(noise, like)`, tensors.
+def samplers(stream, size, examples, has_labels):
+    """Return the signatures `sample` and `sample_seeded` of `examples(noise, y)`, tensors.
 
     Args:
         stream: The `Noise` layer to draw from.
         size: Number of normal draws that an example needs.
-        examples: Called with (batch, size) of them and with `like`, int32 (batch,).
+        examples: Called with (batch, size) of them, and with labels int32 (batch,) or None.
+        has_labels: True if the input `like`, which gives the size of the batch, holds labels.
     """
 
     def noise(like):
         return stream.normal((ops.shape(like)[0], size))
 
     def sample(like):
-        return {"x": examples(noise(like), like)}
+        return {"x": examples(noise(like), like if has_labels else None)}
 
     def sample_seeded(like, seed):
         # Only the noise is drawn in this scope: on JAX the weights would become constants.
         with keras.StatelessScope([(stream.seed_generator.state, seed)]):
             drawn = noise(like)
-        return {"x": examples(drawn, like)}
+        return {"x": examples(drawn, like if has_labels else None)}
 
     like = keras.InputSpec(shape=(None,), dtype="int32", name="like")
     seed = keras.InputSpec(shape=(2,), dtype="int32", name="seed")
@@ -60,10 +61,42 @@ def samplers(stream, size, examples):
 def signatures(model, format):
     """Return the functions of a model that a format can hold: a name -> `Signature`."""
     signatures = model.signatures()
+    if model.num_classes is not None:
+        signatures = {
+            name: _with_unknown_labels(signature, model.num_classes)
+            for name, signature in signatures.items()
+        }
     if format == "onnx":
         # No one can load the files of random numbers that tf2onnx and torch write.
         signatures = {name: s for name, s in signatures.items() if not s.draws}
     return signatures
+
+
+def _with_unknown_labels(signature, num_classes):
+    """Return a signature that gives NaN for labels out of range: a served model raises no error.
+
+    The labels are the input `y`, or else `like`; a signature without both comes back as it is.
+    """
+    names = [spec.name for spec in signature.inputs]
+    found = [names.index(name) for name in ("y", "like") if name in names]
+    if not found:
+        return signature
+    place = found[0]
+
+    def function(*inputs):
+        y = inputs[place]
+        inputs = list(inputs)
+        inputs[place] = ops.clip(y, 0, num_classes - 1)
+        known = ops.cast(ops.reshape(inputs[place] == y, (ops.shape(y)[0], -1)), "float32")
+        # sqrt(0) is 0, and sqrt(-1) is NaN. Not `where`: tf2onnx makes a product of it, and
+        # NaN times 0 is NaN.
+        nothing = ops.sqrt(ops.min(known, axis=1) - 1)
+        return {
+            name: value + ops.reshape(nothing, (-1, *[1] * (len(value.shape) - 1)))
+            for name, value in signature.function(*inputs).items()
+        }
+
+    return signature._replace(function=function)
 
 
 def named_function(signature):

@@ -44,7 +44,8 @@ def initial_bias(mean_image, image_shape, parameters_per_value):
     if parameters_per_value != 1:
         raise ValueError(
             f"`mean_image` is for a decoder of logits, and with "
-            f"parameters_per_value={parameters_per_value} it gives other parameters. Leave it out."
+            f"parameters_per_value={parameters_per_value} the decoder gives something else. Leave it "
+            f"out."
         )
     if np.shape(mean_image) != tuple(image_shape):
         raise ValueError(

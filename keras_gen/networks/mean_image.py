@@ -43,9 +43,9 @@ def initial_bias(mean_image, image_shape, parameters_per_value):
         return "zeros"
     if parameters_per_value != 1:
         raise ValueError(
-            f"`mean_image` is for a decoder of logits, and with "
-            f"parameters_per_value={parameters_per_value} the decoder gives something else. Leave it "
-            f"out."
+            f"`mean_image` needs a decoder of logits, and with "
+            f"parameters_per_value={parameters_per_value} the decoder gives something else. "
+            f"Leave it out."
         )
     if np.shape(mean_image) != tuple(image_shape):
         raise ValueError(

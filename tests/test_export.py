@@ -168,7 +168,7 @@ def test_onnx_files_answer_as_the_model_does(tmp_path, build):
         names = {"generate.onnx", "discriminate.onnx"}
         z = np.random.default_rng(0).standard_normal((7, 2)).astype("float32")
         y = np.arange(7, dtype="int32") % 3
-        x, expected = answer("generate", z=z, y=y)["x"], model.generate(z, y)
+        x, expected = answer("generate", z=z, y=y)["x"], model.generate(z, y=y)
         assert np.isnan(answer("generate", z=z, y=y + 3)["x"]).all()  # Labels are 0, 1 and 2.
     else:
         names = {"encode.onnx", "decode.onnx", "reconstruct.onnx"}
@@ -291,7 +291,7 @@ def test_onnx_of_a_model_in_mixed_precision_is_refused_with_the_way_out(tmp_path
 
 def test_seeded_noise_is_normal_and_leaves_the_stream():
     stream = kg.layers.Sampling(seed=0)
-    seeded = samplers(stream, 4, lambda noise, like: noise)["sample_seeded"].function
+    seeded = samplers(stream, 4, lambda noise, y: noise, has_labels=False)["sample_seeded"].function
     noise = ops.convert_to_numpy(seeded(np.zeros(20_000, "int32"), np.array([1, 2], "int32"))["x"])
     # Standard errors: .0035 of the mean, .005 of the variance.
     assert abs(noise.mean()) < 0.015 and abs(noise.var() - 1) < 0.02

@@ -91,6 +91,10 @@ class Trainer:
     """Mixin of models: nothing, as Keras's own trainer serves."""
 
 
+def predict_on_batch(network, x):
+    return network.predict_on_batch(x)
+
+
 def _seed(stream):
     # XLA takes no seed of 64 bits.
     return tf.cast(tf.math.floormod(stream.next(), tf.int32.max - 1), tf.int32)

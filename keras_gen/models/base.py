@@ -96,9 +96,11 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
-        history = self._call_checked(super().fit, args, kwargs)
-        optimizers.part(self.optimizer, self.trainable_variables)
-        return history
+        try:
+            return self._call_checked(super().fit, args, kwargs)
+        finally:
+            if self.compiled:
+                optimizers.part(self.optimizer, self.trainable_variables)
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):
@@ -305,7 +307,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
             distribution.check_trained(self)
             self._same_on_all = True
         if method.__name__ == "fit":
-            _add_callback(arguments, ReportSkippedUpdates())
+            _add_callback(arguments, ReportSkippedUpdates(), self)
             _tell_callbacks(arguments)
         if self.compiled and not on_batch:
             arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)
@@ -381,7 +383,7 @@ def predict(network, inputs, batch_size, finish=lambda outputs: outputs):
     outputs = []
     for start in range(0, n, batch_size):
         batch = filled_batch(inputs, start, batch_size)
-        batch = network.predict_on_batch(batch)
+        batch = backend.predict_on_batch(network, batch)
         # Under `tf.distribute` each replica takes the whole batch, and their outputs are joined.
         outputs.append(finish(keras.tree.map_structure(lambda a: a[:batch_size], batch)))
     return keras.tree.map_structure(lambda *batches: np.concatenate(batches)[:n], *outputs)
@@ -418,12 +420,13 @@ class ReportSkippedUpdates(keras.callbacks.Callback):
         return np.array(ops.convert_to_numpy(self.model.skipped_updates))
 
 
-def _add_callback(arguments, callback):
+def _add_callback(arguments, callback, model):
     given = arguments.get("callbacks")
-    if isinstance(given, keras.callbacks.CallbackList):
-        given.append(callback)
-    else:
+    if not isinstance(given, keras.callbacks.CallbackList):
         arguments["callbacks"] = [callback, *keras.tree.flatten(given or [])]
+    elif not any(type(other) is type(callback) for other in given.callbacks):
+        callback.set_model(model)
+        given.callbacks.append(callback)
 
 
 def _tell_callbacks(arguments):

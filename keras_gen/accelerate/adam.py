@@ -19,7 +19,7 @@ def is_plain(optimizer, variables):
             )
         )
         # A method that somebody has replaced on the instance.
-        and not {"apply", "update_step"} & set(vars(optimizer))
+        and not any(callable(getattr(type(optimizer), name, None)) for name in vars(optimizer))
         and all(variable.constraint is None for variable in variables)
     )
 
@@ -27,6 +27,7 @@ def is_plain(optimizer, variables):
 def moments(optimizer, variables):
     """Return the lists of m and v of the variables, Keras variables."""
     # Keras 3.15.1: `optimizer.variables` holds them too, without saying which is whose.
+    optimizer._check_variables_are_known(variables)
     places = [optimizer._get_variable_index(variable) for variable in variables]
     m, v = optimizer._momentums, optimizer._velocities  # Keras 3.15.1: as above.
     return [m[place] for place in places], [v[place] for place in places]

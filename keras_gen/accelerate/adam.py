@@ -9,7 +9,7 @@ def is_plain(optimizer, variables):
     Clipping, weight decay, averages, accumulation and constraints are left to Keras.
     """
     return (
-        type(optimizer) is keras.optimizers.Adam
+        _is_keras_s(type(optimizer))
         and optimizer.built
         and not any(
             getattr(optimizer, name)
@@ -22,6 +22,12 @@ def is_plain(optimizer, variables):
         and not any(callable(getattr(type(optimizer), name, None)) for name in vars(optimizer))
         and all(variable.constraint is None for variable in variables)
     )
+
+
+def _is_keras_s(kind):
+    # On torch `keras.optimizers.Adam()` is of a subclass of Keras's own, with the same name.
+    of_keras = kind.__module__.startswith("keras.src.")
+    return issubclass(kind, keras.optimizers.Adam) and kind.__name__ == "Adam" and of_keras
 
 
 def moments(optimizer, variables):

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-OF_NUMBERS = ("models/test_golden.py", "models/test_golden_gan.py", "backend/test_backend.py")
+OF_NUMBERS = ("models/test_golden.py", "backend/test_backend.py")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,7 @@ def without_acceleration(tmp_path_factory):
     return copy
 
 
+@pytest.mark.slow
 def test_numbers_hold_without_acceleration(without_acceleration, backend):
     tests = [f"tests/{name}" for name in OF_NUMBERS]
     finished = subprocess.run(

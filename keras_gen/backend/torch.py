@@ -92,7 +92,30 @@ def sum_over_processes(tensors):
 
 
 class Trainer:
-    """Mixin of models: nothing yet."""
+    """Mixin of models: steps as they are, without the wrappers that Keras 3.16 puts around them.
+
+    There Keras makes a DistributedDataParallel of the model where processes train together.
+    `descend` takes the mean of their gradients, which is enough.
+    """
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            self.train_function = self._on_one_batch(self.train_step)
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            self.test_function = self._on_one_batch(torch.no_grad()(self.test_step))
+
+    def make_predict_function(self, force=False):
+        if self.predict_function is None or force:
+            self.predict_function = self._on_one_batch(torch.no_grad()(self.predict_step))
+
+    def _on_one_batch(self, step):
+        if self.steps_per_execution > 1:
+            raise ValueError(
+                f"`steps_per_execution` is {self.steps_per_execution}. On PyTorch it must be 1."
+            )
+        return lambda batches: step(batches[0])
 
 
 def predict_on_batch(network, x):

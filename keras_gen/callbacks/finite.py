@@ -50,8 +50,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
             self.message += "Try a smaller learning rate."
         else:
             self.message += "No update was made yet: look at the data, and scale them."
-        if getattr(self.model, "num_classes", None) is not None:
-            # The data check saw only the first batch of a stream.
+        if self.model.num_classes is not None:
+            # Of a stream only the first batch was checked: see `checks.mark_unknown_labels`.
             last = self.model.num_classes - 1
             self.message += f" Or look at the labels, where perhaps one is not in 0 to {last}."
         print(f"\n{self.message}")

@@ -8,6 +8,7 @@ import keras
 
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.layers import BatchNormalization
+from keras_gen.layers.traversal import all_layers
 
 if keras.config.backend() == "tensorflow":
     from keras_gen.distribution import tensorflow as engine
@@ -196,7 +197,7 @@ def _check_stream(data, devices):
 
 
 def _warn_of_batch_norm(model):
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         plain = isinstance(layer, keras.layers.BatchNormalization)
         if plain and not layer.synchronized and not isinstance(layer, BatchNormalization):
             warnings.warn(

@@ -14,6 +14,7 @@ from keras import ops
 
 from keras_gen import layers
 from keras_gen.dtypes import in_float32
+from keras_gen.layers.traversal import all_layers
 
 
 class Penalty:
@@ -201,7 +202,7 @@ def check_second_derivatives(discriminator):
     """
     if keras.config.backend() != "tensorflow":
         return
-    for layer in discriminator._flatten_layers():  # Nested models and wrappers included.
+    for layer in all_layers(discriminator):  # Nested models and wrappers included.
         replacement = _replacement(layer)
         if replacement:
             raise ValueError(

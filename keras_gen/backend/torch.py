@@ -132,6 +132,10 @@ class Trainer:
         return lambda batches: step(_as_tensors(batches[0]))
 
 
+def predict_on_batch(network, x):
+    return network.predict_on_batch(x)
+
+
 class _Sum(torch.autograd.Function):
     """The sum over processes; its own adjoint, and so differentiable any number of times."""
 

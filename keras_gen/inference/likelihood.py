@@ -80,7 +80,7 @@ def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose
         batch = filled_batch(inputs, start, batch_size)
         weights = RunningWeights()
         for _ in range(parts):
-            log_w = drawer.predict_on_batch(batch)
+            log_w = backend.predict_on_batch(drawer, batch)
             weights.update(log_w[: num_samples - weights.count])
         stop = min(start + batch_size, n)
         values[start:stop] = weights.log_mean()[: stop - start]

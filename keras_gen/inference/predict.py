@@ -1,6 +1,8 @@
 import keras
 import numpy as np
 
+from keras_gen import backend
+
 
 def predict(network, inputs, batch_size=128, finish=lambda outputs: outputs):
     """Return the outputs of a Keras model for NumPy arrays, in compiled calls of one size.
@@ -17,7 +19,7 @@ def predict(network, inputs, batch_size=128, finish=lambda outputs: outputs):
     n = len(keras.tree.flatten(inputs)[0])
     outputs = []
     for start in range(0, n, batch_size):
-        batch = network.predict_on_batch(filled_batch(inputs, start, batch_size))
+        batch = backend.predict_on_batch(network, filled_batch(inputs, start, batch_size))
         # Under `tf.distribute` each replica computes the whole batch, and Keras joins all outputs.
         outputs.append(finish(keras.tree.map_structure(lambda a: a[:batch_size], batch)))
     return keras.tree.map_structure(lambda *batches: np.concatenate(batches)[:n], *outputs)

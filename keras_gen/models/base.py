@@ -101,9 +101,11 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
-        history = self._call_checked(super().fit, args, kwargs)
-        optimizers.part(self.optimizer, self.trainable_variables)
-        return history
+        try:
+            return self._call_checked(super().fit, args, kwargs)
+        finally:
+            if self.compiled:
+                optimizers.part(self.optimizer, self.trainable_variables)
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):
@@ -327,7 +329,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
             distribution.check_trained(self)
             self._same_on_all = True
         if method.__name__ == "fit":
-            _add_callback(arguments, ReportSkippedUpdates())
+            _add_callback(arguments, ReportSkippedUpdates(), self)
             _tell_callbacks(arguments)
         if self.compiled and not on_batch:
             arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)
@@ -387,12 +389,13 @@ class ReportSkippedUpdates(keras.callbacks.Callback):
         return np.array(ops.convert_to_numpy(self.model.skipped_updates))
 
 
-def _add_callback(arguments, callback):
+def _add_callback(arguments, callback, model):
     given = arguments.get("callbacks")
-    if isinstance(given, keras.callbacks.CallbackList):
-        given.append(callback)
-    else:
+    if not isinstance(given, keras.callbacks.CallbackList):
         arguments["callbacks"] = [callback, *keras.tree.flatten(given or [])]
+    elif not any(type(other) is type(callback) for other in given.callbacks):
+        callback.set_model(model)
+        given.callbacks.append(callback)
 
 
 def _tell_callbacks(arguments):

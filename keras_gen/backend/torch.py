@@ -65,6 +65,24 @@ def input_gradient(fn, x):
     return gradient
 
 
+def custom_gradient(fn):
+    # Keras's own cannot be differentiated in a step that is recorded.
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(*args):
+            return fn(*args)[0]
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx, upstream):
+            return fn(*ctx.saved_tensors)[1](upstream)
+
+    return Function.apply
+
+
 def normal(shape, dtype, stream):
     return keras.random.normal(shape, dtype=dtype, seed=stream)
 

@@ -2,6 +2,8 @@
 
 import io
 
+from PIL import Image
+
 
 class ImageWriter:
     def __init__(self, log_dir):
@@ -10,7 +12,7 @@ class ImageWriter:
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
         except ImportError as error:
             raise ImportError(
-                "`tensorboard_dir` takes the package tensorboard: `pip install tensorboard`, "
+                "`tensorboard_dir` needs the package tensorboard: `pip install tensorboard`, "
                 "or leave `tensorboard_dir` out."
             ) from error
         self.file_writer = EventFileWriter
@@ -21,12 +23,11 @@ class ImageWriter:
         self.writer = self.file_writer(str(self.log_dir))
 
     def write(self, tag, picture, step):
-        from matplotlib import image
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         png = io.BytesIO()
-        image.imsave(png, picture, format="png")
+        Image.fromarray(picture).save(png, format="PNG")
         height, width, _ = picture.shape
         encoded = Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=png.getvalue()

@@ -64,7 +64,7 @@ def load(
     Example:
 
     ```python
-    train, test = keras_gen.data.load("digits", labels=True)
+    train, test = kg.data.load("digits", labels=True)
     x, y = train[0]                    # (128, 28, 28, 1), (128,)
     ```
     """

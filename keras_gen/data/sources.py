@@ -22,8 +22,14 @@ class SourceDataset(OrderedDataset):
     Example:
 
     ```python
-    source = tfds.data_source("cifar10", split="train")
-    train = SourceDataset(source, white=255)
+    class Photos:  # Or what TFDS gives: tfds.data_source("cifar10", split="train").
+        def __len__(self):
+            return 1000
+
+        def __getitems__(self, indices):
+            return [{"image": np.full((32, 32, 3), i % 256, "uint8")} for i in indices]
+
+    train = SourceDataset(Photos(), white=255)
     train[0]                           # (128, 32, 32, 3), float32 in [0, 1]
     ```
     """

@@ -79,7 +79,7 @@ class DenoisingAutoencoder(_Denoising, Autoencoder):
     Example:
 
     ```python
-    model = kg.DenoisingAutoencoder(*kg.networks.unet((28, 28, 1)), stddev=0.5)
+    model = kg.DenoisingAutoencoder(*kg.networks.unet_autoencoder((28, 28, 1)), stddev=0.5)
     model.compile(optimizer="adam")
     model.fit(x, epochs=3)
     clean = model.denoise(x_noisy)

@@ -1,4 +1,4 @@
-"""The house, as its plan has it: who imports whom, how long things are, what is borrowed of Keras."""
+"""The rooms of the house: who imports whom, how long things are, what is borrowed of Keras."""
 
 import ast
 import functools
@@ -187,13 +187,18 @@ def is_private(name):
 
 
 def defined(tree):
-    """The private names that a piece of syntax defines: functions, classes, attributes."""
+    """The private names that a piece of syntax defines."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
-        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
-            names.add(node.id if isinstance(node, ast.Name) else node.attr)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            # What is set on another object is that object's.
+            names |= {node.attr} if ast.unparse(node.value) in ("self", "cls") else set()
     return set(filter(is_private, names))
 
 

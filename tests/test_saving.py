@@ -80,7 +80,7 @@ def test_the_counter_counts(good, tmp_path, monkeypatch):
 def test_they_are_counted_in_a_process_of_their_own(tmp_path, backend):
     count = len(hostile.CONFIGS) + len(hostile.ARCHIVES) + len(hostile.NUMBERS)
     assert hostile.hostile_files(backend, "gan", tmp_path) == (count, count)
-    assert f"of the {count} files" in (ROOT / "README.md").read_text()
+    assert f"Of the {count} files" in (ROOT / "docs" / "saving.md").read_text()
 
 
 @pytest.mark.parametrize("build", tiny.MODELS, ids=lambda build: build.__name__)

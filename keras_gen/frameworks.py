@@ -15,8 +15,8 @@ except ModuleNotFoundError as error:
     raise ImportError(
         f"keras_gen runs on TensorFlow, JAX or PyTorch. Keras looks for {error.name!r}, which is "
         f"not installed; of the three, {found}.\n"
-        "Install one: `pip install 'keras_gen[tensorflow]'`, `'keras_gen[jax]'` or "
-        "`'keras_gen[torch]'`, and name it before Python starts: "
+        "Install one, as the extra `keras_gen[tensorflow]`, `keras_gen[jax]` or `keras_gen[torch]` "
+        "of this library or by itself, and name it before Python starts: "
         f"KERAS_BACKEND={installed[0] if installed else 'jax'}. Without KERAS_BACKEND Keras reads "
         "~/.keras/keras.json, and else runs on tensorflow."
     ) from error

@@ -41,7 +41,9 @@ def main(argv=None):
     parser.add_argument("--data-dir", help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     parser.add_argument("--manual-dir", help="folder with the original files, not downloaded")
     parser.add_argument("--json", metavar="FILE", help="write the rows there, too")
-    parser.add_argument("--record", action="store_true", help="write them into the table of docs/reproduced.md")
+    parser.add_argument(
+        "--record", action="store_true", help="write them into the table of docs/reproduced.md"
+    )
     args = parser.parse_args(argv)
     if args.name is None:
         parser.print_help()

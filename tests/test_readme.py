@@ -28,19 +28,26 @@ def short(program):
     return re.sub(r"epochs=\d+", "epochs=1", program)
 
 
-def run(program, folder):
-    process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(folder / "tfds")},
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run a program in a folder and return what it prints. The digits are prepared once for all."""
+    data = str(tmp_path_factory.mktemp("tfds"))
+
+    def run(program, folder):
+        process = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": data},
+            capture_output=True,
+            text=True,
+        )
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    return run
 
 
-def test_the_readme(tmp_path):
+def test_the_readme(run, tmp_path):
     check = """
 import math
 import numpy as np
@@ -66,7 +73,7 @@ for model, scale in ((BitsVAE, 784 * math.log(2)), (TwiceVAE, 1)):
 
 
 @pytest.mark.once
-def test_the_guide(tmp_path):
+def test_the_guide(run, tmp_path):
     check = """
 assert images.shape == (64, 28, 28, 1) and strips.shape == (4, 8, 28, 28, 1)
 assert nats.shape == scores.shape == (8,) and whole.shape == x.shape
@@ -96,12 +103,12 @@ for num_classes in (None, 10):
 
 @pytest.mark.once
 @pytest.mark.parametrize("page", ["data.md", "devices.md"])
-def test_the_page(page, tmp_path):
+def test_the_page(run, page, tmp_path):
     run(short("\n".join(blocks(PAGES[page]))), tmp_path)
 
 
 @pytest.mark.once
-def test_a_network_of_the_page_on_saving_loads_without_the_library(tmp_path):
+def test_a_network_of_the_page_on_saving_loads_without_the_library(run, tmp_path):
     run(short("\n".join(blocks(PAGES["saving.md"]))), tmp_path)
     alone = """
 import sys
@@ -116,7 +123,7 @@ assert decoder(keras.random.normal((4, 10))).shape == (4, 28, 28, 1)
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="the files are the same")
-def test_the_page_on_export_whose_files_need_no_library(tmp_path):
+def test_the_page_on_export_whose_files_need_no_library(run, tmp_path):
     onnx = all(map(importlib.util.find_spec, ("onnx", "onnxruntime")))
     export, with_tensorflow, with_onnx = blocks(PAGES["export.md"])
     run("\n".join(line for line in export.splitlines() if onnx or "onnx" not in line), tmp_path)

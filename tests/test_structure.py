@@ -16,13 +16,13 @@ FRAMEWORKS = {"tensorflow", "jax", "jaxlib", "torch"}
 
 # The floors: a room imports from its own floor and from those below.
 FLOORS = (
-    {"frameworks", "dtypes", "seeds", "files", "checks"},
+    {"frameworks", "dtypes", "seeds", "files"},
     {"backend"},
     {"distribution", "layers", "likelihoods", "priors", "losses", "augment", "metrics", "data"}
-    | {"networks", "optimizers", "schedules", "saving", "accelerate"},
-    {"inference", "export"},
+    | {"networks", "optimizers", "schedules", "accelerate"},
+    {"inference", "export", "checks"},
     {"models", "ppca"},
-    {"callbacks", "report"},
+    {"callbacks", "report", "saving"},
     {"keras_gen"},
     {"train"},
 )
@@ -203,7 +203,10 @@ def defined(tree):
 
 
 # Where Keras defines what a mixin or a faster optimizer of ours may override.
-MACHINE = ("trainers/", "models/", "optimizers/", "backend/", "layers/layer.py", "random/")
+MACHINE = (
+    *("trainers/trainer.py", "models/", "optimizers/", "layers/layer.py", "random/"),
+    *("backend/common/", "backend/tensorflow/", "backend/jax/", "backend/torch/"),
+)
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 The blocks of a page are one program, without those that follow a comment "not run: ...".
 """
 
+import importlib
 import importlib.util
 import json
 import os
@@ -177,3 +178,15 @@ def test_files_that_the_pages_name_exist():
         paths = re.findall(r"`((?:keras_gen|tests|train)/[\w/.]*)`", text)
         missing = [path for path in paths if not (ROOT / path).exists()]
         assert not missing, page
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("script", ["vae", "gan"])
+def test_the_commands_of_the_pages_have_options_that_there_are(script):
+    parser = importlib.import_module(f"train.{script}").make_parser()
+    texts = "\n".join([README, *PAGES.values()]).replace("`python -m\ntrain", "`python -m train")
+    commands = set(re.findall(rf"python -m train\.{script}((?: [\w./~-]+)*)", texts))
+    assert len(commands) > 2
+    for command in commands:
+        if "..." not in command:
+            parser.parse_args(command.split())

@@ -83,7 +83,9 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
     cases = _cases(model, signatures(model, format), backend == keras.config.backend())
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+    # Absolute: the process that checks the files runs in another folder.
+    parent = target.parent.absolute()
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{target.name}.") as folder:
         # A folder in it: the outer one can be read by its owner alone.
         unchecked = pathlib.Path(folder) / "export"
         if backend == keras.config.backend():

@@ -97,26 +97,27 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
     return differences
 
 
-def samplers(stream, size, examples):
-    """The signatures `sample` and `sample_seeded` of `examples(noise, like)`, tensors.
+def samplers(stream, size, examples, has_labels):
+    """Return the signatures `sample` and `sample_seeded` of `examples(noise, y)`, tensors.
 
     Args:
         stream: The `Noise` layer to draw from.
-        size: Normal numbers that an example takes.
-        examples: Called with (batch, size) of them and `like`, int32 (batch,).
+        size: Number of normal draws that an example needs.
+        examples: Called with (batch, size) of them, and with labels int32 (batch,) or None.
+        has_labels: True if the input `like`, which gives the size of the batch, holds labels.
     """
 
     def noise(like):
         return stream.normal((ops.shape(like)[0], size))
 
     def sample(like):
-        return {"x": examples(noise(like), like)}
+        return {"x": examples(noise(like), like if has_labels else None)}
 
     def sample_seeded(like, seed):
         # Nothing but the noise is drawn in it: on JAX the weights would become constants.
         with keras.StatelessScope([(stream.seed_generator.state, seed)]):
             drawn = noise(like)
-        return {"x": examples(drawn, like)}
+        return {"x": examples(drawn, like if has_labels else None)}
 
     like = keras.InputSpec(shape=(None,), dtype="int32", name="like")
     seed = keras.InputSpec(shape=(2,), dtype="int32", name="seed")
@@ -127,12 +128,44 @@ def samplers(stream, size, examples):
 
 
 def signatures(model, format):
-    """The functions of a model that a format has: a name -> `Signature`."""
+    """Return the functions of a model that a format can hold: a name -> `Signature`."""
     signatures = model.signatures()
+    if model.num_classes is not None:
+        signatures = {
+            name: _with_unknown_labels(signature, model.num_classes)
+            for name, signature in signatures.items()
+        }
     if format == "onnx":
         # tf2onnx and torch write files of random numbers that no one can load.
         signatures = {name: s for name, s in signatures.items() if not s.draws}
     return signatures
+
+
+def _with_unknown_labels(signature, num_classes):
+    """Return it with outputs of NaN where a label is out of range: a served model raises nothing.
+
+    The labels are its input `y`, or else `like`; a signature without both comes back as it is.
+    """
+    names = [spec.name for spec in signature.inputs]
+    found = [names.index(name) for name in ("y", "like") if name in names]
+    if not found:
+        return signature
+    place = found[0]
+
+    def function(*inputs):
+        y = inputs[place]
+        inputs = list(inputs)
+        inputs[place] = ops.clip(y, 0, num_classes - 1)
+        known = ops.cast(ops.reshape(inputs[place] == y, (ops.shape(y)[0], -1)), "float32")
+        # sqrt(0) is 0, and sqrt(-1) is NaN. Not `where`: tf2onnx makes a product of it, and
+        # NaN times 0 is NaN.
+        nothing = ops.sqrt(ops.min(known, axis=1) - 1)
+        return {
+            name: value + ops.reshape(nothing, (-1, *[1] * (len(value.shape) - 1)))
+            for name, value in signature.function(*inputs).items()
+        }
+
+    return signature._replace(function=function)
 
 
 def check_target(target, overwrite):
@@ -322,7 +355,7 @@ def _input(spec, n, model, random):
     if spec.name == "seed":
         return random.integers(2**31, size=shape).astype("int32")
     if keras.backend.is_int_dtype(spec.dtype):
-        labels = np.arange(np.prod(shape)) % getattr(model, "num_classes", 1)
+        labels = np.arange(np.prod(shape)) % (model.num_classes or 1)
         return labels.reshape(shape).astype(spec.dtype)
     return random.standard_normal(shape).astype(spec.dtype)
 

@@ -26,6 +26,26 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         self.generator = generator
         self.discriminator = discriminator
 
+    @classmethod
+    def of(cls, generator, discriminator, scales_loss, owner):
+        """Return the container of two optimizers, objects or names; ValueError if one is missing.
+
+        `scales_loss` puts each into a `LossScaleOptimizer`. `owner` names the model in errors.
+        """
+        given = {"generator_optimizer": generator, "discriminator_optimizer": discriminator}
+        for name, optimizer in given.items():
+            if optimizer is None:
+                raise ValueError(
+                    f"`compile` of a {owner} needs two optimizers: pass `generator_optimizer` and "
+                    f"`discriminator_optimizer`; `{name}` is None."
+                )
+        if generator is discriminator and not isinstance(generator, str):
+            raise ValueError(
+                "`generator_optimizer` and `discriminator_optimizer` are the same object. Pass "
+                "two: each keeps the state of its own player."
+            )
+        return cls(*(_scaled(optimizer, scales_loss) for optimizer in given.values()))
+
     def build_players(self, generator_variables, discriminator_variables):
         """Makes the state of both."""
         build(self.generator, generator_variables)
@@ -182,3 +202,10 @@ def _copies(variables):
 def _assign(variables, values):
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def _scaled(optimizer, scales_loss):
+    optimizer = keras.optimizers.get(optimizer)
+    if scales_loss and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

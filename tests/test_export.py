@@ -97,7 +97,7 @@ def test_saved_models_answer_as_the_models_do(exported, tmp_path):
         "decoded": vae.decode(inputs["z"]),
         "log_var": vae.encode(inputs["x"])[1],
         "default": vae.reconstruct(inputs["x"]),
-        "generated": gan.generate(inputs["z"][:, :2], inputs["y"]),
+        "generated": gan.generate(inputs["z"][:, :2], y=inputs["y"]),
         "logits": ops.convert_to_numpy(
             gan.logits(inputs["points"], np.stack([inputs["y"], inputs["y"]], axis=1))
         ),
@@ -319,6 +319,6 @@ def test_two_layers_of_latents_are_drawn_from_the_top():
     model = tiny.two_layer_iwae()
     noise = np.random.default_rng(0).standard_normal((50_000, model.noise_size)).astype("float32")
     z = ops.convert_to_numpy(model.z_of_noise(ops.convert_to_tensor(noise)))
-    drawn = model.user_z(50_000)
+    drawn = model.draw_latents(50_000)
     np.testing.assert_allclose(z.mean(0), drawn.mean(0), atol=0.05)
     np.testing.assert_allclose(np.cov(z.T), np.cov(drawn.T), atol=0.05)

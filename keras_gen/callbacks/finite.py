@@ -51,8 +51,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
             f"Epoch {epoch + 1}: {said} had a loss or gradient that is not finite. The weights are "
             f"those with which the last finite epoch began. Try a smaller learning rate."
         )
-        if hasattr(self.model, "num_classes"):
-            # Of a stream the door has seen the first batch alone: `labels.checked_pair`.
+        if self.model.num_classes is not None:
+            # Of a stream only the first batch was checked: see `checks.mark_unknown_labels`.
             last = self.model.num_classes - 1
             self.message += f" Or look at the data, where perhaps a label is not in 0 to {last}."
         print(f"\n{self.message}")

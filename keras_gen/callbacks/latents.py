@@ -4,7 +4,7 @@ import statistics
 
 import numpy as np
 
-from keras_gen.callbacks.grids import _EpochPicture
+from keras_gen.callbacks.grids import _EpochPicture, has_classes
 from keras_gen.callbacks.images import image_grid
 
 
@@ -18,7 +18,7 @@ def manifold(model, steps=20, label=0):
     Args:
         model: A trained model with a z of size 2, and `generate`.
         steps: Images on a side.
-        label: Class of all images, for a conditional model.
+        label: Class of all images, for a model with classes.
 
     Reference:
         Kingma and Welling (2014), figure 4: https://arxiv.org/abs/1312.6114
@@ -47,7 +47,7 @@ def traversals(model, steps=11, rows=10, z=None, label=0):
         steps: Images in a row.
         rows: The most latents to show.
         z: Where the others stay, (latent_dim,); by default at 0.
-        label: Class of all images, for a conditional model.
+        label: Class of all images, for a model with classes.
 
     Returns:
         The latents' numbers, from 0, and their images.
@@ -114,8 +114,8 @@ class Manifold(_EpochPicture):
         steps: Images on a side.
         every: Epochs between pictures; the last epoch has one in any case.
         scale: Every pixel becomes a square of this side.
-        label: Class of all images, for a conditional model.
-        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+        label: Class of all images, for a model with classes.
+        tensorboard_dir: Log directory, if the pictures should go there too (needs the package
             `tensorboard`).
 
     Example:
@@ -157,8 +157,8 @@ class Traversals(_EpochPicture):
         every: Epochs between pictures; the last epoch has one in any case.
         scale: Every pixel becomes a square of this side.
         z: Where the other latents stay, (latent_dim,); by default at 0.
-        label: Class of all images, for a conditional model.
-        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+        label: Class of all images, for a model with classes.
+        tensorboard_dir: Log directory, if the pictures should go there too (needs the package
             `tensorboard`).
 
     Example:
@@ -197,10 +197,10 @@ class LatentScatter(_EpochPicture):
 
     Args:
         images: (n, height, width, channels), best from the test set; the first 5,000 are drawn.
-        labels: Of the images, (n,), or None; a conditional model needs them.
+        labels: Labels of the images, (n,), or None; a model with classes needs them.
         directory: Where `scatter_0001.png`, ... go; it is made.
         every: Epochs between pictures; the last epoch has one in any case.
-        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+        tensorboard_dir: Log directory, if the pictures should go there too (needs the package
             `tensorboard`).
 
     Example:
@@ -217,9 +217,9 @@ class LatentScatter(_EpochPicture):
         self.labels = None if labels is None else np.asarray(labels)[:5000]
 
     def draw(self):
-        conditional = getattr(self.model, "num_classes", None) is not None
-        codes = self.model.encode(self.images, *([self.labels] if conditional else []))
-        # Of a VAE the mean; an autoencoder's z is all there is.
+        labels = {"y": self.labels} if has_classes(self.model) else {}
+        codes = self.model.encode(self.images, **labels)
+        # The mean of a VAE's (mean, log_var), and an autoencoder's z as it is.
         return scatter(codes[0] if isinstance(codes, tuple) else codes, self.labels)
 
 
@@ -235,6 +235,4 @@ def check_steps(steps):
 
 
 def _generate(model, z, label):
-    if getattr(model, "num_classes", None) is None:
-        return model.generate(z)
-    return model.generate(z, y=label)
+    return model.generate(z, y=label) if has_classes(model) else model.generate(z)

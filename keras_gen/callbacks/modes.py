@@ -1,15 +1,15 @@
 import numpy as np
 
 from keras_gen import metrics
-from keras_gen.callbacks.grids import _EpochPicture, check_num_samples
+from keras_gen.callbacks.grids import _EpochPicture, check_num_samples, has_classes
 
 
 class ModeCoverage(_EpochPicture):
     """Counts the modes of a toy mixture that a GAN covers, every epoch, and draws its samples.
 
     Adds `modes`, `high_quality` and `mode_kl` of `metrics.mode_coverage` to the logs of every
-    epoch, so the progress bar and the history show them, and callbacks that stand behind this
-    one, such as `CSVLogger`. The pictures have the real points light and the samples dark, in
+    epoch, so the progress bar and the history show them, and callbacks after this one in the list,
+    such as `CSVLogger`. The pictures have the real points light and the samples dark, in
     a frame about the real ones; a sample outside is not seen.
 
     Args:
@@ -20,7 +20,7 @@ class ModeCoverage(_EpochPicture):
         every: Epochs between pictures; the modes are counted in all.
         seed: Of z, which is drawn from N(0, I).
         ema: As in `SampleGrid`.
-        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+        tensorboard_dir: Log directory, if the pictures should go there too (needs the package
             `tensorboard`).
 
     Example:
@@ -67,11 +67,11 @@ class ModeCoverage(_EpochPicture):
         super().on_epoch_end(epoch, logs)
 
     def count(self):
-        # Seeded anew and drawn here, so that training draws the same with and without it.
+        # From the seed each time and drawn here, so that training draws the same without it.
         random = np.random.default_rng(self.seed)
         z = random.standard_normal((self.num_samples, self.model.latent_dim))
         arguments = {"ema": True} if self.ema else {}
-        if hasattr(self.model, "num_classes"):  # A class is a mode.
+        if has_classes(self.model):  # A class is a mode.
             weights = self.data.weights
             arguments["y"] = random.choice(len(weights), size=self.num_samples, p=weights)
         self.samples = self.model.generate(z.astype("float32"), **arguments)

@@ -32,8 +32,8 @@ def conv_vae(
         activation: Of the hidden layers.
         parameters_per_value: Decoder outputs for every value of x, as the likelihood's
             attribute of that name says.
-        num_classes: Of a `ConditionalVAE`: both networks take a label too, as one channel a
-            class beside x, and one-hot beside z.
+        num_classes: For a VAE with `num_classes`: both networks have an input for labels, as one
+            channel a class next to x, and one-hot next to z.
         mean_image: For Bernoulli logits: the decoder's last bias, one a channel, starts at the
             logits of the mean over the pixels of this array, such as `x.mean(0)`; by default
             at 0.

@@ -48,7 +48,7 @@ def dcgan(
             WGAN-GP does, and `"spectral"` divides every kernel by its norm. The layers named so
             are those of `keras_gen.layers`, which a penalty can be taken over.
         packing: Images that the discriminator sees at once, joined on the channel axis.
-        num_classes: Of a `ConditionalGAN`: both networks take a label too.
+        num_classes: For a GAN with `num_classes`: both networks have an input for labels.
         conditioning: How the discriminator does: `"projection"` adds the product of its last
             features and a vector learned for the label; `"concatenation"` gives the image a
             channel for every class.

@@ -29,8 +29,8 @@ def mlp_vae(
         activation: Of the hidden layers.
         parameters_per_value: Decoder outputs for every value of x, as the likelihood's
             attribute of that name says.
-        num_classes: Of a `ConditionalVAE`: both networks take a label too, one-hot beside x
-            and z.
+        num_classes: For a VAE with `num_classes`: both networks have an input for labels, one-hot
+            next to x and z.
         mean_image: For Bernoulli logits: the decoder's last bias starts at the logits of this
             array of shape `image_shape`, such as `x.mean(0)`; by default at 0.
 

@@ -29,7 +29,7 @@ def mlp_gan(
         generator_hidden: Widths of the generator's hidden layers.
         discriminator_hidden: Widths of the discriminator's.
         packing: Images that the discriminator sees at once, joined on the last axis.
-        num_classes: Of a `ConditionalGAN`: both networks take a label too.
+        num_classes: For a GAN with `num_classes`: both networks have an input for labels.
         conditioning: How the discriminator does, `"projection"` or `"concatenation"`.
 
     Returns:

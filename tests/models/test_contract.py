@@ -64,8 +64,7 @@ def test_pictures_and_validation_leave_training_alone(build):
         def on_epoch_end(self, epoch, logs=None):
             tiny.drawn(self.model)
             if hasattr(self.model, "sample"):
-                labels = tiny.labels(self.model, 2)
-                self.model.sample(2, *([] if labels is None else [labels]))
+                self.model.sample(2, y=tiny.labels(self.model, 2))
 
     watched, alone = compiled(build), compiled(build)
     watched.fit(

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
+from tests.faults import hostile
 from train import evaluate, folders, vae
-from train.reproduce import hostile
 
 pytestmark = pytest.mark.once
 

@@ -1,6 +1,6 @@
 """Bad input, full disks and damaged files: each is refused or reported, and nothing is lost.
 
-`python -m train.reproduce.bad_input MODEL FOLDER` tries all, on the backend that is set, and prints
+`python -m tests.faults.bad_input MODEL FOLDER` tries all, on the backend that is set, and prints
 what was wrong with the outcome of each case, or null, as JSON.
 """
 
@@ -14,11 +14,11 @@ import subprocess
 import sys
 import warnings
 
-from train import run
+from train import environment, run_folder
 
 
 def main():
-    run.quiet_tensorflow()
+    environment.quiet_tensorflow()
     model, folder = sys.argv[1:]
     folder = pathlib.Path(folder)
     outcomes = {}
@@ -102,10 +102,10 @@ def disk_full_at_a_checkpoint(model, folder):
 
 def disk_full_at_the_model(model, folder):
     built = _model(model)
-    run.save(folder, built)
+    run_folder.save(folder, built)
     before = (folder / "model.keras").read_bytes()
     with _full_disk(), _raises(OSError, "File too large"):
-        run.save(folder, built)
+        run_folder.save(folder, built)
     _check((folder / "model.keras").read_bytes() == before, "model.keras has changed")
     _check(len(list(folder.iterdir())) == 1, "something unfinished was left")
 

@@ -1,6 +1,6 @@
 """Model files as a stranger with bad intentions would write them, to try the door with.
 
-    python -m train.reproduce.hostile vae FOLDER
+    python -m tests.faults.hostile vae FOLDER
 
 writes them all, tries each on `keras_gen.saving.load_model` and prints how many were refused.
 """
@@ -24,7 +24,7 @@ def hostile_files(backend, model, folder):
 
     Refused means: ValueError, no command run, no file written outside, nothing else read.
     """
-    command = [sys.executable, "-m", "train.reproduce.hostile", model, os.fspath(folder)]
+    command = [sys.executable, "-m", "tests.faults.hostile", model, os.fspath(folder)]
     environment = {**os.environ, "KERAS_BACKEND": backend}
     root = pathlib.Path(__file__).parents[2]
     process = subprocess.run(
@@ -275,7 +275,7 @@ def local_file(config, bait, secret):
 
 
 def module_of_mine(config, bait, secret):
-    replace(config, "train.reproduce.hostile", "Touch", {"path": str(bait)})
+    replace(config, "tests.faults.hostile", "Touch", {"path": str(bait)})
 
 
 def without_a_module(config, bait, secret):

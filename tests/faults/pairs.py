@@ -1,7 +1,7 @@
 """Model files that one backend writes and another goes on with.
 
-    KERAS_BACKEND=jax python -m train.reproduce.pairs write FOLDER
-    KERAS_BACKEND=torch python -m train.reproduce.pairs read FOLDER
+    KERAS_BACKEND=jax python -m tests.faults.pairs write FOLDER
+    KERAS_BACKEND=torch python -m tests.faults.pairs read FOLDER
 
 The first trains each of `MODELS`, saves it and takes one more step; the second loads what all
 backends have written, compares the optimizers' state, takes the same step and compares again.
@@ -42,7 +42,7 @@ def start(what, folder, backend):
     root = pathlib.Path(__file__).parents[2]
     folder = os.fspath(pathlib.Path(folder).absolute())
     process = subprocess.run(
-        [sys.executable, "-m", "train.reproduce.pairs", what, folder],
+        [sys.executable, "-m", "tests.faults.pairs", what, folder],
         env={**os.environ, "KERAS_BACKEND": backend},
         cwd=root,
         capture_output=True,
@@ -50,7 +50,7 @@ def start(what, folder, backend):
         check=False,
     )
     if process.returncode:
-        raise RuntimeError(f"train.reproduce.pairs {what} on {backend} failed:\n{process.stderr}")
+        raise RuntimeError(f"tests.faults.pairs {what} on {backend} failed:\n{process.stderr}")
 
 
 def vae_of_adamw():

@@ -18,7 +18,7 @@ import time
 import zipfile
 from concurrent import futures
 
-from train.reproduce import devices, hostile, pairs
+from tests.faults import devices, hostile, pairs
 from train.reproduce.rows import AtLeast
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def table(seed, data_dir=None, manual_dir=None):
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         _prepare_data()
         # A run keeps one core busy.
-        with ctrl_c_is_heard(), futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ctrl_c_is_handled(), futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             counts = pool.map(lambda pair: _counts(*pair, pathlib.Path(folder, *pair)), models)
             for (backend, model), counted in zip(models, counts, strict=True):
                 for name, (good, tried) in counted.items():
@@ -106,7 +106,7 @@ def ctrl_c(backend, model, folder):
 def bad_inputs(backend, model, folder):
     """Bad input and full disks: refused or reported, and nothing lost."""
     outcomes = json.loads(
-        _last_line(backend, "-m", "train.reproduce.bad_input", model, folder / "inputs")
+        _last_line(backend, "-m", "tests.faults.bad_input", model, folder / "inputs")
     )
     for name, failure in outcomes.items():
         if failure:
@@ -228,7 +228,7 @@ def _running(backend, model, out):
 
 
 @contextlib.contextmanager
-def ctrl_c_is_heard():
+def ctrl_c_is_handled():
     """Here, and in what is started here: a program in the background inherits that it is not."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -45,7 +45,7 @@ def two_devices(backend, model, folder):
     for engine in ENGINES[backend]:
         results = pathlib.Path(folder) / f"{model} on {engine}"
         results.mkdir(parents=True, exist_ok=True)
-        ended = launch(engine, "train.reproduce.devices", model, results)
+        ended = launch(engine, "tests.faults.devices", model, results)
         if all(code == 0 for code, _ in ended):
             found = [json.loads(path.read_text()) for path in results.glob("*.json")]
             good += bool(found) and all(

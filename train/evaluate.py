@@ -89,6 +89,7 @@ def evaluate(args):
 def read_run(args):
     """Return the script that has left a run, "vae" or "gan", and its arguments."""
     path = run_folder.check_finished(args.run)
+    run_folder.check_links(args.run)
     parsers = {name: script.make_parser() for name, script in SCRIPTS.items()}
     name, settings, _ = config.read(path, parsers)
     config.trust(path, settings, args.dataset, args.data_dir)

@@ -1,4 +1,4 @@
-"""What `python -m train.reproduce faults` counts, on one backend and with fewer kills."""
+"""What `python -m tests.faults` counts, on one backend and with fewer kills."""
 
 import json
 import sys

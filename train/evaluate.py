@@ -123,7 +123,7 @@ def measure_vae(vae, settings, args):
         y=y[:n] if labels else None,
     )
     metrics["nll"] = -float(log_likelihood.mean())
-    # Of the estimate of the mean over these images; images are independent draws.
+    # The error of the mean over these images, whose estimates are independent.
     metrics["nll_standard_error"] = float(np.sqrt(np.sum(error**2)) / n)
     if isinstance(vae.likelihood, kg.likelihoods.Bernoulli):
         metrics["reconstruction_floor"] = entropy(x)
@@ -196,13 +196,13 @@ DESCRIPTIONS = {
     "loss": "what training minimises",
     "elbo": "nats, test set, one draw of z an image",
     "reconstruction": "distortion -E_q[log p(x|z)], nats",
-    "reconstruction_floor": "entropy of the test pixels: no distortion of theirs is below",
+    "reconstruction_floor": "entropy of the test pixels, below which no distortion goes",
     "kl": "rate KL(q(z|x) || p(z)), nats",
     "active_units": "latents whose posterior mean has a variance above .01",
     "mutual_information": "I(x; z), nats: the part of the rate that tells images apart",
     "aggregate_kl": "KL(q(z) || p(z)), nats: the rest of the rate",
     "nll": "-log p(x), nats, by importance sampling: an upper bound in expectation",
-    "nll_standard_error": "of that mean, from the draws of z",
+    "nll_standard_error": "of the mean, from the draws of z",
     "d_loss": "of the discriminator, test set, raw weights",
     "g_loss": "of the generator, test set, raw weights",
     "d_real": "mean raw output on real examples",
@@ -214,7 +214,7 @@ DESCRIPTIONS = {
     "high_quality": "share of the samples within 3 sigma of a mode",
     "perfect_high_quality": "of samples from the mixture itself",
     "mode_kl": "KL(modes of the samples || true weights), nats",
-    "perfect_mode_kl": "of as many samples from the mixture itself, about",
+    "perfect_mode_kl": "expected of as many samples from the mixture itself",
 }
 
 

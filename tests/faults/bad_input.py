@@ -1,7 +1,7 @@
 """Bad input, full disks and damaged files: each is refused or reported, and nothing is lost.
 
-`python -m tests.faults.bad_input MODEL FOLDER` tries all, on the backend that is set, and prints
-what was wrong with the outcome of each case, or null, as JSON.
+`python -m tests.faults.bad_input MODEL FOLDER` tries all on the backend that is set. It
+prints, as JSON, what was wrong with the outcome of each case, or null.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def main():
         place = folder / name
         place.mkdir(parents=True)
         try:
-            # Nothing but the last line is for the caller.
+            # Only the last line is for the caller.
             with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(record=True):
                 warnings.simplefilter("always")
                 case(model, place)
@@ -208,7 +208,7 @@ CASES = {
 
 
 def _refused(model, code, message, *arguments):
-    """Runs a script within this process, and checks how it ends."""
+    """Run a script within this process, and check how it ends."""
     script = importlib.import_module(f"train.{model}")
     said, came = io.StringIO(), 0
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -257,7 +257,7 @@ def _fit(built, epochs, callbacks):
 
 
 def _checkpoints(model, folder):
-    """A folder with the checkpoints of the epochs 2 and 3."""
+    """Return a folder with the checkpoints of the epochs 2 and 3."""
     import keras_gen as kg
 
     _fit(_model(model), 3, [kg.callbacks.Checkpoint(folder, every=1)])
@@ -265,7 +265,7 @@ def _checkpoints(model, folder):
 
 
 def _falls_back(model, folder):
-    """Goes on after epoch 2, to the end of a run that was never stopped."""
+    """Check that a run goes on after epoch 2, to the end of one that was never stopped."""
     import numpy as np
 
     import keras_gen as kg
@@ -281,7 +281,7 @@ def _falls_back(model, folder):
 
 @contextlib.contextmanager
 def _full_disk():
-    """No file may grow beyond 5,000 bytes: what a full disk is to one who writes."""
+    """Let no file grow beyond 5,000 bytes, as if the disk were full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
     try:
@@ -297,7 +297,7 @@ def _raises(kind, message):
     except kind as error:
         _check(message in str(error), f"said: {error}")
     else:
-        raise AssertionError(f"nothing was refused: {message!r} was wanted")
+        raise AssertionError(f"nothing was refused: {message!r} was expected")
 
 
 def _check(true, otherwise):

@@ -102,8 +102,8 @@ def _verify(path, expected, name, url):
     if came != expected:
         raise ValueError(
             f"{path} is not the original file of data set {name!r}: its sha256 is {came} "
-            f"instead of {expected}.\nReplace it with {url}, or give each data set a manual_dir of its "
-            "own."
+            f"instead of {expected}.\nReplace it with {url}, or give each data set a manual_dir of "
+            "its own."
         )
 
 

@@ -8,6 +8,7 @@ from keras_gen.dtypes import in_float32, total_in_float32
 from keras_gen.export import Signature, samplers
 from keras_gen.inference import interpolate_latents, predict
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
+from keras_gen.layers.traversal import all_layers
 from keras_gen.losses import adversarial
 from keras_gen.losses import penalties as gradient_penalties
 from keras_gen.models.base import GenerativeModel
@@ -364,12 +365,6 @@ class GAN(GenerativeModel):
 
     def check_data(self, x):
         checks.check_examples(x, self.example_shape, type(self).__name__)
-        compiled = self.compiled and self.jit_compile
-        if self.penalties and compiled and not backend.compiles_second_derivatives:
-            raise ValueError(
-                f"{keras.config.backend()} cannot compile a penalty on a gradient, which is "
-                f"differentiated twice. Compile the model with jit_compile=False."
-            )
         checks.check_finite(x)
 
     def check_batch_size(self, n, batch_size):
@@ -385,9 +380,6 @@ class GAN(GenerativeModel):
 
     def build(self, input_shape):
         self._fit_together(input_shape)
-
-    def _symbolic_build(self, iterator=None, data_batch=None):
-        """Do nothing: Keras would call the generator on data. `check_input_data` builds it."""
 
     def get_config(self):
         return {
@@ -439,7 +431,7 @@ class GAN(GenerativeModel):
 
     def _compares_examples(self):
         comparing = (MinibatchDiscrimination, MinibatchStdDev)
-        return any(isinstance(layer, comparing) for layer in self.discriminator._flatten_layers())
+        return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
 
     def _generating_weights(self, ema):
         """Return a context in which the generator has its averaged weights if `ema` is True."""
@@ -450,7 +442,7 @@ class GAN(GenerativeModel):
 
 
 def _has_float16(network):
-    return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
+    return any(layer.compute_dtype == "float16" for layer in all_layers(network))
 
 
 def _names(adversarial_loss, penalties):

@@ -144,7 +144,7 @@ class VAE(Autoencoder):
         reconstruction = ops.mean(sample_weight * reconstruction)
         kl = ops.mean(sample_weight[:, None] * kl, axis=0)  # (latent_dim,)
         if self.free_bits:  # Compared with the mean over the batch of all devices.
-            kl = backend.replicas.mean_over_replicas(kl)
+            kl = backend.mean_over_replicas(kl)
         charged_kl = ops.sum(ops.maximum(kl, self.free_bits))
         kl = ops.sum(kl)
         added_losses = total_in_float32(self.losses)

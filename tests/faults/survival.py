@@ -53,7 +53,7 @@ def table(data_dir=None):
 
 
 def markdown(rows):
-    """Return the documentation's table of what `table` returns."""
+    """Return the table of docs/reproduced.md from what `table` returns."""
     lines = [f"| backend | model | {' | '.join(COLUMNS)} |\n|{'---|' * (2 + len(COLUMNS))}"]
     for start in range(0, len(rows), len(COLUMNS)):
         of_model = rows[start : start + len(COLUMNS)]

@@ -316,6 +316,9 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
                 one_batch = len(x) if on_batch else 32  # Keras's default.
                 self._check_batches(len(x), arguments.get("batch_size") or one_batch)
             _keep_weights(arguments)
+        if isinstance(x, OrderedDataset) and method.__name__ == "fit":
+            x.check_steps(arguments.get("steps_per_epoch"))
+            arguments["shuffle"] = False  # The data have an order of their own.
         if not on_batch:
             x = arguments["x"] = distribution.own_part(self, x)
             if not distribution.is_chief():

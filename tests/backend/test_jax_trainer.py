@@ -9,8 +9,8 @@ import pytest
 from keras import ops
 
 import keras_gen as kg
+from tests.faults import survival
 from tests.models import tiny
-from train.reproduce import faults
 
 if keras.config.backend() != "jax":
     pytest.skip("TensorFlow's loop is Keras's, and torch has none", allow_module_level=True)
@@ -140,7 +140,7 @@ def test_ctrl_c_within_a_step_costs_no_weights(steps):
     x = tiny.examples(model, 32)
     model.fit(x, batch_size=8, verbose=0)
     model.interrupts = True
-    with faults.ctrl_c_is_heard():
+    with survival.ctrl_c_is_handled():
         with pytest.raises(KeyboardInterrupt):
             model.fit(x, batch_size=8, epochs=100, verbose=0)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -173,7 +173,7 @@ def test_ctrl_c_before_keras_has_put_the_weights_back_costs_none(call, monkeypat
         put_back(self)
 
     monkeypatch.setattr(keras.Model, "jax_state_sync", interrupted)
-    with faults.ctrl_c_is_heard(), pytest.raises(KeyboardInterrupt):
+    with survival.ctrl_c_is_handled(), pytest.raises(KeyboardInterrupt):
         CALLS[call](model, x)
     assert not list(interrupts)
     assert tiny.steps(model) == (2 if call == "train_on_batch" else 1)

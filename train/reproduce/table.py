@@ -14,12 +14,12 @@ BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 
 def content(rows):
-    """Rows as JSON has them."""
+    """Return rows as JSON has them."""
     return [{**dataclasses.asdict(row), "passed": row.passed} for row in rows]
 
 
 def record(entry, order, backend, seed, seconds, rows):
-    """Keeps a run beside those of other backends and writes the table anew.
+    """Keep a run next to those of other backends, and write the table again.
 
     `order` lists all entries, as the table shows them.
     """

@@ -171,28 +171,7 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
         return data
 
     def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False):
-        """Write the model's functions, `signatures`, to a folder of files that need no Keras.
-
-        They are written next to `filepath`, loaded by a fresh process that has neither Keras nor
-        this library, and compared with the model in batches of 1 and 3; then they are put in
-        place. The size of the batch is free. A format that this backend does not write is written
-        by another that is installed.
-
-        Args:
-            filepath: Folder, which must not exist.
-            format: "tf_saved_model", or "onnx": a file for each signature that draws no noise.
-            verbose: False prints nothing.
-            overwrite: True replaces a folder that an export has left.
-
-        Returns:
-            For each signature its largest difference from the model, at most 1e-5 of a value's
-            size, or of 1 where that is greater; None if it draws noise that cannot be compared.
-
-        Raises:
-            ImportError: If no backend with the packages for the format is installed.
-            RuntimeError: If the files cannot be loaded, or disagree; they are deleted.
-            ValueError: If `filepath` exists, or the format is neither of the two.
-        """
+        """Write the model's functions to files that need no Keras: see `kg.export.export`."""
         return export.export(self, filepath, format, verbose, overwrite)
 
     def signatures(self):
@@ -212,15 +191,7 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
 
     def check_labels(self, y, n):
         """Raise ValueError if `fit` cannot use the labels of `n` examples, or None."""
-        if self.num_classes is None:
-            return
-        if y is None:
-            raise ValueError(
-                f"The labels are missing: this {type(self).__name__} was built with "
-                f"num_classes={self.num_classes} and learns from pairs. Pass `fit(x, y)`, or data "
-                f"in batches of (x, y)."
-            )
-        checks.check_labels(y, n, self.num_classes, type(self).__name__)
+        checks.check_labels_of_fit(y, n, self.num_classes, type(self).__name__)
 
     def check_batch_size(self, n, batch_size):
         """Raise ValueError if `n` examples in batches of `batch_size` leave one too small."""
@@ -237,14 +208,7 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
 
     def split_labels(self, inputs):
         """Return `(x, y)` from the inputs of a call, [x, y] with classes, else x; y may be None."""
-        if self.num_classes is None:
-            return inputs, None
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            raise ValueError(
-                "A model with `num_classes` is called on two inputs: pass a list [x, y], or [z, y] "
-                "to a GAN."
-            )
-        return inputs
+        return checks.split_labels(inputs, self.num_classes)
 
     def symbolic_inputs(self, x, packing=1):
         """Return the inputs of a network: `x`, a KerasTensor, and with classes its labels."""
@@ -259,7 +223,7 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
         return [keras.InputSpec(shape=_label_shape(packing), dtype="int32", name="y")]
 
     def input_shape_of(self, network, default):
-        """Return the shape that a network expects for examples or z, or `default`."""
+        """Return the shape that a network expects for examples or z; `default` if not built."""
         return checks.input_shape_of(network, default, self.num_classes, type(self).__name__)
 
     def update_metrics(self, terms, x):
@@ -381,11 +345,6 @@ def _keep_weights(arguments):
     """Gives arguments with a `sample_weight` a `y`, without which Keras drops the weights."""
     if arguments.get("sample_weight") is not None and arguments.get("y") is None:
         arguments["y"] = np.zeros(len(arguments["x"]), "float32")
-
-
-def _chain(first, rest):
-    yield first
-    yield from rest
 
 
 def _name_public_optimizers(config):

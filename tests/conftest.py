@@ -18,16 +18,6 @@ def backend():
     return keras.config.backend()
 
 
-@pytest.fixture(autouse=True)
-def plain_tensorflow(request, monkeypatch):
-    """TensorFlow without XLA, which compiles half a second longer, but in tests marked `xla`.
-
-    Scripts that tests start have the library's default.
-    """
-    if keras.config.backend() == "tensorflow" and not request.node.get_closest_marker("xla"):
-        monkeypatch.setattr("keras_gen.backend.gains_by_xla", lambda *_: False)
-
-
 # The files that take half a minute or more, on one backend or another, the longest first: so
 # processes that share the tests end together.
 LONG = (

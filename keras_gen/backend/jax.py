@@ -1,91 +1,53 @@
-import collections
 import functools
-import threading
+import itertools
 
 import jax
 import jax.numpy as jnp
 import keras
 
-from keras_gen.backend.guard import guarded, is_finite, report
-from keras_gen.backend.jax_execution import Executions
-
-wrong_second_derivatives = False
-compiles_second_derivatives = True
-batch_norm = group_norm = None  # XLA makes few of Keras's sums.
-conv2d = conv2d_transpose = product = None
-
-
-def dilates_slowly():
-    return jax.default_backend() == "cpu"
-
-
-def feed(adapter, model):
-    return adapter
-
-
-def gains_by_xla(model, optimizer):
-    return False
-
-
-class FasterFit(Executions):
-    def __setattr__(self, name, value):
-        if name == "_jax_state":  # `fit` sets it after every step.
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
+from keras_gen.backend.step import Scope, is_finite, loss_of, run_on_state, running
 
 
 def step(method):
     @functools.wraps(method)
-    def stateless_step(self, *args):
-        if len(args) == 1:
+    def step_on_state(self, *args):
+        if len(args) == 1:  # Within a step.
             return method(self, *args)
         state, data = args
-        groups = [self.trainable_variables, self.non_trainable_variables, self.metrics_variables]
-        if len(state) == 4:
-            groups.insert(2, self.optimizer.variables)
-        pairs = [
-            pair
-            for group, values in zip(groups, state, strict=True)
-            for pair in zip(group, values, strict=True)
-        ]
-        with _Scope(pairs):
-            with guarded(self, training=len(state) == 4):
-                # Eager `fit` hands over NumPy arrays.
-                logs = method(self, jax.tree.map(jnp.asarray, data))
-            return logs, tuple([variable.value for variable in group] for group in groups)
+        # Eager `fit` hands over NumPy arrays.
+        data = jax.tree.map(jnp.asarray, data)
+        return run_on_state(method, self, state, data, cut=jax.lax.stop_gradient)
 
-    return stateless_step
+    return step_on_state
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
     def scaled_loss(values, *inputs):
-        _assign(variables, values)
         output = loss_fn(*inputs)
-        loss = output[0] if isinstance(output, tuple) else output
-        return optimizer.scale_loss(loss), output
+        return optimizer.scale_loss(loss_of(output)), output
 
     values = [variable.value for variable in variables]
-    output, gradients = _value_and_grad(scaled_loss, values, *inputs)
-    finite = is_finite(optimizer, output[0] if isinstance(output, tuple) else output, gradients)
-    report(optimizer, finite)
-    state = [variable.value for variable in optimizer.variables]
-    # Not `apply`: under loss scaling it branches on the gradients with side effects.
+    output, gradients = _gradient_of(scaled_loss, variables, values, *inputs)
+    finite = is_finite(optimizer, loss_of(output), gradients)
+    running().note(optimizer, finite)
+    old = values, [variable.value for variable in optimizer.variables]
+    # Not `apply`, which branches on the gradients with side effects under loss scaling.
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):  # Has a branch of its own.
-        new = optimizer.stateless_apply(state, gradients, values)
+        new = optimizer.stateless_apply(old[1], gradients, values)
     elif jax.default_backend() == "cpu" and keras.distribution.distribution() is None:
         # A branch takes a sixth less of a small model's step than a choice number by number.
         new = jax.lax.cond(
             finite,
-            optimizer.stateless_apply,
-            lambda state, gradients, values: (values, state),
-            *(state, gradients, values),
+            lambda old, gradients: optimizer.stateless_apply(old[1], gradients, old[0]),
+            lambda old, gradients: old,
+            *(old, gradients),
         )
     else:  # A GPU would wait until the condition is known.
-        new = optimizer.stateless_apply(state, gradients, values)
-        new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, (values, state))
-    new_values, new_state = new
-    _assign([*variables, *optimizer.variables], [*new_values, *new_state])
+        new = optimizer.stateless_apply(old[1], gradients, values)
+        new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, old)
+    for group, new_values in zip((variables, optimizer.variables), new, strict=True):
+        for variable, value in zip(group, new_values, strict=True):
+            variable.assign(value)
     return output
 
 
@@ -94,7 +56,7 @@ def without_gradient(fn, *inputs):
 
 
 def input_gradient(fn, x):
-    _, gradient = _value_and_grad(lambda x: (jnp.sum(fn(x)), None), x)
+    _, gradient = _gradient_of(lambda x: (jnp.sum(fn(x)), None), (), x)
     return gradient
 
 
@@ -106,51 +68,152 @@ def uniform(shape, dtype, stream):
     return keras.random.uniform(shape, dtype=dtype, seed=stream)
 
 
-def _value_and_grad(fn, *inputs):
-    """aux and the gradient by the first input of `fn(*inputs) -> (scalar, aux)`.
+def mean_over_replicas(x):
+    return x
 
-    `fn` is traced in a scope of its own, which starts as a copy of the scope around it;
-    what it assigned there leaves the trace as an output and is put into the scope around.
+
+def gather_from_replicas(x):
+    return x
+
+
+def sum_over_processes(tensors):
+    return tensors
+
+
+def _gradient_of(fn, variables, first, *inputs):
+    """Return aux and the gradient by `first` of `fn(first, *inputs) -> (scalar, aux)`.
+
+    The `variables` have the values `first`. `fn` is traced in a scope of its own, which starts
+    as the scope around it; what is assigned there leaves the trace as an output.
     """
-    if not _Scope.open.stack:
+    if running() is None:
         raise RuntimeError(
             "On JAX a gradient is taken inside a step. Decorate the `train_step` or "
             "`test_step` that asks for it with `@keras_gen.backend.step`."
         )
-    outer = _Scope.open.stack[-1]
+    outer = running().scopes[-1]
 
-    def pure(*inputs):
-        with _Scope(inherited=outer) as inner:
-            value, aux = fn(*inputs)
-        return value, (aux, collections.OrderedDict(inner.state_mapping))
+    def pure(first, *inputs):
+        values = zip(variables, first, strict=True) if variables else ()
+        with Scope(values, outer, jax.lax.stop_gradient) as inner:
+            value, aux = fn(first, *inputs)
+        return value, (aux, dict(inner.state_mapping))
 
-    (_, (aux, state)), gradient = jax.value_and_grad(pure, has_aux=True)(*inputs)
+    (_, (aux, state)), gradient = jax.value_and_grad(pure, has_aux=True)(first, *inputs)
     outer.state_mapping.update(state)
     return aux, gradient
 
 
-def _assign(variables, values):
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+def donates():
+    """Return whether a compiled step writes its new state over the old one.
+
+    On a CPU it does not: whoever interrupts a step finds the state from before it.
+    """
+    return jax.default_backend() != "cpu"
 
 
-class _Stack(threading.local):
-    def __init__(self):
-        self.stack = []
+class Trainer:
+    """Mixin of models: a step that is interrupted, or whose data cannot be read, costs no weights.
+
+    Keras takes the values out of the variables during `fit`, `evaluate` and `predict`. On a CPU
+    the variables get the values of the last finished step back; elsewhere, if the program was
+    running, those with which the epoch of `fit` began, which are kept on the host.
+    """
+
+    _in_fit = False
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        self._in_fit = True
+        try:
+            return super().fit(*args, **kwargs)
+        finally:
+            self._in_fit = False
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args, **kwargs):
+        return self._synced(super().evaluate, args, kwargs)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args, **kwargs):
+        return self._synced(super().predict, args, kwargs)
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            self.train_function = _Execution(self, self.train_step)
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            self.test_function = _Execution(self, self.test_step)
+
+    def make_predict_function(self, force=False):
+        def predict_step(state, data):
+            outputs, non_trainable = self.predict_step(state, data)
+            return outputs, (state[0], non_trainable)
+
+        if self.predict_function is None or force:
+            self.predict_function = _Execution(self, predict_step, joins=True)
+
+    def _synced(self, method, args, kwargs):
+        try:
+            return method(*args, **kwargs)
+        except BaseException:
+            self.jax_state_sync()
+            raise
 
 
-class _Scope(keras.StatelessScope):
-    open = _Stack()
+class _Execution:
+    """Run the next batches' steps, as Keras calls it: `(state, iterator) -> outputs, state`.
 
-    def __init__(self, pairs=(), inherited=None):
-        super().__init__(pairs, collect_losses=True)
-        if inherited is not None:
-            self.state_mapping.update(inherited.state_mapping)
+    `joins` joins the outputs of several steps; otherwise the last ones are returned.
+    """
 
-    def __enter__(self):
-        self.open.stack.append(self)
-        return super().__enter__()
+    def __init__(self, model, step, joins=False):
+        self.model, self.step, self.joins = model, step, joins
+        self.compiled = model.jit_compile and not model.run_eagerly
+        self.jitted = self.last = self.on_host = None
 
-    def __exit__(self, *args):
-        self.open.stack.pop()
-        return super().__exit__(*args)
+    def __call__(self, state, iterator):
+        if self.model._in_fit and self.compiled and donates() and state is not self.last:
+            self.on_host = jax.device_get(state)  # The first step of an epoch.
+        outputs = []
+        try:
+            for batch in itertools.islice(iterator, self.model.steps_per_execution):
+                output, state = self._run(state, batch)
+                outputs.append(output)
+        except BaseException:
+            self._give_back(state)
+            raise
+        if not outputs:  # Keras has the state.
+            raise StopIteration
+        self.last = state
+        if self.joins and len(outputs) > 1:
+            return jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs), state
+        return outputs[-1], state
+
+    def _run(self, state, batch):
+        if not self.compiled:
+            return self.step(state, batch)
+        if self.jitted is None:
+            shardings = None
+            if keras.distribution.distribution() is not None:  # The state stays where it is.
+                shardings = (None, jax.tree.map(lambda value: value.sharding, state))
+            donated = (0,) if donates() else ()
+            self.jitted = jax.jit(self.step, donate_argnums=donated, out_shardings=shardings)
+        return self.jitted(state, batch)
+
+    def _give_back(self, state):
+        if any(v.is_deleted() for v in jax.tree.leaves(state) if isinstance(v, jax.Array)):
+            if self.on_host is None:
+                return
+            state = self.on_host
+        groups = [self.model.trainable_variables, self.model.non_trainable_variables]
+        if len(state) == 4:
+            groups.append(self.model.optimizer.variables)
+        if len(state) > 2:
+            groups.append(self.model.metrics_variables)
+        for variables, values in zip(groups, state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+        # Keras 3.15.1: `fit` would put older values over these. Nothing public says so.
+        self.model._jax_state_synced = True

@@ -1,36 +1,25 @@
-import contextlib
 import functools
-import threading
 
 import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
 
-from keras_gen.backend import tensorflow_replicas as replicas
-from keras_gen.backend.guard import guarded, is_finite, report
-from keras_gen.backend.tensorflow_adam import fused
-
-# tf.nn.moments stops a gradient inside the variance, and a resized image that is not
-# "nearest" has a gradient without a gradient.
-wrong_second_derivatives = True
-compiles_second_derivatives = True
-batch_norm = group_norm = None  # What TensorFlow has is wrong in second derivatives.
-conv2d = conv2d_transpose = product = None
-
-
-def dilates_slowly():
-    return False
+from keras_gen.backend import parts
+from keras_gen.backend.step import Step, is_finite, loss_of, running
 
 
 def step(method):
+    training = method.__name__ == "train_step"
+
     @functools.wraps(method)
     def step_on_tensors(self, data):
-        # `train_on_batch`, and eager `fit` on TensorFlow, hand over NumPy arrays.
-        with guarded(self, training=method.__name__ == "train_step"), _entered(self) as nested:
-            logs = method(self, tree.map_structure(_as_tensor, data))
-        # A step within a step gives its logs to the one around it.
-        return logs if nested else replicas.over_workers(logs)
+        if running() is not None:
+            return method(self, data)
+        # `train_on_batch`, and eager `fit`, hand over NumPy arrays.
+        data = tree.map_structure(_as_tensor, data)
+        with Step(self, training) as step:
+            return _over_workers(step.run(method, data))
 
     return step_on_tensors
 
@@ -39,8 +28,7 @@ def descend(optimizer, variables, loss_fn, *inputs):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([variable.value for variable in variables])
         output = loss_fn(*inputs)
-        loss = output[0] if isinstance(output, tuple) else output
-        scaled_loss = optimizer.scale_loss(loss)
+        scaled_loss = optimizer.scale_loss(loss_of(output))
         # `apply` sums the gradients of the replicas; the loss is a mean over each one's part.
         scaled_loss = scaled_loss / tf.distribute.get_strategy().num_replicas_in_sync
     gradients = tape.gradient(
@@ -48,11 +36,10 @@ def descend(optimizer, variables, loss_fn, *inputs):
         [variable.value for variable in variables],
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
-    if not variables:
+    if not variables:  # A player may have none, or be frozen.
         return output
-    total = _zero_if_finite if _open.compiled else _sum_of_squares
-    finite = _on_all_replicas(is_finite(optimizer, loss, gradients, total))
-    report(optimizer, finite)
+    finite = _on_all_replicas(is_finite(optimizer, loss_of(output), gradients, _sum_of_squares))
+    running().note(optimizer, finite)
     if tf.distribute.has_strategy():
         # Replicas meet within `apply`, which cannot be in a branch: a bad gradient becomes zero.
         gradients = [tf.where(finite, gradient, tf.zeros_like(gradient)) for gradient in gradients]
@@ -62,13 +49,8 @@ def descend(optimizer, variables, loss_fn, *inputs):
     else:
         if not optimizer.built:
             optimizer.build(variables)  # Not in the branch.
-        with fused(optimizer):
-            tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
+        tf.cond(finite, lambda: parts.apply(optimizer, gradients, variables), lambda: None)
     return output
-
-
-def uninterrupted(method, *args, **kwargs):
-    return method(*args, **kwargs)
 
 
 def without_gradient(fn, *inputs):
@@ -82,51 +64,67 @@ def input_gradient(fn, x):
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
-class _Open(threading.local):
-    """The steps that this replica is in, and whether XLA compiles the first."""
-
-    def __init__(self):
-        self.steps = 0
-        self.compiled = False
+# Not `keras.random`: the generator that XLA selects for it takes twenty times as long.
+def normal(shape, dtype, stream):
+    return tf.random.stateless_normal(shape, _seed(stream), dtype=dtype, alg="philox")
 
 
-_open = _Open()
+def uniform(shape, dtype, stream):
+    return tf.random.stateless_uniform(shape, _seed(stream), dtype=dtype, alg="philox")
 
 
-def in_xla():
-    """Whether a step is open that XLA compiles."""
-    return _open.steps > 0 and _open.compiled
+def mean_over_replicas(x):
+    context = _replica_context()
+    return x if context is None else context.all_reduce(tf.distribute.ReduceOp.MEAN, x)
 
 
-@contextlib.contextmanager
-def _entered(model):
-    """Notes a step of `model`; gives True within another one of the same replica."""
-    if not _open.steps:
-        _open.compiled = bool(model.jit_compile)
-    _open.steps += 1
-    try:
-        yield _open.steps > 1
-    finally:
-        _open.steps -= 1
+def gather_from_replicas(x):
+    context = _replica_context()
+    return x if context is None else context.all_gather(x, axis=0)
+
+
+def sum_over_processes(tensors):
+    return tensors  # Keras's metrics add their variables up when they are read.
+
+
+class Trainer:
+    """Mixin of models: nothing, as Keras's own trainer serves."""
+
+
+def _seed(stream):
+    # XLA takes no seed of 64 bits.
+    return tf.cast(tf.math.floormod(stream.next(), tf.int32.max - 1), tf.int32)
 
 
 def _sum_of_squares(gradients):
     return tf.add_n([tf.nn.l2_loss(tf.cast(gradient, "float32")) for gradient in gradients])
 
 
-def _zero_if_finite(gradients):
-    # XLA adds numbers up one by one, and compares many at a time.
-    largest = float(np.sqrt(np.finfo("float32").max))
-    small = [tf.reduce_all(tf.abs(gradient) < largest) for gradient in gradients]
-    return tf.where(tf.reduce_all(small), 0.0, np.nan)
-
-
 def _on_all_replicas(finite):
-    context = tf.distribute.get_replica_context()
-    if context is None or not tf.distribute.has_strategy():
+    context = _replica_context()
+    if context is None:
         return finite
     bad = tf.cast(tf.logical_not(finite), tf.float32)
     return context.all_reduce(tf.distribute.ReduceOp.SUM, bad) == 0
+
+
+def _replica_context():
+    """Return the replica, where there are several and this is one of them."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return None
+    return tf.distribute.get_replica_context()
+
+
+def _over_workers(logs):
+    """Return logs as `fit` of Keras 3.15 expects them with several workers, else unchanged.
+
+    It takes their mean over an axis that scalars do not have:
+    https://github.com/tensorflow/tensorflow/issues/72388
+    """
+    strategy = tf.distribute.get_strategy()
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return logs
+    return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
 
 
 def _as_tensor(x):

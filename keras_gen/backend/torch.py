@@ -1,129 +1,54 @@
 import functools
 import math
 
+import keras
 import numpy as np
 import torch
+import torch.distributed as dist
 from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
 
-from keras_gen.backend import torch_capture
-from keras_gen.backend import torch_replicas as replicas
-from keras_gen.backend.feeding import Fed, is_in_memory
-from keras_gen.backend.guard import guarded, report
-from keras_gen.backend.torch_adam import fused
-
-wrong_second_derivatives = False
-# torch.compile: "aot_autograd does not currently support double backward".
-compiles_second_derivatives = False
-
-
-def dilates_slowly():
-    return False
-
-
-def feed(adapter, model):
-    # Arrays come in an order that PyTorch draws.
-    return _Direct(adapter) if is_in_memory(adapter) else adapter
-
-
-class _Direct(Fed):
-    """Without a DataLoader, which takes longer than the copy of a batch."""
-
-    def get_torch_dataloader(self):
-        return map(_as_tensors, self.get_numpy_iterator())
-
-
-def gains_by_xla(model, optimizer):
-    return False
-
-
-class FasterFit:
-    pass
-
-
-def batch_norm(x, axis, scale, offset, epsilon):
-    y, mean, inverse_deviation = torch.native_batch_norm(
-        x.movedim(axis, 1), scale, offset, None, None, True, 0.0, epsilon
-    )
-    return y.movedim(1, axis), mean, torch.relu(inverse_deviation**-2 - epsilon)
-
-
-def group_norm(x, groups, axis, scale, offset, epsilon):
-    return torch.group_norm(x.movedim(axis, 1), groups, scale, offset, epsilon).movedim(1, axis)
-
-
-def conv2d(x, kernel, bias, strides):
-    # Rows and columns of padding: half of them in front, and where they are odd one more behind.
-    total = [
-        max(size - (s if side % s == 0 else side % s), 0)
-        for side, size, s in zip(x.shape[1:3], kernel.shape[:2], strides, strict=True)
-    ]
-    x, kernel = x.movedim(3, 1), kernel.permute(3, 2, 0, 1)
-    if any(pixels % 2 for pixels in total):
-        x = torch.nn.functional.pad(x, (0, total[1] % 2, 0, total[0] % 2))
-    kernel = kernel.contiguous(memory_format=torch.channels_last)
-    border = [pixels // 2 for pixels in total]
-    y = torch.nn.functional.conv2d(x, kernel, bias, stride=strides, padding=border)
-    return y.movedim(1, 3)
-
-
-def conv2d_transpose(x, kernel, strides):
-    height, width = (size * s for size, s in zip(x.shape[1:3], strides, strict=True))
-    # What is cut off in front, and behind too; there it can be one more.
-    border = [(size - s) // 2 for size, s in zip(kernel.shape[:2], strides, strict=True)]
-    x, kernel = x.movedim(3, 1).contiguous(), kernel.permute(3, 2, 0, 1)
-    y = torch.nn.functional.conv_transpose2d(x, kernel, stride=strides, padding=border)
-    return y[:, :, :height, :width].movedim(1, 3)
+from keras_gen.backend import parts
+from keras_gen.backend.step import Step, loss_of, running
 
 
 def step(method):
+    training = method.__name__ == "train_step"
+
     @functools.wraps(method)
     def step_on_tensors(self, data):
+        if running() is not None:
+            return method(self, data)
         # `train_on_batch` hands over NumPy arrays.
-        training = method.__name__ == "train_step"
-        with (
-            replicas.stepping(),
-            guarded(self, training),
-            torch_capture.within(self if training else None),
-        ):
-            return method(self, _as_tensors(data))
+        with Step(self, training) as step:
+            return step.run(method, _as_tensors(data))
 
     return step_on_tensors
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
-    traced = torch_capture.loss_and_gradients(optimizer, variables, loss_fn, inputs)
-    output, gradients = traced or (loss_fn(*inputs), None)
-    loss = output[0] if isinstance(output, tuple) else output
+    output = loss_fn(*inputs)
     if variables:  # A player may have none, or be frozen.
-        gradients = gradients or torch.autograd.grad(
-            optimizer.scale_loss(loss),
+        gradients = torch.autograd.grad(
+            optimizer.scale_loss(loss_of(output)),
             [variable.value for variable in variables],
             materialize_grads=True,
         )
         with torch.no_grad():
             # Of all processes, the loss too: what is not finite in one is so in all.
-            mean_loss, *gradients = replicas.mean_of_all([loss.detach(), *gradients])
-            finite = _is_finite(optimizer, mean_loss, gradients)
-            if not finite:
-                report(optimizer, ops.convert_to_tensor(finite))
-            if finite or isinstance(optimizer, LossScaleOptimizer):  # It leaves out by itself.
-                with fused(optimizer):
-                    optimizer.apply(gradients, variables)
-    if traced:
-        return output
+            loss, *gradients = _mean_over_processes([loss_of(output).detach(), *gradients])
+            finite = _is_finite(optimizer, loss, gradients)
+            running().note(optimizer, finite)
+            if isinstance(optimizer, LossScaleOptimizer):  # It leaves out by itself.
+                optimizer.apply(gradients, variables)
+            elif finite:
+                parts.apply(optimizer, gradients, variables)
     return tree.map_structure(lambda v: v.detach() if torch.is_tensor(v) else v, output)
 
 
-def uninterrupted(method, *args, **kwargs):
-    return method(*args, **kwargs)
-
-
 def without_gradient(fn, *inputs):
-    model = torch_capture.stepping() or getattr(fn, "__self__", None)
-    with torch.no_grad(), torch_capture.within(model):
-        traced = torch_capture.outputs(fn, inputs)
-        return fn(*inputs) if traced is None else traced[0]
+    with torch.no_grad():
+        return fn(*inputs)
 
 
 def input_gradient(fn, x):
@@ -134,8 +59,103 @@ def input_gradient(fn, x):
     return gradient
 
 
+def normal(shape, dtype, stream):
+    return keras.random.normal(shape, dtype=dtype, seed=stream)
+
+
+def uniform(shape, dtype, stream):
+    return keras.random.uniform(shape, dtype=dtype, seed=stream)
+
+
+# Outside a step every process is by itself, and may draw a picture.
+def mean_over_replicas(x):
+    return _Sum.apply(x) / dist.get_world_size() if _exchanging() else x
+
+
+def gather_from_replicas(x):
+    return _Gather.apply(x) if _exchanging() else x
+
+
+def sum_over_processes(tensors):
+    """Return the sums over processes, without a gradient, by one exchange for each dtype."""
+    if not _exchanging():
+        return tensors
+    sums = [None] * len(tensors)
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
+        flat = torch.cat([tensors[i].detach().reshape(-1) for i in places])
+        dist.all_reduce(flat)
+        pieces = flat.split([tensors[i].numel() for i in places])
+        for i, piece in zip(places, pieces, strict=True):
+            sums[i] = piece.view(tensors[i].shape)
+    return sums
+
+
+class Trainer:
+    """Mixin of models: steps as they are, without the wrappers that Keras 3.16 puts around them.
+
+    There Keras makes a DistributedDataParallel of the model where processes train together.
+    `descend` takes the mean of their gradients, which is enough.
+    """
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            self.train_function = self._on_one_batch(self.train_step)
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            self.test_function = self._on_one_batch(torch.no_grad()(self.test_step))
+
+    def make_predict_function(self, force=False):
+        if self.predict_function is None or force:
+            self.predict_function = self._on_one_batch(torch.no_grad()(self.predict_step))
+
+    def _on_one_batch(self, step):
+        if self.steps_per_execution > 1:
+            raise ValueError(
+                f"`steps_per_execution` is {self.steps_per_execution}. On PyTorch it must be 1."
+            )
+        return lambda batches: step(batches[0])
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes; its own adjoint, and so differentiable any number of times."""
+
+    @staticmethod
+    def forward(ctx, x):
+        x = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _Sum.apply(gradient)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        pieces = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(pieces, x.contiguous())
+        return torch.cat(pieces)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _Sum.apply(gradient).chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def _exchanging():
+    return running() is not None and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _mean_over_processes(tensors):
+    if not _exchanging():
+        return tensors
+    return [total / dist.get_world_size() for total in sum_over_processes(tensors)]
+
+
 def _is_finite(optimizer, loss, gradients):
-    """As in `guard.py`; the squares of a gradient are not written to memory."""
+    """Return a bool, as `step.is_finite` in one pass and one wait for the device."""
     sums = [loss.float().reshape(())]
     if not isinstance(optimizer, LossScaleOptimizer):
         flat = [gradient.float().reshape(-1) for gradient in gradients]
@@ -144,8 +164,6 @@ def _is_finite(optimizer, loss, gradients):
 
 
 def _as_tensors(data):
-    if type(data) is tuple:  # Here, as `tree` takes longer than the rest of a small step.
-        return tuple(map(_as_tensors, data))
-    if isinstance(data, np.ndarray):
-        return ops.convert_to_tensor(data)
-    return tree.map_structure(_as_tensors, data) if isinstance(data, (dict, list, tuple)) else data
+    return tree.map_structure(
+        lambda x: ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x, data
+    )

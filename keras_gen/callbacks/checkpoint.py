@@ -12,7 +12,6 @@ import numpy as np
 from keras import ops
 
 from keras_gen import distribution, files, saving
-from keras_gen.backend import replicas
 from keras_gen.callbacks.finite import StopAtNonFinite
 from keras_gen.callbacks.identity import identity
 from keras_gen.data.ordered import order_of
@@ -192,7 +191,7 @@ class Checkpoint(keras.callbacks.Callback):
         """The manifest of the last good checkpoint, or None if there is none at all."""
         wanted = {
             "backend": keras.config.backend(),
-            "devices": replicas.devices_of(model),
+            "devices": distribution.count_devices(model),
             "model": identity(model),
             "data": _descriptions(self.data),
         }
@@ -300,7 +299,7 @@ class Checkpoint(keras.callbacks.Callback):
             "epoch": number,
             "stopped": bool(self.model.stop_training),
             "backend": keras.config.backend(),
-            "devices": replicas.devices_of(self.model),
+            "devices": distribution.count_devices(self.model),
             "model": self.identity,
             "data": {
                 name: {**description, "epoch": getattr(order_of(self.data[name]), "epoch", None)}

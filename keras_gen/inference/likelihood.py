@@ -120,7 +120,7 @@ class RunningWeights:
         return np.sqrt(np.maximum(np.expm1(log_ratio), 0) / (self.count - 1))
 
 
-class Drawer(keras.Model):
+class Drawer(backend.Trainer, keras.Model):
     """A model whose prediction is log w of `num_samples` draws: Keras compiles it everywhere."""
 
     def __init__(self, model, log_weights, num_samples):

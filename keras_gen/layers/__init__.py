@@ -1,9 +1,6 @@
 """Layers that generative models need and Keras does not have, or has wrong."""
 
 from keras_gen.layers.batch_normalization import BatchNormalization
-from keras_gen.layers.conv2d import Conv2D
-from keras_gen.layers.conv2d_transpose import Conv2DTranspose
-from keras_gen.layers.dense import Dense
 from keras_gen.layers.group_normalization import GroupNormalization
 from keras_gen.layers.layer_normalization import LayerNormalization
 from keras_gen.layers.maxout import Maxout
@@ -15,9 +12,6 @@ from keras_gen.layers.spectral_normalization import SpectralNormalization
 
 __all__ = [
     "BatchNormalization",
-    "Conv2D",
-    "Conv2DTranspose",
-    "Dense",
     "GroupNormalization",
     "LayerNormalization",
     "Maxout",

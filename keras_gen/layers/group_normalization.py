@@ -1,7 +1,6 @@
 import keras
 from keras import ops
 
-from keras_gen import backend
 from keras_gen.dtypes import in_float32
 from keras_gen.layers.moments import moments
 
@@ -26,11 +25,6 @@ class GroupNormalization(keras.layers.GroupNormalization):
     def call(self, inputs):
         x = in_float32(inputs)
         axis = self.axis % len(x.shape)
-        if backend.group_norm is not None:
-            scale = ops.cast(self.gamma, x.dtype) if self.scale else None
-            offset = ops.cast(self.beta, x.dtype) if self.center else None
-            outputs = backend.group_norm(x, self.groups, axis, scale, offset, self.epsilon)
-            return ops.cast(outputs, self.compute_dtype)
         sizes, channels = ops.shape(x), x.shape[axis]
         # The channels split into (groups, channels of a group).
         grouped = ops.reshape(

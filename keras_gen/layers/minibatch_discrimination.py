@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_gen.backend import replicas
+from keras_gen import backend
 from keras_gen.dtypes import in_float32
 from keras_gen.layers.minibatch_std_dev import check_batch
 
@@ -56,7 +56,7 @@ class MinibatchDiscrimination(keras.layers.Layer):
         # Differences of numbers that are nearly the same.
         rows = in_float32(ops.matmul(inputs, self.kernel))
         rows = ops.reshape(rows, (-1, self.num_kernels, self.kernel_dim))  # M: (n, B, C)
-        others = replicas.gather_from_replicas(rows)  # All of them, on whatever device.
+        others = backend.gather_from_replicas(rows)  # All of them, on whatever device.
         differences = ops.expand_dims(rows, 1) - ops.expand_dims(others, 0)  # (n, all, B, C)
         distances = ops.sum(ops.abs(differences), axis=-1)  # (n, n, B)
         closeness = ops.sum(ops.exp(-distances), axis=1)  # o: (n, B)

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_gen.backend import replicas
+from keras_gen import backend
 from keras_gen.dtypes import in_float32
 from keras_gen.layers.moments import moments
 
@@ -47,7 +47,7 @@ class MinibatchStdDev(keras.layers.Layer):
         else:
             grouped = ops.reshape(x, (self.group_size, -1, *ops.shape(x)[1:]))
         whole = self.group_size is None
-        average = replicas.mean_over_replicas if whole else lambda mean: mean
+        average = backend.mean_over_replicas if whole else lambda mean: mean
         _, variance = moments(grouped, 0, keepdims=True, average=average)
         deviation = ops.sqrt(variance + 1e-8)  # The square root of zero has an infinite slope.
         spread = ops.mean(deviation, axis=list(range(2, len(grouped.shape))), keepdims=True)

@@ -1,7 +1,6 @@
 import keras
 from keras import ops
 
-from keras_gen import backend
 from keras_gen.dtypes import in_float32
 from keras_gen.likelihoods.base import Likelihood, check_in_unit_interval, elementwise
 
@@ -33,7 +32,7 @@ class Bernoulli(Likelihood):
     def value_log_prob(self, x, parameters):
         logits = parameters
         # log sigmoid(l) = l - softplus(l) and log(1 - sigmoid(l)) = -softplus(l).
-        return x * logits - backend.softplus(logits)
+        return x * logits - ops.softplus(logits)
 
     def mean(self, parameters):
         return ops.sigmoid(in_float32(parameters))

@@ -12,8 +12,9 @@ of `value` to the discriminator's loss:
 import keras
 from keras import ops
 
-from keras_gen import backend, layers
+from keras_gen import layers
 from keras_gen.dtypes import in_float32
+from keras_gen.layers.traversal import all_layers
 
 
 class Penalty:
@@ -199,9 +200,9 @@ def check_second_derivatives(discriminator):
     On TensorFlow some of Keras's layers have a right gradient that is wrong, without a word,
     when it is differentiated once more. Layers at any depth are looked at.
     """
-    if not backend.wrong_second_derivatives:
+    if keras.config.backend() != "tensorflow":
         return
-    for layer in discriminator._flatten_layers():  # Nested models and wrappers included.
+    for layer in all_layers(discriminator):  # Nested models and wrappers included.
         replacement = _replacement(layer)
         if replacement:
             raise ValueError(

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_gen.backend import replicas
+from keras_gen import backend
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -33,7 +33,7 @@ class Means(keras.metrics.Metric):
         """
         count = ops.cast(count, self.dtype)
         stacked = ops.stack([ops.cast(values[name], self.dtype) for name in self.names])
-        total, count = replicas.sum_over_processes([stacked * count, count])
+        total, count = backend.sum_over_processes([stacked * count, count])
         self.totals.assign_add(total)
         self.count.assign_add(count)
 

@@ -1,24 +1,22 @@
 """The base class of all models: checks before `fit`, labels, logs, saving and export."""
 
-import contextlib
 import copy
 import functools
 import inspect
 import pathlib
 import tempfile
+import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import backend, checks, distribution, export, optimizers, seeds
-from keras_gen.backend import memory
+from keras_gen import accelerate, backend, checks, distribution, export, optimizers, seeds  # noqa: F401
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
-from keras_gen.models import fitting
 
 
-class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
+class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 
     `logged` lists the names in a step's logs. Each step hands its scalars to `update_metrics`.
@@ -36,14 +34,14 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
         num_classes = checks.check_num_classes(num_classes)
         super().__init__(**kwargs)
         self.num_classes = num_classes
-        # For each player the number of its first update that was not finite, or 0.
-        self.first_bad_updates = self.add_weight(
+        # For each player the updates that were left out, as something was not finite.
+        self.skipped_updates = self.add_weight(
             shape=(len(self.players),),
             initializer="zeros",
             dtype="int32",
             trainable=False,
             aggregation="only_first_replica",
-            name="first_bad_updates",
+            name="skipped_updates",
         )
         self.means = Means(self.logged)
         self._same_on_all = False  # The processes of a `distribution`, and this model's weights.
@@ -78,10 +76,8 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
                     f"`{name}` out; for another loss, subclass {type(self).__name__}."
                 )
         self._jit_compile_argument = jit_compile
-        auto = jit_compile == "auto" and not kwargs.get("run_eagerly")
-        if auto and backend.gains_by_xla(self, optimizer):
-            jit_compile = True
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        backend.parts.compiled(self)
         distribution.check_compiled(self)
         if self.built:
             # Loading fills the optimizer's variables only if they are there.
@@ -90,15 +86,6 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
     def optimized(self):
         """Return pairs of an optimizer and the variables that it moves."""
         return [(self.optimizer, self.trainable_variables)]
-
-    def note_descents(self, reports):
-        """Keeps the number of each player's first update that was left out as not finite."""
-        first = ops.convert_to_tensor(self.first_bad_updates)
-        for optimizer, finite, update in reports:
-            mine = np.array([optimizer is other for other, _ in self.optimized()])
-            is_first = ops.logical_and(first == 0, ops.logical_not(finite))
-            first = ops.where(ops.logical_and(is_first, mine), update, first)
-        self.first_bad_updates.assign(first)
 
     @functools.wraps(keras.Model.save)
     def save(self, filepath, *args, **kwargs):
@@ -134,7 +121,7 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
 
     @functools.wraps(keras.Model.predict)
     def predict(self, *args, **kwargs):
-        if not backend.replicas.gathers_predictions():
+        if not distribution.gathers_predictions():
             raise ValueError(
                 "Keras's `predict` divides a batch among the processes, and on JAX it does not "
                 "gather the outputs of the others. Use `predict_on_batch`, or `reconstruct`, "
@@ -237,7 +224,19 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
     @property
     def metrics(self):
         # Without Keras's own tracker of a loss, which nothing here would update.
-        return [metric for metric in super().metrics if metric is not self._loss_tracker]
+        return [
+            metric
+            for metric in super().metrics
+            if not (type(metric) is keras.metrics.Mean and metric.name == "loss")
+        ]
+
+    def get_metrics_result(self):
+        # Keras 3.16 would add up over processes on PyTorch what `Means` has added up.
+        logs = {}
+        for metric in self.metrics:
+            result = metric.result()
+            logs.update(result if isinstance(result, dict) else {metric.name: result})
+        return logs
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -256,16 +255,12 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
         config = copy.deepcopy(config)
         return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
+    # Keras 3.15.1: it would call a GAN on data, or a model without its labels, and on several
+    # devices start a pass over the data. All is built when `fit` has checked the data.
     def _symbolic_build(self, iterator=None, data_batch=None):
-        """Do nothing for a model with classes: Keras would call it without labels."""
-        if self.num_classes is None:
-            super()._symbolic_build(iterator, data_batch)
+        pass
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: under `tf.distribute` Keras would start a pass over the data and drop it.
-
-        The door of `fit` has built all there is.
-        """
+    _maybe_symbolic_build = _symbolic_build  # Keras 3.15.1: the same for TensorFlow's trainer.
 
     def _call_checked(self, method, args, kwargs):
         """Calls Keras's `method`, its data checked first."""
@@ -279,7 +274,7 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
         x = arguments["x"] = self.check_input_data(arguments.get("x"), arguments.get("y"))
         on_batch = "on_batch" in method.__name__
         if hasattr(x, "shape"):
-            if on_batch and backend.replicas.part()[1] > 1:  # `x` is the part of this process.
+            if on_batch and distribution.process()[1] > 1:  # `x` is the part of this process.
                 self.check_batch_size(len(x), len(x))
             else:
                 one_batch = len(x) if on_batch else 32  # Keras's default.
@@ -296,15 +291,15 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
             distribution.check_trained(self)
             self._same_on_all = True
         if method.__name__ == "fit":
+            _add_callback(arguments, ReportSkippedUpdates())
             _tell_callbacks(arguments)
-        if not on_batch:
-            fitting.prepare(self, method.__name__, arguments)
-        with contextlib.nullcontext() if on_batch else memory.kept():
-            return method(*bound.args, **bound.kwargs)
+        if self.compiled and not on_batch:
+            arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)
+        return method(*bound.args, **bound.kwargs)
 
     def _check_batches(self, n, batch_size):
         """Of `n` examples: can the devices share each batch, and do their parts suffice?"""
-        devices = backend.replicas.devices_of(self)
+        devices = distribution.count_devices(self)
         distribution.check_batch_size(n, batch_size, devices)
         self.check_batch_size(n // devices, batch_size // devices)
 
@@ -330,6 +325,38 @@ class GenerativeModel(backend.FasterFit, seeds.SavesSeeds, keras.Model):
 
 def _label_shape(packing):
     return (None,) if packing == 1 else (None, packing)
+
+
+class ReportSkippedUpdates(keras.callbacks.Callback):
+    """Warns, in one line at the end of an epoch, of updates that were left out."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = self.skipped()
+
+    def on_epoch_end(self, epoch, logs=None):
+        counts = self.skipped() - self.before
+        said = [
+            f"{count} of the {player}"
+            for player, count in zip(self.model.players, counts, strict=True)
+            if count
+        ]
+        if said:
+            warnings.warn(
+                f"Epoch {epoch + 1}: updates were left out, as a loss or gradient was not finite: "
+                f"{', '.join(said)}.",
+                stacklevel=2,
+            )
+
+    def skipped(self):
+        return np.array(ops.convert_to_numpy(self.model.skipped_updates))
+
+
+def _add_callback(arguments, callback):
+    given = arguments.get("callbacks")
+    if isinstance(given, keras.callbacks.CallbackList):
+        given.append(callback)
+    else:
+        arguments["callbacks"] = [callback, *keras.tree.flatten(given or [])]
 
 
 def _tell_callbacks(arguments):

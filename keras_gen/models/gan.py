@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_gen import backend, checks
 from keras_gen.dtypes import in_float32, total_in_float32
+from keras_gen.layers.traversal import all_layers
 from keras_gen.losses import adversarial
 from keras_gen.losses import penalties as gradient_penalties
 from keras_gen.models.two_players import TwoPlayerModel
@@ -241,12 +242,6 @@ class GAN(TwoPlayerModel):
 
     def check_data(self, x):
         checks.check_examples(x, self.example_shape, type(self).__name__)
-        compiled = self.compiled and self.jit_compile
-        if self.penalties and compiled and not backend.compiles_second_derivatives:
-            raise ValueError(
-                f"{keras.config.backend()} cannot compile a penalty on a gradient, which is "
-                f"differentiated twice. Compile the model with jit_compile=False."
-            )
         checks.check_finite(x)
 
     def check_batch_size(self, n, batch_size):
@@ -276,7 +271,7 @@ class GAN(TwoPlayerModel):
 
 
 def _has_float16(network):
-    return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
+    return any(layer.compute_dtype == "float16" for layer in all_layers(network))
 
 
 def _names(adversarial_loss, penalties):

@@ -8,6 +8,7 @@ from keras_gen.dtypes import in_float32
 from keras_gen.export import Signature, samplers
 from keras_gen.inference import interpolate_latents, predict
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
+from keras_gen.layers.traversal import all_layers
 from keras_gen.models.base import GenerativeModel
 from keras_gen.optimizers import PlayerOptimizers, averaged
 
@@ -148,9 +149,6 @@ class TwoPlayerModel(GenerativeModel):
     def build(self, input_shape):
         self._fit_together(input_shape)
 
-    def _symbolic_build(self, iterator=None, data_batch=None):
-        """Do nothing: Keras would call the generator on data. `check_input_data` builds it."""
-
     def get_config(self):
         return {
             **super().get_config(),
@@ -164,7 +162,7 @@ class TwoPlayerModel(GenerativeModel):
     def compares_examples(self):
         """Return True if the discriminator has a layer that compares the examples of a batch."""
         comparing = (MinibatchDiscrimination, MinibatchStdDev)
-        return any(isinstance(layer, comparing) for layer in self.discriminator._flatten_layers())
+        return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
 
     def _fit_together(self, input_shape=None):
         """Learn the sizes, building networks that are not built; refuse what disagrees."""

@@ -1,8 +1,8 @@
 """The networks of the IWAE paper: Burda et al. (2016), https://arxiv.org/abs/1509.00519."""
 
 import keras
+from keras import layers
 
-from keras_gen.layers import Dense
 from keras_gen.networks.mlp import mlp_vae
 from keras_gen.networks.posterior import posterior
 
@@ -54,5 +54,5 @@ def normal_network(inputs, outputs, hidden, activation, name):
     """A Keras model of vectors, (batch, inputs) -> (mean, log_var), each (batch, outputs)."""
     z = h = keras.Input((inputs,), name="z")
     for width in hidden:
-        h = Dense(width, activation=activation)(h)
+        h = layers.Dense(width, activation=activation)(h)
     return keras.Model(z, posterior(h, outputs), name=name)

@@ -5,7 +5,6 @@ import math
 import keras
 from keras import layers
 
-from keras_gen.layers import Conv2D, Conv2DTranspose, Dense
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
 from keras_gen.networks.posterior import check_sizes, code, posterior
@@ -80,7 +79,7 @@ def _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes=Non
         y = labels.label_input(num_classes)
         inputs, h = [h, y], labels.planes(h, y, num_classes)
     for channels in filters:
-        h = Conv2D(channels, 3, strides=2, padding="same", activation=activation)(h)
+        h = layers.Conv2D(channels, 3, strides=2, padding="same", activation=activation)(h)
     return inputs, layers.Flatten()(h)
 
 
@@ -100,11 +99,13 @@ def _decoder(
     if num_classes is not None:
         y = labels.label_input(num_classes)
         inputs, h = [h, y], labels.beside(h, y, num_classes)
-    h = Dense(math.prod(start), activation=activation)(h)
+    h = layers.Dense(math.prod(start), activation=activation)(h)
     h = layers.Reshape(start)(h)
     for hidden_channels in reversed(filters[:-1]):
-        h = Conv2DTranspose(hidden_channels, 3, strides=2, padding="same", activation=activation)(h)
-    parameters = Conv2DTranspose(
+        h = layers.Conv2DTranspose(
+            hidden_channels, 3, strides=2, padding="same", activation=activation
+        )(h)
+    parameters = layers.Conv2DTranspose(
         channels * parameters_per_value,
         3,
         strides=2,

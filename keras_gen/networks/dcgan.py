@@ -3,14 +3,7 @@ import math
 import keras
 from keras import layers
 
-from keras_gen.layers import (
-    BatchNormalization,
-    Conv2D,
-    Conv2DTranspose,
-    Dense,
-    GroupNormalization,
-    SpectralNormalization,
-)
+from keras_gen.layers import BatchNormalization, GroupNormalization, SpectralNormalization
 from keras_gen.networks import players
 from keras_gen.networks.posterior import check_sizes
 
@@ -116,7 +109,7 @@ def _generator(image_shape, latent_dim, filters, kernel_size, num_classes):
     sizes = [(math.ceil(height / 2**k), math.ceil(width / 2**k)) for k in range(len(filters) + 1)]
     start = (*sizes[-1], filters[-1])
     inputs, h = players.latent_input(latent_dim, num_classes)
-    h = Dense(math.prod(start), use_bias=False, kernel_initializer=players.normal())(h)
+    h = layers.Dense(math.prod(start), use_bias=False, kernel_initializer=players.normal())(h)
     h = layers.ReLU()(_batch_norm(BatchNormalization)(layers.Reshape(start)(h)))
     for channels, size in zip(filters[-2::-1], sizes[-2:0:-1], strict=True):
         h = _doubled(h, channels, kernel_size, size, use_bias=False)
@@ -126,7 +119,7 @@ def _generator(image_shape, latent_dim, filters, kernel_size, num_classes):
 
 
 def _doubled(h, channels, kernel_size, size, **kwargs):
-    h = Conv2DTranspose(
+    h = layers.Conv2DTranspose(
         channels,
         kernel_size,
         strides=2,
@@ -145,7 +138,7 @@ def _discriminator(input_shape, filters, kernel_size, norm, label):
     x = keras.Input(input_shape, name="x")
     inputs, h = label.inputs(x), label.concatenated(players.centred(x))
     for k, channels in enumerate(filters):
-        convolution = Conv2D(
+        convolution = layers.Conv2D(
             channels,
             kernel_size,
             strides=2,

@@ -5,7 +5,6 @@ import math
 import keras
 from keras import layers, ops
 
-from keras_gen.layers import Dense
 from keras_gen.networks.posterior import check_sizes
 
 
@@ -37,10 +36,10 @@ def linear_vae(image_shape, latent_dim):
     """
     check_sizes(image_shape, latent_dim, [latent_dim])
     x = keras.Input(image_shape, name="x")
-    mean = Dense(latent_dim, dtype="float32", name="mean")(layers.Flatten()(x))
+    mean = layers.Dense(latent_dim, dtype="float32", name="mean")(layers.Flatten()(x))
     log_var = Constant(dtype="float32", name="log_var")(mean)
     z = keras.Input((latent_dim,), name="z")
-    h = Dense(math.prod(image_shape), dtype="float32")(z)
+    h = layers.Dense(math.prod(image_shape), dtype="float32")(z)
     parameters = layers.Reshape(image_shape, dtype="float32", name="parameters")(h)
     encoder = keras.Model(x, (mean, log_var), name="encoder")
     return encoder, keras.Model(z, parameters, name="decoder")

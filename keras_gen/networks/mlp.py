@@ -5,7 +5,6 @@ import math
 import keras
 from keras import layers
 
-from keras_gen.layers import Dense
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
 from keras_gen.networks.posterior import check_sizes, code, posterior
@@ -73,7 +72,7 @@ def _encoder_trunk(image_shape, latent_dim, hidden, activation, num_classes=None
         y = labels.label_input(num_classes)
         inputs, h = [x, y], labels.beside(h, y, num_classes)
     for width in hidden:
-        h = Dense(width, activation=activation)(h)
+        h = layers.Dense(width, activation=activation)(h)
     return inputs, h
 
 
@@ -91,8 +90,8 @@ def _decoder(
         y = labels.label_input(num_classes)
         inputs, h = [h, y], labels.beside(h, y, num_classes)
     for width in reversed(hidden):
-        h = Dense(width, activation=activation)(h)
-    h = Dense(
+        h = layers.Dense(width, activation=activation)(h)
+    h = layers.Dense(
         math.prod(image_shape) * parameters_per_value, bias_initializer=bias, dtype="float32"
     )(h)
     output_shape = (*image_shape[:-1], image_shape[-1] * parameters_per_value)

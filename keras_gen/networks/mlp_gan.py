@@ -3,7 +3,7 @@ import math
 import keras
 from keras import layers
 
-from keras_gen.layers import BatchNormalization, Dense
+from keras_gen.layers import BatchNormalization
 from keras_gen.networks import players
 from keras_gen.networks.posterior import check_sizes
 
@@ -52,10 +52,10 @@ def mlp_gan(
 
     inputs, h = players.latent_input(latent_dim, num_classes)
     for width in generator_hidden:
-        h = Dense(width)(h)
+        h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
         h = BatchNormalization(momentum=0.8)(h)
-    h = Dense(math.prod(image_shape), dtype=players.output_dtype())(h)
+    h = layers.Dense(math.prod(image_shape), dtype=players.output_dtype())(h)
     h = layers.Reshape(image_shape, dtype=players.output_dtype())(h)
     generator = keras.Model(inputs, players.images(h), name="generator")
 
@@ -63,7 +63,7 @@ def mlp_gan(
     label = players.Label(num_classes, conditioning, packing)
     inputs, h = label.inputs(x), label.concatenated(layers.Flatten()(players.centred(x)))
     for width in discriminator_hidden:
-        h = Dense(width)(h)
+        h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
     logit = label.projected(players.logit_layer()(h), h)
     discriminator = keras.Model(inputs, logit, name="discriminator")

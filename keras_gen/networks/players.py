@@ -5,7 +5,6 @@ import numbers
 import keras
 from keras import layers
 
-from keras_gen.layers import Dense
 from keras_gen.networks import labels
 
 
@@ -44,7 +43,7 @@ class Label:
         """logit + v_y . features, with v_y learned, if the label is projected on."""
         if self.y is None or self.conditioning != "projection":
             return logit
-        v = Dense(features.shape[-1], use_bias=False, kernel_initializer=normal())
+        v = layers.Dense(features.shape[-1], use_bias=False, kernel_initializer=normal())
         v = wrapper(v)(labels.one_hot(self.y, self.num_classes))
         product = layers.Dot(axes=1, dtype=output_dtype())([v, features])
         return layers.Add(dtype=output_dtype(), name="conditional_logit")([logit, product])
@@ -63,7 +62,9 @@ def centred(x):
 
 def logit_layer(kernel_initializer="glorot_uniform"):
     """One raw number: a sigmoid belongs to the loss."""
-    return Dense(1, kernel_initializer=kernel_initializer, dtype=output_dtype(), name="logit")
+    return layers.Dense(
+        1, kernel_initializer=kernel_initializer, dtype=output_dtype(), name="logit"
+    )
 
 
 def normal(mean=0.0):

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_gen.layers import BatchNormalization, Dense, Maxout
+from keras_gen.layers import BatchNormalization, Maxout
 from keras_gen.networks import players
 from keras_gen.networks.posterior import check_sizes
 
@@ -42,15 +42,15 @@ def point_gan(
     _check_points(shape, latent_dim, hidden)
     inputs, h = players.latent_input(latent_dim, num_classes)
     for width in hidden:
-        h = Dense(width, activation=activation)(h)
-    points = Dense(shape[0], dtype=players.output_dtype(), name="points")(h)
+        h = layers.Dense(width, activation=activation)(h)
+    points = layers.Dense(shape[0], dtype=players.output_dtype(), name="points")(h)
     generator = keras.Model(inputs, points, name="generator")
 
     x = keras.Input(players.packed(shape, packing), name="x")
     label = players.Label(num_classes, conditioning, packing)
     inputs, h = label.inputs(x), label.concatenated(x)
     for width in hidden:
-        h = Dense(width, activation=activation)(h)
+        h = layers.Dense(width, activation=activation)(h)
     logit = label.projected(players.logit_layer()(h), h)
     return generator, keras.Model(inputs, logit, name="discriminator")
 
@@ -71,17 +71,17 @@ def pacgan_points(shape=(2,), latent_dim=2, packing=1):
     _check_points(shape, latent_dim, (400,))
     z = h = keras.Input((latent_dim,), name="z")
     for _ in range(4):
-        h = Dense(400, use_bias=False, kernel_initializer=players.normal())(h)
+        h = layers.Dense(400, use_bias=False, kernel_initializer=players.normal())(h)
         h = BatchNormalization(momentum=0.95, epsilon=1e-4)(h)
         h = layers.ReLU()(h)
-    points = Dense(
+    points = layers.Dense(
         shape[0], kernel_initializer=players.normal(), dtype=players.output_dtype(), name="points"
     )(h)
     generator = keras.Model(z, points, name="generator")
 
     x = h = keras.Input(players.packed(shape, packing), name="x")
     for _ in range(3):
-        h = Maxout(pieces=5)(Dense(200 * 5, kernel_initializer=players.normal())(h))
+        h = Maxout(pieces=5)(layers.Dense(200 * 5, kernel_initializer=players.normal())(h))
     logit = players.logit_layer(kernel_initializer=players.normal())(h)
     return generator, keras.Model(x, logit, name="discriminator")
 

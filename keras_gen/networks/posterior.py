@@ -2,18 +2,18 @@
 
 import numbers
 
-from keras_gen.layers import Dense
+from keras import layers
 
 
 def posterior(h, latent_dim):
     """q(z|x): two linear heads, in float32 as a KL needs the digits."""
-    mean = Dense(latent_dim, dtype="float32", name="mean")(h)
-    log_var = Dense(latent_dim, dtype="float32", name="log_var")(h)
+    mean = layers.Dense(latent_dim, dtype="float32", name="mean")(h)
+    log_var = layers.Dense(latent_dim, dtype="float32", name="log_var")(h)
     return mean, log_var
 
 
 def code(h, latent_dim):
-    return Dense(latent_dim, dtype="float32", name="code")(h)
+    return layers.Dense(latent_dim, dtype="float32", name="code")(h)
 
 
 def check_sizes(image_shape, latent_dim, widths):

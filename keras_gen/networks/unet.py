@@ -5,7 +5,6 @@ import math
 import keras
 from keras import layers
 
-from keras_gen.layers import Conv2D, Conv2DTranspose
 from keras_gen.networks.posterior import check_sizes
 
 
@@ -57,7 +56,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     x = h = keras.Input(image_shape, name="x")
     levels = []
     for i, depth in enumerate(filters):
-        h = Conv2D(depth, 3, min(i, 1) + 1, padding="same", activation=activation)(h)
+        h = layers.Conv2D(depth, 3, min(i, 1) + 1, padding="same", activation=activation)(h)
         levels.append(layers.Flatten()(h))
     code = layers.Concatenate(dtype="float32", name="code")(levels)
 
@@ -70,12 +69,12 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
         levels.append(layers.Reshape(shape)(layers.Cropping1D((start, total - end))(column)))
         start = end
     h = levels.pop()
-    h = Conv2D(filters[-1], 3, padding="same", activation=activation)(h)
+    h = layers.Conv2D(filters[-1], 3, padding="same", activation=activation)(h)
     for level in reversed(levels):
         depth = level.shape[-1]
-        h = Conv2DTranspose(depth, 3, 2, padding="same", activation=activation)(h)
+        h = layers.Conv2DTranspose(depth, 3, 2, padding="same", activation=activation)(h)
         h = layers.Concatenate()([h, level])
-        h = Conv2D(depth, 3, padding="same", activation=activation)(h)
+        h = layers.Conv2D(depth, 3, padding="same", activation=activation)(h)
     outputs = channels * parameters_per_value
-    parameters = Conv2D(outputs, 3, padding="same", dtype="float32", name="parameters")(h)
+    parameters = layers.Conv2D(outputs, 3, padding="same", dtype="float32", name="parameters")(h)
     return keras.Model(x, code, name="encoder"), keras.Model(z, parameters, name="decoder")

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from keras import ops
 
-import keras_gen as generative
 from keras_gen import backend as kg
 
 
@@ -266,49 +265,34 @@ def test_adam_that_is_changed_is_left_as_it_is(backend):
     assert len(calls) == 1 and "update_step" in vars(optimizer)
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["default", "compiled"])
 @pytest.mark.parametrize("shape", [(), (1,), (5, 3), (128, 20)])
-def test_a_compiled_step_draws_what_keras_draws(shape, backend):
+def test_a_step_draws_what_keras_draws(shape, compiled, backend):
+    if compiled and backend == "tensorflow":
+        pytest.skip("XLA makes other floats of the same random bits")
+
     def body(model, x):
         draws = (draw(shape, "float32", model.seed_generator) for draw in (kg.normal, kg.uniform))
         return dict(zip(("normal", "uniform"), draws, strict=True))
 
-    # On torch compiling takes a minute, and there these draws are Keras's own.
-    model = OneStep(body, jit_compile="auto" if backend == "torch" else True)
-    logs = model.run([[0.0]])
+    logs = OneStep(body, jit_compile=compiled or "auto").run([[0.0]])
     stream = keras.random.SeedGenerator(0)
     for name in ("normal", "uniform"):
-        wanted = getattr(keras.random, name)(shape, seed=stream)
-        np.testing.assert_allclose(logs[name], ops.convert_to_numpy(wanted), atol=3e-6)
+        expected = getattr(keras.random, name)(shape, seed=stream)
+        np.testing.assert_allclose(logs[name], ops.convert_to_numpy(expected), atol=3e-6)
 
 
-@pytest.mark.xla
-def test_xla_is_chosen_where_it_is_known_to_be_faster(backend):
-    def chosen(*networks, model=generative.VAE, **options):
-        model = model(*networks)
-        model.compile("adam", **options)
-        assert model.get_compile_config()["jit_compile"] == options.get("jit_compile", "auto")
-        return model.jit_compile
+def test_under_xla_draws_are_of_their_distributions_and_differ_from_step_to_step(backend):
+    def body(model, x):
+        return {
+            "normal": kg.normal((4000,), "float32", model.seed_generator),
+            "uniform": kg.uniform((4000,), "float32", model.seed_generator),
+        }
 
-    class Own(generative.VAE):
-        """XLA may not know what its functions are made of."""
-
-    layers = keras.layers
-    encoder, decoder = generative.networks.mlp_vae((4, 4, 1), latent_dim=2, hidden=(4,))
-    if backend != "tensorflow":
-        assert chosen(encoder, decoder) is (backend == "jax")
-        return
-    assert chosen(encoder, decoder)
-    assert not chosen(encoder, decoder, jit_compile=False)
-    assert not chosen(encoder, decoder, run_eagerly=True)
-    assert not chosen(encoder, decoder, model=Own)
-    for layer in (
-        *(layers.Dropout(0.1), layers.Lambda(ops.tanh), layers.UpSampling2D(1)),
-        layers.Activation(lambda x: x),
-        layers.Dense(1, kernel_regularizer=lambda kernel: 0.0),
-    ):
-        assert not chosen(encoder, keras.Sequential([keras.Input((2,)), decoder, layer]))
-    z = keras.Input((2,))
-    assert not chosen(encoder, keras.Model(z, ops.tanh(decoder(z))))
-    convolves, decoder = generative.networks.conv_vae((4, 4, 1), latent_dim=2, filters=(2,))
-    convolves.trainable = False
-    assert not chosen(convolves, decoder)
+    model = OneStep(body, jit_compile="auto" if backend == "torch" else True)
+    first, second = model.run([[0.0]]), model.run([[0.0]])
+    # Means, and variances, of 4,000 draws: their standard errors are .016, .022 and .0046.
+    assert abs(first["normal"].mean()) < 0.06 and abs(first["normal"].var() - 1) < 0.09
+    assert abs(first["uniform"].mean() - 0.5) < 0.018 and first["uniform"].min() >= 0
+    for name in first:
+        assert abs(np.corrcoef(first[name], second[name])[0, 1]) < 0.06

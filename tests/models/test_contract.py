@@ -147,7 +147,7 @@ def test_train_on_batch_is_a_step_of_fit(build):
 @every_step
 def test_steps_per_execution_changes_nothing(build, backend):
     if backend == "torch":
-        pytest.skip("Keras refuses steps_per_execution on torch")
+        pytest.skip("Keras's loop over data hands over single batches on torch")
     model, other = compiled(build), compiled(build, steps_per_execution=3)
     for one in (model, other):
         # In full batches: TensorFlow rounds otherwise where it does not know a batch's size.
@@ -182,7 +182,6 @@ def test_a_subclass_may_call_the_step_of_its_parent(build):
     assert tiny.steps(model) == 2 * tiny.steps(once) > 0
 
 
-@pytest.mark.xla
 @every_model
 def test_compiled_and_eager_agree(build):
     # SGD: Adam divides small gradients by their size, and so magnifies rounding.

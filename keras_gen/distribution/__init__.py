@@ -6,9 +6,16 @@ import warnings
 
 import keras
 
-from keras_gen.backend import replicas
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.layers import BatchNormalization
+from keras_gen.layers.traversal import all_layers
+
+if keras.config.backend() == "tensorflow":
+    from keras_gen.distribution import tensorflow as engine
+elif keras.config.backend() == "jax":
+    from keras_gen.distribution import jax as engine
+else:
+    from keras_gen.distribution import torch as engine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +75,7 @@ def data_parallel():
     global _devices
     if _devices != Devices():
         raise RuntimeError("One `data_parallel()` is within another. Leave the inner one out.")
-    with replicas.data_parallel() as counts:
+    with engine.data_parallel() as counts:
         _devices = Devices(*counts)
         try:
             yield _devices
@@ -79,6 +86,21 @@ def data_parallel():
 def is_chief():
     """True in the one process that writes files and shows progress, and wherever there is one."""
     return _devices.is_chief
+
+
+def count_devices(model):
+    """Return how many devices share a batch of the model, over all processes."""
+    return engine.count_devices(model)
+
+
+def gathers_predictions():
+    """Return whether Keras's `predict` gives a process all that its batch gives."""
+    return engine.gathers_predictions()
+
+
+def process():
+    """Return the number of this process, from 0, and how many train together."""
+    return engine.process()
 
 
 def processes():
@@ -94,13 +116,13 @@ def check_compiled(model):
             f"A `keras.distribution` is set, and {name} takes no notice of it. Use "
             f"`kg.distribution.data_parallel()`."
         )
-    if replicas.devices_of(model) == 1:
+    if engine.count_devices(model) == 1:
         return
     optimizers = [getattr(o, "inner_optimizer", o) for o, _ in model.optimized()]
     accumulates = any(optimizer.gradient_accumulation_steps for optimizer in optimizers)
     refused = {
-        "jit_compile=True": (model._jit_compile_argument is True, replicas.no_jit_compile),
-        "gradient_accumulation_steps": (accumulates, replicas.no_gradient_accumulation),
+        "jit_compile=True": (model._jit_compile_argument is True, engine.no_jit_compile),
+        "gradient_accumulation_steps": (accumulates, engine.no_gradient_accumulation),
     }
     for argument, (asked, reason) in refused.items():
         if asked and reason:
@@ -115,9 +137,9 @@ def check_trained(model):
     Warns of batch norm that sees the part of one device alone.
     """
     check_compiled(model)
-    if replicas.devices_of(model) > 1 and keras.config.backend() != "jax":
+    if engine.count_devices(model) > 1 and keras.config.backend() != "jax":
         _warn_of_batch_norm(model)
-    replicas.same_on_all([*model.variables, *model.optimizer.variables])
+    engine.synchronize([*model.variables, *model.optimizer.variables])
 
 
 def check_batch_size(n, batch_size, devices):
@@ -138,11 +160,11 @@ def own_part(model, data):
     Raises:
         ValueError: If the devices cannot share what can be seen of it.
     """
-    part, parts = replicas.part()
-    devices = replicas.devices_of(model)
+    part, parts = engine.process()
+    devices = engine.count_devices(model)
     if isinstance(data, OrderedDataset):
         data.part = (part, parts)
-        return replicas.unaliased(data) if devices > 1 else data
+        return engine.with_own_memory(data) if devices > 1 else data
     if hasattr(data, "element_spec"):  # tf.data
         if devices > 1:
             _check_stream(data, devices)
@@ -161,7 +183,7 @@ def own_part(model, data):
             f"each. Pass `kg.data.ArrayDataset(x, batch_size=...)`, whose order is the same in "
             f"all of them, or a batched tf.data.Dataset."
         )
-    return replicas.unaliased(data) if devices > 1 else data
+    return engine.with_own_memory(data) if devices > 1 else data
 
 
 def _check_stream(data, devices):
@@ -175,7 +197,7 @@ def _check_stream(data, devices):
 
 
 def _warn_of_batch_norm(model):
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         plain = isinstance(layer, keras.layers.BatchNormalization)
         if plain and not layer.synchronized and not isinstance(layer, BatchNormalization):
             warnings.warn(

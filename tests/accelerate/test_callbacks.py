@@ -5,7 +5,6 @@ import types
 import keras
 import numpy as np
 import pytest
-from keras.src.trainers.data_adapters import get_data_adapter
 
 import keras_gen as kg
 
@@ -75,27 +74,6 @@ def test_steps_and_a_split_are_kept(model):
     np.testing.assert_allclose(history["val_pixel"], [X[:2, 0, 0, 0].mean()], rtol=1e-5)
 
 
-def test_tensorflow_reads_without_a_pipeline_what_is_in_memory(backend):
-    if backend != "tensorflow":
-        pytest.skip("tf.data is TensorFlow's")
-    import tensorflow as tf
-
-    def read(data, **options):
-        model = Seen(*kg.networks.mlp_vae((4, 4, 1), latent_dim=2, hidden=(4,)))
-        model.compile("adam", **options)
-        stream = kg.backend.feed(get_data_adapter(data), model).get_tf_dataset()
-        return stream.options().autotune.enabled if isinstance(stream, tf.data.Dataset) else "read"
-
-    in_memory = kg.data.ArrayDataset(X, batch_size=2)
-    assert read(X) == read(in_memory) == "read"
-    # Others have a pipeline, which is not tuned but where it is the user's own.
-    own = tf.data.Dataset.from_tensor_slices(X).batch(2)
-    assert read(own) is None
-    assert read(Generated()) is read(X, steps_per_execution=2) is False
-    in_memory.workers = 2
-    assert read(in_memory) is False
-
-
 def test_one_model_takes_data_in_all_forms_and_sizes(model, backend):
     in_memory = kg.data.ArrayDataset(X, batch_size=4, shuffle=False)
     pairs = kg.data.ArrayDataset(X, np.arange(10), batch_size=4, shuffle=False)
@@ -139,20 +117,8 @@ class Watching(keras.callbacks.Callback):
         self.test.append((batch, logs["pixel"]))
 
 
-@pytest.fixture
-def told(monkeypatch):
-    """The steps whose end Keras's own list of callbacks was told of, by kind."""
-    told = {"train": [], "test": []}
-    for kind, steps in told.items():
-        name = f"on_{kind}_batch_end"
-        keras_own = getattr(keras.callbacks.CallbackList, name)
-
-        def tell(self, batch, logs=None, steps=steps, keras_own=keras_own):
-            steps.append(batch)
-            keras_own(self, batch, logs)
-
-        monkeypatch.setattr(keras.callbacks.CallbackList, name, tell)
-    return told
+class Counted(keras.metrics.Metric):
+    """A stand-in for a step's logs that counts how often it becomes a number."""
 
 
 def test_a_callback_that_listens_hears_of_every_step(model):
@@ -263,14 +229,3 @@ def test_a_model_that_is_not_compiled_is_refused_before_its_callbacks_know_it():
     with pytest.raises(ValueError, match="compile"):
         model.fit(X, callbacks=[watching], verbose=0)
     assert watching.model is None
-
-
-def test_what_fit_keeps_between_steps_is_not_searched_for_layers(model, backend):
-    if backend != "jax":
-        pytest.skip("Keras keeps the state apart on JAX alone")
-    kinds = []
-    look = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: kinds.append(type(model._jax_state))
-    )
-    model.fit(X, callbacks=[look], verbose=0)
-    assert kinds == [dict]

@@ -1,6 +1,6 @@
 """Several devices on JAX: `keras.distribution.DataParallel`.
 
-Inside a step arrays are whole batches, whatever device holds which part: means, batch norm and
+Inside a step arrays are whole batches, whichever device holds which part: means, batch norm and
 noise are those of one device.
 """
 
@@ -19,52 +19,40 @@ def data_parallel():
     if "KERAS_DISTRIBUTION_JOB_ADDRESSES" in os.environ:
         keras.distribution.initialize()
     elif "JAX_COORDINATOR_ADDRESS" in os.environ:
-        # Of these three JAX reads the first by itself.
+        # JAX reads the first of these three by itself.
         jax.distributed.initialize(
             num_processes=int(os.environ["JAX_NUM_PROCESSES"]),
             process_id=int(os.environ["JAX_PROCESS_ID"]),
         )
-    # Each process reads its own part of a batch; Keras can divide but `tf.data`.
+    # Each process reads its own part of a batch; Keras can divide only `tf.data`.
     distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
     with distribution.scope():
         yield jax.device_count(), jax.process_index(), jax.process_count()
 
 
-def devices_of(model):
+def count_devices(model):
     distribution = keras.distribution.distribution()
     if not isinstance(distribution, keras.distribution.DataParallel):
         return 1
     return distribution.device_mesh.devices.size
 
 
-def part():
+def process():
     if keras.distribution.distribution() is None:
         return 0, 1
     return jax.process_index(), jax.process_count()
 
 
-def unaliased(data):
+def with_own_memory(data):
     return data
 
 
-def same_on_all(variables):
-    """Nothing: the same seed has made them equal on every process."""
+def synchronize(variables):
+    """Do nothing: the same seed has made them equal in every process."""
 
 
 def gathers_predictions():
-    return part()[1] == 1
-
-
-def mean_over_replicas(x):
-    return x
-
-
-def gather_from_replicas(x):
-    return x
-
-
-def sum_over_processes(tensors):
-    return tensors
+    return process()[1] == 1
 
 
 def replica():

@@ -1,7 +1,6 @@
 """Several devices on TensorFlow: `tf.distribute`, in one process or, by TF_CONFIG, in several."""
 
 import contextlib
-import functools
 import inspect
 import json
 import os
@@ -9,6 +8,8 @@ import os
 import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_gen.distribution.noise import own_noise
 
 no_jit_compile = "XLA refuses variables that lie on several devices"
 no_gradient_accumulation = "it branches, and replicas cannot meet within a branch"
@@ -26,21 +27,20 @@ def data_parallel():
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
         process, processes = 0, 1
-    give_each_its_noise()
-    with strategy.scope():
+    with own_noise(_seed_of_replica), strategy.scope():
         yield strategy.num_replicas_in_sync, process, processes
 
 
-def devices_of(model):
+def count_devices(model):
     return model.distribute_strategy.num_replicas_in_sync
 
 
-def part():
+def process():
     return 0, 1
 
 
-def unaliased(data):
-    """`data` whose batches are copies.
+def with_own_memory(data):
+    """Return `data` whose batches are copies.
 
     TensorFlow does not copy the NumPy arrays that Python code hands to a `tf.data` pipeline, and
     under `tf.distribute` a replica may write over its part of them: where they are views, into
@@ -53,63 +53,24 @@ def unaliased(data):
     return data
 
 
-def same_on_all(variables):
-    """Nothing: `tf.distribute` makes variables equal."""
+def synchronize(variables):
+    """Do nothing: `tf.distribute` makes variables equal."""
 
 
 def gathers_predictions():
     return True
 
 
-def mean_over_replicas(x):
-    context = _context()
-    return x if context is None else context.all_reduce(tf.distribute.ReduceOp.MEAN, x)
-
-
-def gather_from_replicas(x):
-    context = _context()
-    return x if context is None else context.all_gather(x, axis=0)
-
-
-def sum_over_processes(tensors):
-    return tensors  # Keras's metrics add their variables up when they are read.
-
-
 def replica():
-    context = _context()
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return 0
+    context = tf.distribute.get_replica_context()
     return 0 if context is None else context.replica_id_in_sync_group
 
 
-def give_each_its_noise():
-    """Seed generators, a user's Dropout included, give each replica numbers of its own.
-
-    They have one state, as all variables do, and so would draw the same on every replica.
-    """
-    plain = keras.random.SeedGenerator.next
-    if hasattr(plain, "__wrapped__"):
-        return
-
-    @functools.wraps(plain)
-    def next_of_replica(self, ordered=True):
-        state = plain(self, ordered)
-        if _context() is None:
-            return state
-        # Streams of neighbouring seeds have nothing in common here: TensorFlow hashes them.
-        return state + tf.cast(tf.stack([replica() * 1_000_003, 0]), state.dtype)
-
-    keras.random.SeedGenerator.next = next_of_replica
-
-
-def over_workers(logs):
-    """Logs as `fit` of Keras 3.15 wants them with several workers, and else as they are.
-
-    It takes their mean over an axis that scalars do not have:
-    https://github.com/tensorflow/tensorflow/issues/72388
-    """
-    strategy = tf.distribute.get_strategy()
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return logs
-    return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
+def _seed_of_replica(state):
+    # Streams of neighbouring seeds have nothing in common here: TensorFlow hashes them.
+    return state + tf.cast(tf.stack([replica() * 1_000_003, 0]), state.dtype)
 
 
 class _Copies(keras.utils.PyDataset):
@@ -134,10 +95,3 @@ class _Copies(keras.utils.PyDataset):
 
 def _copy(batch):
     return keras.tree.map_structure(lambda a: a.copy() if isinstance(a, np.ndarray) else a, batch)
-
-
-def _context():
-    """The replica, where there are several and this is one of them."""
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        return None
-    return tf.distribute.get_replica_context()

@@ -1,0 +1,25 @@
+"""The same numbers in less time: parts that are handed over to `keras_gen.backend`.
+
+Nothing depends on this package but the import in `keras_gen/models/base.py`. Without it, and
+without any one of its files, everything works, only slower.
+"""
+
+import keras
+
+from keras_gen import backend
+from keras_gen.accelerate.callbacks import callbacks
+
+backend.use(callbacks=callbacks)
+
+if keras.config.backend() == "tensorflow":
+    from keras_gen.accelerate.tensorflow_adam import apply
+
+    backend.use(apply=apply)
+elif keras.config.backend() == "torch":
+    from keras_gen.accelerate.torch_adam import apply
+
+    backend.use(apply=apply)
+else:
+    from keras_gen.accelerate.conv2d_transpose import without_dilation
+
+    backend.use(compiled=without_dilation)

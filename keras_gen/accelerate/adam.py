@@ -1,0 +1,32 @@
+"""Which of Keras's optimizers a fused kernel can stand for, and where their state is."""
+
+import keras
+
+
+def is_plain(optimizer, variables):
+    """Return whether an update is Adam's of the paper and nothing more.
+
+    Clipping, weight decay, averages, accumulation and constraints are left to Keras.
+    """
+    return (
+        type(optimizer) is keras.optimizers.Adam
+        and optimizer.built
+        and not any(
+            getattr(optimizer, name)
+            for name in (
+                *("amsgrad", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm"),
+                *("use_ema", "gradient_accumulation_steps", "loss_scale_factor"),
+            )
+        )
+        # A method that somebody has replaced on the instance.
+        and not {"apply", "update_step"} & set(vars(optimizer))
+        and all(variable.constraint is None for variable in variables)
+    )
+
+
+def moments(optimizer, variables):
+    """Return the lists of m and v of the variables, Keras variables."""
+    # Keras 3.15.1: `optimizer.variables` holds them too, without saying which is whose.
+    places = [optimizer._get_variable_index(variable) for variable in variables]
+    m, v = optimizer._momentums, optimizer._velocities  # Keras 3.15.1: as above.
+    return [m[place] for place in places], [v[place] for place in places]

@@ -1,0 +1,34 @@
+"""TensorFlow's fused Adam on the state of Keras's: one pass over the parameters, not twelve."""
+
+import tensorflow as tf
+from keras import ops
+
+from keras_gen.accelerate.adam import is_plain, moments
+
+
+def apply(optimizer, gradients, variables):
+    """Make an optimizer's update, by the fused kernel where it is plain Adam."""
+    floats = all(variable.dtype in ("float32", "float64") for variable in variables)
+    if not (floats and is_plain(optimizer, variables)):
+        optimizer.apply(gradients, variables)
+        return
+    for variable, gradient, m, v in zip(
+        variables, gradients, *moments(optimizer, variables), strict=True
+    ):
+        dtype = variable.dtype
+        beta_1, beta_2 = (ops.cast(beta, dtype) for beta in (optimizer.beta_1, optimizer.beta_2))
+        step = ops.cast(optimizer.iterations + 1, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.value.handle,
+            m=m.value.handle,
+            v=v.value.handle,
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=tf.pow(beta_2, step),
+            lr=ops.cast(optimizer.learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=ops.cast(optimizer.epsilon, dtype),
+            # Rows of an embedding are added up first, as on the other backends; Keras squares each.
+            grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
+        )
+    optimizer.iterations.assign_add(1)

@@ -1,0 +1,27 @@
+"""The parts of training that `keras_gen.accelerate` replaces by faster ones of the same result."""
+
+
+def apply(optimizer, gradients, variables):
+    """Make an optimizer's update, as Keras does."""
+    optimizer.apply(gradients, variables)
+
+
+def compiled(model):
+    """Prepare the layers of a model that has been compiled: nothing."""
+
+
+def callbacks(model, method, arguments):
+    """Return the callbacks for "fit" or "evaluate" of what these were called with."""
+    return arguments.get("callbacks")
+
+
+def use(**faster):
+    """Replace parts, by name, from now on; `keras_gen.accelerate` does so when it is imported.
+
+    Raises:
+        ValueError: If there is no part of a name.
+    """
+    for name, part in faster.items():
+        if name not in ("apply", "compiled", "callbacks"):
+            raise ValueError(f"There is no part {name!r}. Pass apply, compiled or callbacks.")
+        globals()[name] = part

@@ -1,0 +1,155 @@
+"""The step that is running, and what is common to the backends where its state is explicit."""
+
+import functools
+import threading
+
+import keras
+from keras import ops
+
+
+class _Running(threading.local):  # TensorFlow's replicas are threads.
+    def __init__(self):
+        self.step = None
+
+
+_running = _Running()
+
+
+def running():
+    """Return the `Step` that is running in this thread, or None."""
+    return _running.step
+
+
+class Step:
+    """A training or test step of a model: a transaction that each `descend` adds to.
+
+    Within `with Step(model, training):` it is the running one.
+
+    Args:
+        model: The model whose step it is.
+        training: Whether the step trains; a test step descends on nothing.
+
+    Attributes:
+        descents: Pairs of an optimizer and whether its update was made, a bool or a tensor.
+        scopes: The open `Scope`s, the innermost last, where the state is explicit.
+    """
+
+    def __init__(self, model, training):
+        self.model, self.training = model, training
+        self.descents, self.scopes = [], []
+
+    def __enter__(self):
+        _running.step = self
+        return self
+
+    def __exit__(self, *error):
+        _running.step = None
+
+    def run(self, body, data):
+        """Run `body(model, data)` and return its logs.
+
+        Where a descent was left out, the moving statistics, which its data may have moved, are
+        put back, and `model.skipped_updates`, if the model has it, counts the descent.
+        """
+        statistics = _moving_statistics(self.model) if self.training else []
+        logs = body(self.model, data)
+        made = [finite for _, finite in self.descents]
+        if all(finite is True for finite in made):
+            return logs
+        all_made = functools.reduce(ops.logical_and, map(ops.convert_to_tensor, made))
+        for variable, before in statistics:
+            variable.assign(ops.where(all_made, ops.convert_to_tensor(variable), before))
+        skipped = getattr(self.model, "skipped_updates", None)
+        if skipped is not None:
+            skipped.assign_add(ops.stack([self._skipped(o) for o, _ in self.model.optimized()]))
+        return logs
+
+    def note(self, optimizer, finite):
+        """Keep whether an update was made, a bool or a scalar tensor."""
+        self.descents.append((optimizer, finite))
+
+    def _skipped(self, optimizer):
+        """Return how many updates of an optimizer were left out, an int32 scalar."""
+        made = [ops.cast(finite, "int32") for other, finite in self.descents if other is optimizer]
+        return sum((1 - finite for finite in made), ops.zeros((), "int32"))
+
+
+def _moving_statistics(model):
+    return [
+        (variable, ops.copy(ops.convert_to_tensor(variable)))
+        for variable in model.non_trainable_variables
+        if keras.backend.is_float_dtype(variable.dtype)
+    ]
+
+
+def sum_of_squares(gradients):
+    """Return a scalar that is finite where every square is, as Adam and others form it."""
+    return sum(ops.sum(ops.square(ops.cast(gradient, "float32"))) for gradient in gradients)
+
+
+def is_finite(optimizer, loss, gradients, total=sum_of_squares):
+    """Return whether an update may be made, a boolean scalar.
+
+    A finite gradient whose square overflows would spoil the optimizer's state. Gradients under
+    loss scaling are not looked at: an overflow is part of the method there, and the optimizer
+    itself leaves the update out.
+    """
+    loss = ops.cast(loss, "float32")
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return ops.isfinite(loss)
+    return ops.isfinite(loss + total(gradients))
+
+
+def loss_of(output):
+    """Return the loss in what a `loss_fn` gives, a scalar or `(scalar, aux)`."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+class Scope(keras.StatelessScope):
+    """Variables as explicit values: reading gives the value of the scope, assigning replaces it.
+
+    An assigned value is cut off from the gradient, as it is where variables hold state.
+
+    Args:
+        values: Pairs of a variable and its value.
+        outer: A `Scope` whose values hold where `values` has none.
+        cut: Function that cuts a tensor off from the gradient.
+    """
+
+    def __init__(self, values, outer=None, cut=lambda value: value):
+        super().__init__(values, collect_losses=True)
+        self.cut = cut
+        if outer is not None:
+            self.state_mapping = {**outer.state_mapping, **self.state_mapping}
+
+    def __enter__(self):
+        running().scopes.append(self)
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        running().scopes.pop()
+        return super().__exit__(*error)
+
+    def add_update(self, update):
+        variable, value = update
+        super().add_update((variable, self.cut(value)))
+
+
+def run_on_state(method, model, state, data, cut):
+    """Run a step's body on explicit state, and return its logs and the new state.
+
+    `state` is what Keras hands over on JAX: the values of the trainable and the non-trainable
+    variables, of the optimizer's in a training step, and of the metrics'.
+    """
+    training = len(state) == 4
+    groups = [model.trainable_variables, model.non_trainable_variables, model.metrics_variables]
+    if training:
+        groups.insert(2, model.optimizer.variables)
+    values = [
+        pair
+        for variables, group in zip(groups, state, strict=True)
+        for pair in zip(variables, group, strict=True)
+    ]
+    with Step(model, training) as step, Scope(values, cut=cut):
+        logs = step.run(method, data)
+        return logs, tuple([variable.value for variable in group] for group in groups)

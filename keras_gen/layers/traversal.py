@@ -1,0 +1,7 @@
+"""Layers inside layers."""
+
+
+def all_layers(layer):
+    """Return a list of `layer` and of all layers inside it, at any depth."""
+    # Keras 3.15.1: `Model.layers` leaves out those inside a wrapper or a layer of a user's.
+    return list(layer._flatten_layers())

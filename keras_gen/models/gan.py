@@ -112,7 +112,7 @@ class GAN(TwoPlayerModel):
         return self.update_metrics({**_mean(d_terms), **_mean(g_terms)}, x)
 
     def discriminator_step(self, x_real, y=None):
-        """One descent of the discriminator on packed examples, with fresh noise."""
+        """Descend once with the discriminator on packed examples, with fresh noise."""
         z = self.draw_z(x_real, self.noise)
         x_fake = backend.without_gradient(self.training_fakes, z, y)
         points = self.penalised_points(x_real, x_fake, self.noise)
@@ -129,7 +129,7 @@ class GAN(TwoPlayerModel):
         return self.pack(self.fakes(z, y, training=True))
 
     def generator_step(self, x_real, y=None):
-        """One descent of the generator, with fresh noise; some losses compare with `x_real`."""
+        """Descend once with the generator, with fresh noise; some losses compare with `x_real`."""
         _, terms = backend.descend(
             self.optimizer.generator,
             self.generator.trainable_variables,

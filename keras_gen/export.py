@@ -21,7 +21,7 @@ from keras_gen.dtypes import in_float32
 FORMATS = ("tf_saved_model", "onnx")
 TOLERANCE = 1e-5
 
-# The backends that write a format, and the packages that they need for it. JAX writes SavedModels
+# The backends that write a format, and the packages that it takes there. JAX writes SavedModels
 # through TensorFlow, and its own way to ONNX, jax2onnx, would bring thirty packages along.
 _WRITERS = {
     "tf_saved_model": {"tensorflow": ("tensorflow",), "jax": ("jax", "tensorflow")},
@@ -35,11 +35,11 @@ _MISSING = {
     "tf_saved_model": "A SavedModel is written by TensorFlow, which is not installed: `pip install "
     'tensorflow`. Or export with format="onnx".',
     "onnx": "ONNX files are written by torch with onnx, or by TensorFlow with tf2onnx, and checked "
-    "by onnxruntime: `pip install onnx onnxruntime` next to torch, `pip install tf2onnx "
-    "onnxruntime` next to TensorFlow.",
+    "by onnxruntime: `pip install onnx onnxruntime` beside torch, `pip install tf2onnx "
+    "onnxruntime` beside TensorFlow.",
 }
 _IN_FLOAT32 = (
-    'Build it once more under `keras.config.set_dtype_policy("float32")`, give it the weights by '
+    'Build it anew under `keras.config.set_dtype_policy("float32")`, give it the weights by '
     "`new.set_weights(model.get_weights())`, and export that."
 )
 
@@ -191,7 +191,7 @@ def _with_unknown_labels(signature, num_classes):
 
 
 def check_target(target, overwrite):
-    """Raise ValueError unless an export may be put at `target`."""
+    """Raises ValueError where an export may not be put."""
     if not target.exists():
         return
     if not overwrite:
@@ -205,7 +205,7 @@ def check_target(target, overwrite):
 
 
 def writer(format):
-    """Return the backend that writes a format, this one if it can; ImportError if none does."""
+    """The backend that writes a format, this one if it can; ImportError if none does."""
     writers = _WRITERS[format]
     for backend in (keras.config.backend(), "torch", "tensorflow"):
         if backend in writers and all(map(importlib.util.find_spec, writers[backend])):
@@ -214,7 +214,7 @@ def writer(format):
 
 
 def write(model, folder, format):
-    """Write the files of a model with this backend, unchecked."""
+    """Writes the files of a model, unchecked, with what this backend has for it."""
     writers = {"tf_saved_model": _write_saved_model, "onnx": _write_onnx}
     # A failed export on JAX leaves tracers in the seeds.
     with _unmoved(model), warnings.catch_warnings():
@@ -232,7 +232,7 @@ def write(model, folder, format):
 
 
 def write_file(path, folder, format):
-    """Write as `write` the model in a `.keras` file; run in a process with another backend."""
+    """`write` for the model in a `.keras` file; run in a process with another backend."""
     write(keras.saving.load_model(path, compile=False), folder, format)
 
 
@@ -283,7 +283,7 @@ class _Endpoint(keras.Model):
 
 
 def _with_named_outputs(graph_file, names):
-    """Return an ONNX model whose outputs have these names, in place of numbers."""
+    """An ONNX model whose outputs have these names, in place of numbers."""
     import onnx
 
     graph = graph_file.graph
@@ -294,7 +294,7 @@ def _with_named_outputs(graph_file, names):
 
 
 def _named(signature):
-    """Return its function with parameters named like its inputs, and outputs in float32."""
+    """Its function with parameters named like its inputs, and outputs in float32."""
 
     def function(*inputs):
         outputs = signature.function(*inputs)
@@ -311,7 +311,7 @@ def _named(signature):
 
 
 def _write_elsewhere(model, folder, format, backend):
-    """Write the model through a `.keras` file, in a process with another backend."""
+    """Writes the model through a `.keras` file, in a process with another backend."""
     file = folder.with_name("model.keras")
     model.save(file)
     process = subprocess.run(
@@ -342,7 +342,7 @@ def _write_elsewhere(model, folder, format, backend):
 
 
 def _cases(model, signatures, same_backend):
-    """Return inputs for the files, in batches of 1 and 3, and the model's outputs, NumPy."""
+    """What the files are asked, in batches of 1 and 3, and what the model answers, NumPy."""
     random = np.random.default_rng(0)
     cases = []
     for name, signature in signatures.items():
@@ -383,7 +383,7 @@ def _input(spec, n, model, random):
 
 
 def _answers(model, signature, inputs):
-    """Return the model's outputs twice, the second time with another seed."""
+    """The model's outputs twice, the second time with another seed."""
     function = _named(signature)
     with _unmoved(model):
         return [
@@ -397,7 +397,7 @@ def _answers(model, signature, inputs):
 
 @contextlib.contextmanager
 def _unmoved(model):
-    """Put the model's streams of noise back to their states from before."""
+    """Puts the model's streams of noise back where they were."""
     weights = {id(weight) for weight in model.weights}
     states = [
         (variable, np.array(ops.convert_to_numpy(variable)))
@@ -412,7 +412,7 @@ def _unmoved(model):
 
 
 def _checked(folder, format, cases):
-    """Return the largest difference from the model by signature; RuntimeError if one is large.
+    """The largest difference from the model for every signature; RuntimeError if one is large.
 
     The files are run by a fresh process in which keras_gen cannot be imported.
     """

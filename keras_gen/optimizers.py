@@ -47,7 +47,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         return cls(*(_scaled(optimizer, scales_loss) for optimizer in given.values()))
 
     def build_players(self, generator_variables, discriminator_variables):
-        """Make the state of both."""
+        """Makes the state of both."""
         build(self.generator, generator_variables)
         build(self.discriminator, discriminator_variables)
         super().build([])
@@ -64,7 +64,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def iterations(self):
-        """Number of the generator's updates."""
+        """Those of the generator."""
         return self.generator.iterations
 
     @property
@@ -79,7 +79,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         )
 
     def finalize_variable_values(self, variables):
-        """Do nothing: raw weights stay in the model, and `sample(ema=True)` uses the averages."""
+        """Nothing: raw weights stay in the model, and `sample(ema=True)` uses the averages."""
 
     def save_own_variables(self, store):
         # Without the players' state: they are attributes, and Keras saves each by itself.
@@ -153,7 +153,7 @@ class HeadStart(LearningRateSchedule):
 
 
 def build(optimizer, variables):
-    """Make an optimizer's state; averages, which Keras starts at 0, start at the variables.
+    """Makes an optimizer's state; averages, which Keras starts at 0, at the variables.
 
     `fit` puts the averages into the model when it ends, though no update may have been made.
     """
@@ -164,7 +164,7 @@ def build(optimizer, variables):
 
 
 def part(optimizer, variables):
-    """Copy the buffers of variables that share them with the averages, as at the end of `fit`.
+    """Gives variables that hold the averages, as at the end of `fit`, memory of their own.
 
     Keras lets both share it, and a step on JAX gives up the memory of each: the next would fail.
     """
@@ -174,7 +174,7 @@ def part(optimizer, variables):
 
 @contextlib.contextmanager
 def averaged(optimizer, variables):
-    """Give the variables, within this context, the averages of the optimizer (`use_ema=True`).
+    """Within it the variables hold the averages that the optimizer keeps (`use_ema=True`).
 
     Raises:
         ValueError: If it keeps none, or is None.

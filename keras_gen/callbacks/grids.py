@@ -53,7 +53,7 @@ class _EpochPicture(keras.callbacks.Callback):
             self.writer.write(type(self).__name__, picture, step=self.epoch)
 
     def draw(self):
-        """Return the picture, a uint8 array (rows, columns, 3)."""
+        """The picture, a uint8 array (rows, columns, 3)."""
         raise NotImplementedError
 
 

@@ -1,11 +1,11 @@
-"""The identity of a model: its configuration, without the names that Keras counts up."""
+"""What tells a model from another: its configuration, without the names that Keras counts up."""
 
 import hashlib
 import json
 
 
 def identity(model):
-    """Return sha256 of a model's class, configuration, optimizers and shapes of weights."""
+    """sha256 of the model's class, configuration, optimizers, and the shapes of its weights."""
     content = {
         "class": type(model).__name__,
         "config": model.get_config(),
@@ -21,7 +21,7 @@ def identity(model):
 
 
 def _collect_names(content, names):
-    """Number the names of layers in their order."""
+    """Numbers the names of layers in the order in which they come."""
     if isinstance(content, dict):
         name = content.get("name")
         if isinstance(name, str):

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def image_grid(images, columns=None, padding=2, scale=2):
-    """Return one picture of many images, row by row, with white lines between.
+    """One picture of many images, row by row, with white lines between.
 
     Args:
         images: (n, height, width, channels) in [0, 1], channels 1 or 3; values outside are
@@ -23,7 +23,7 @@ def image_grid(images, columns=None, padding=2, scale=2):
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
         raise ValueError(
-            f"`images` has shape {images.shape}. A picture needs (n, height, width, channels) "
+            f"`images` has shape {images.shape}. A picture takes (n, height, width, channels) "
             f"with 1 or 3 channels and n at least 1."
         )
     n, height, width, _ = images.shape
@@ -40,7 +40,7 @@ def image_grid(images, columns=None, padding=2, scale=2):
 
 
 def save_png(path, picture):
-    """Write a uint8 array (rows, columns, 3) to `path`, whole or not at all."""
+    """Writes a uint8 array (rows, columns, 3) to `path`, whole or not at all."""
     from matplotlib import image  # Takes a while to import.
 
     with _whole(path) as unfinished:
@@ -48,7 +48,7 @@ def save_png(path, picture):
 
 
 def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
-    """Write pictures as an animation that repeats to `path`, whole or not at all.
+    """Writes pictures as an animation that repeats to `path`, whole or not at all.
 
     Args:
         path: The GIF.
@@ -94,7 +94,7 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
 
 @contextlib.contextmanager
 def _whole(path):
-    """Yield a path to write to; afterwards the finished file replaces `path`."""
+    """A path beside `path` to write to, which takes its place once all is written."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.tmp")

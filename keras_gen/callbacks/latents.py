@@ -1,4 +1,4 @@
-"""Pictures of the latent space: images of the plane, codes of the data, single directions."""
+"""Pictures of the latent space: the plane of images, where the data lie in it, its directions."""
 
 import statistics
 
@@ -9,7 +9,7 @@ from keras_gen.callbacks.images import image_grid
 
 
 def manifold(model, steps=20, label=0):
-    """Return the images of a plane of z, (steps, steps, height, width, channels).
+    """The images of a plane of z, (steps, steps, height, width, channels).
 
     The plane is cut into squares of equal probability under N(0, I), and every one is shown by
     its middle: z is the inverse distribution function of the normal at (i + 1/2) / steps. z_1 grows
@@ -36,7 +36,7 @@ def manifold(model, steps=20, label=0):
 
 
 def traversals(model, steps=11, rows=10, z=None, label=0):
-    """Return the images along one latent at a time, (rows, steps, height, width, channels).
+    """The images along one latent at a time, (rows, steps, height, width, channels).
 
     Each row moves one latent through the quantiles of N(0, 1) at (i + 1/2) / steps, the others
     staying where they are. The latents that change the images most come first: one that the
@@ -70,14 +70,14 @@ def traversals(model, steps=11, rows=10, z=None, label=0):
 
 
 def scatter(mean, y=None):
-    """Return a picture of codes in the plane, a colour for each class, uint8 (rows, columns, 3).
+    """A picture of codes in the plane, a colour for each class, uint8 (rows, columns, 3).
 
     Args:
         mean: (n, latent_dim), at least 2: what `VAE.encode` gives first. Of more than two latents
             those are shown whose mean varies most.
         y: Integer labels (n,), or None.
     """
-    # They take a while to import. Not pyplot: it would keep every figure.
+    # Take a while to import. Not pyplot: it would keep every figure.
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -193,7 +193,7 @@ class Traversals(_EpochPicture):
 
 
 class LatentScatter(_EpochPicture):
-    """Draws `scatter`, the encoder's means in the plane, every few epochs.
+    """Draws `scatter`, where the encoder's means lie in the plane, every few epochs.
 
     Args:
         images: (n, height, width, channels), best from the test set; the first 5,000 are drawn.
@@ -224,7 +224,7 @@ class LatentScatter(_EpochPicture):
 
 
 def quantiles(steps):
-    """Return the middles, by probability, of `steps` parts of N(0, 1) of equal probability."""
+    """The middles, by probability, of `steps` parts of N(0, 1) of equal probability."""
     normal = statistics.NormalDist()
     return np.array([normal.inv_cdf((i + 0.5) / steps) for i in range(steps)])
 

@@ -10,14 +10,14 @@ class ImageWriter:
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
         except ImportError as error:
             raise ImportError(
-                "`tensorboard_dir` needs the package tensorboard: `pip install tensorboard`, "
+                "`tensorboard_dir` takes the package tensorboard: `pip install tensorboard`, "
                 "or leave `tensorboard_dir` out."
             ) from error
         self.file_writer = EventFileWriter
         self.log_dir = log_dir
 
     def open(self):
-        """Start a new event file, as each `fit` does."""
+        """Starts a new event file, as every `fit` does."""
         self.writer = self.file_writer(str(self.log_dir))
 
     def write(self, tag, picture, step):

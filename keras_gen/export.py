@@ -61,7 +61,29 @@ class Signature(NamedTuple):
 
 
 def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=False):
-    """What `GenerativeModel.export` does: writes, loads and compares, and then puts in place."""
+    """Write a model's functions, its `signatures`, to a folder of files that need no Keras.
+
+    They are written next to `filepath`, loaded by a fresh process that has neither Keras nor
+    this library, and compared with the model in batches of 1 and 3; then they are put in
+    place. The size of the batch is free. A format that this backend does not write is written by
+    another that is installed.
+
+    Args:
+        model: Model of this library.
+        filepath: Folder, which must not exist.
+        format: "tf_saved_model", or "onnx": a file for each signature that draws no noise.
+        verbose: False prints nothing.
+        overwrite: True replaces a folder that an export has left.
+
+    Returns:
+        For each signature its largest difference from the model, at most 1e-5 of a value's
+        size, or of 1 where that is greater; None if it draws noise that cannot be compared.
+
+    Raises:
+        ImportError: If no backend with the packages for the format is installed.
+        RuntimeError: If the files cannot be loaded, or disagree; they are deleted.
+        ValueError: If `filepath` exists, or the format is neither of the two.
+    """
     if format not in FORMATS:
         raise ValueError(
             f'`format` is {format!r}. Pass "tf_saved_model" or "onnx"; Keras exports single '

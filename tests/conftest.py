@@ -26,6 +26,7 @@ LONG = (
     *("tests/test_export.py", "models/test_backends_exchange_files.py", "data/test_loading.py"),
     *("networks/test_gan_networks.py", "train/test_gan_script.py", "models/test_golden_gan.py"),
     *("train/test_reproduce.py", "models/test_mixed_precision.py", "train/test_export.py"),
+    *("tests/test_docstrings.py", "tests/test_packaging.py"),
     *("train/test_without_tensorflow.py", "losses/test_penalties.py", "tests/test_saving.py"),
 )
 

@@ -1,5 +1,6 @@
 """VAEs and GANs for Keras 3, on TensorFlow, JAX and PyTorch."""
 
+import keras_gen.frameworks  # noqa: F401  First: says what is missing where Keras fails.
 from keras_gen import (
     backend,
     callbacks,

@@ -111,6 +111,18 @@ def check_num_classes(num_classes):
     return int(num_classes)
 
 
+def check_labels_of_fit(y, n, num_classes, owner):
+    """Raise ValueError if a model with classes cannot learn from the labels `y`, or None."""
+    if num_classes is None:
+        return
+    if y is None:
+        raise ValueError(
+            f"The labels are missing: this {owner} was built with num_classes={num_classes} and "
+            f"learns from pairs. Pass `fit(x, y)`, or data in batches of (x, y)."
+        )
+    check_labels(y, n, num_classes, owner)
+
+
 def check_labels(y, n, num_classes, owner):
     """Raise ValueError unless `y` holds one integer label for each of `n` examples."""
     y = ops.convert_to_numpy(y)
@@ -151,6 +163,18 @@ def normalize_labels(y, n, num_classes, owner):
         y = np.full(n, y)
     check_labels(y, n, num_classes, owner)
     return y.astype("int32")
+
+
+def split_labels(inputs, num_classes):
+    """Return `(x, y)` from the inputs of a model's call: [x, y] with classes, else x itself."""
+    if num_classes is None:
+        return inputs, None
+    if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+        raise ValueError(
+            "A model with `num_classes` is called on two inputs: pass a list [x, y], or [z, y] to "
+            "a GAN."
+        )
+    return inputs
 
 
 def mark_unknown_labels(x, y, num_classes):

@@ -1,15 +1,17 @@
 """Files that are whole or not there, and folders that one process at a time writes to."""
 
 import contextlib
+import errno
 import os
 import pathlib
 
 
 @contextlib.contextmanager
 def whole(path):
-    """Yields where to write; afterwards it is on the disk, and then takes the name `path`.
+    """Yield where to write; afterwards the file is put on the disk and named `path`.
 
-    If writing fails, what had that name before is untouched, and nothing unfinished is left.
+    If writing fails, the file of that name from before is untouched, and nothing unfinished is
+    left. A symbolic link of that name is replaced, not followed.
     """
     path = pathlib.Path(path)
     unfinished = path.with_name(f".{path.stem}.tmp{path.suffix}")
@@ -25,7 +27,7 @@ def whole(path):
 
 
 def sync(folder):
-    """Puts the names in a folder on the disk."""
+    """Put the names in a folder on the disk."""
     if os.name != "posix":  # Windows opens no folders.
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -36,13 +38,14 @@ def sync(folder):
 
 
 class Lock:
-    """Held by one process at a time, on a folder; the system takes it from one that is killed.
+    """Lock on a folder, held by one process at a time; the system frees it if that is killed.
 
     Raises:
         BlockingIOError: If another process holds it.
+        ValueError: If its file is a symbolic link.
     """
 
-    _held = {}  # Of this process: path -> file descriptor
+    _held = {}  # In this process: path -> file descriptor.
 
     def __init__(self, folder):
         self.path = pathlib.Path(folder).resolve() / ".lock"
@@ -53,7 +56,7 @@ class Lock:
         except ImportError:  # Windows.
             return
         while True:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = _open(self.path)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -79,6 +82,18 @@ class Lock:
             # While it is still held: nobody else can hold a file of this name.
             self.path.unlink(missing_ok=True)
             os.close(descriptor)
+
+
+def _open(path):
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(
+                f"{path} is a symbolic link. Nothing is written through a link, which may lead to "
+                f"any file: remove it."
+            ) from error
+        raise
 
 
 def _is_at(descriptor, path):

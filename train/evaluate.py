@@ -1,11 +1,13 @@
-"""Measures a finished run: prints a table, and adds the numbers to its metrics.json."""
+"""Measure a finished run: print a table, and add the numbers to its metrics.json."""
 
-import argparse
 import pathlib
 import time
 
-from train import folders, run
+from train import command, config, environment, options, results, run_folder
 from train import gan as gan_script
+from train import vae as vae_script
+
+SCRIPTS = {"vae": vae_script, "gan": gan_script}
 
 
 def main(argv=None):
@@ -14,37 +16,36 @@ def main(argv=None):
     try:
         evaluate(args)
     except (ValueError, OSError, ImportError) as error:
-        run.fail(parser, error)
+        command.fail(parser, error)
     except KeyboardInterrupt:
         parser.exit(130, f"\n{parser.prog}: stopped. {args.run} is as it was.\n")
 
 
 def make_parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m train.evaluate", description=__doc__, formatter_class=run.Help
-    )
+    parser = options.Parser("evaluate", __doc__)
     add = parser.add_argument
     add("run", type=pathlib.Path, help="folder of the run, such as runs/vae")
     add(
         "--num-samples",
-        type=run.positive,
+        type=options.positive,
         default=5000,
         help="draws of z for the likelihood of an image",
     )
     add(
         "--num-examples",
-        type=run.positive,
+        type=options.positive,
         default=1000,
         help="test images, the first, whose likelihood is estimated",
     )
-    add("--seed", type=run.seed, default=0, help="of all draws")
-    add("--data-dir", help="where TFDS keeps data sets (else the run's, or TFDS_DATA_DIR)")
+    add("--seed", type=options.seed, default=0, help="of all draws")
+    add("--dataset", help="the run's data set, to confirm its version")
+    add("--data-dir", help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     return parser
 
 
 def evaluate(args):
-    script, settings = folders.read_run(args.run, args.data_dir)
-    run.quiet_tensorflow()
+    script, settings = read_run(args)
+    environment.quiet_tensorflow()
     import keras
 
     import keras_gen as kg
@@ -71,12 +72,12 @@ def evaluate(args):
         "keras_gen": kg.__version__,
         "seconds": round(time.perf_counter() - start, 1),
     }
-    run.check_converged(
+    results.check_converged(
         {name: value for name, value in metrics.items() if name.endswith(("loss", "nll"))}
     )
     path = args.run / "metrics.json"
-    before = folders.read_json(path) if path.exists() else {}
-    run.write_json(path, {**before, **run.finite(metrics), "evaluation": provenance})
+    before = results.read_json(path) if path.exists() else {}
+    results.write_json(path, {**before, **results.finite(metrics), "evaluation": provenance})
 
     print(f"\n{'metric':<28}{'value':>12}  what it is")
     for name, value in metrics.items():
@@ -85,20 +86,26 @@ def evaluate(args):
     print(f"Written to {path}")
 
 
+def read_run(args):
+    """Return the script that has left a run, "vae" or "gan", and its arguments."""
+    path = run_folder.check_finished(args.run)
+    run_folder.check_links(args.run)
+    parsers = {name: script.make_parser() for name, script in SCRIPTS.items()}
+    name, settings, _ = config.read(path, parsers)
+    config.trust(path, settings, args.dataset, args.data_dir)
+    SCRIPTS[name].fill_in(settings)  # An older run was written before they were filled in.
+    return name, settings
+
+
 def measure_vae(vae, settings, args):
-    """Bounds and likelihood on the test set, and what the latents say."""
+    """Return bounds and likelihood on the test set and facts about the latents, and how made."""
     import numpy as np
 
     import keras_gen as kg
 
     labels = vae.num_classes is not None
-    _, test = kg.data.load(
-        settings.dataset,
-        batch_size=settings.batch_size,
-        labels=labels,
-        data_dir=settings.data_dir,
-        manual_dir=settings.manual_dir,
-    )
+    settings.conditional, settings.devices = labels, 1
+    _, test = vae_script.load(settings)
     x, y = examples(test, labels)
     y = y if labels else None
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
@@ -116,7 +123,7 @@ def measure_vae(vae, settings, args):
         y=y[:n] if labels else None,
     )
     metrics["nll"] = -float(log_likelihood.mean())
-    # Of the estimate of the mean over these images; images are independent draws.
+    # The error of the mean over these images, whose estimates are independent.
     metrics["nll_standard_error"] = float(np.sqrt(np.sum(error**2)) / n)
     if isinstance(vae.likelihood, kg.likelihoods.Bernoulli):
         metrics["reconstruction_floor"] = entropy(x)
@@ -131,7 +138,7 @@ def measure_vae(vae, settings, args):
 
 
 def examples(test, labels):
-    """The test set as arrays, `(x, y)`; a streamed one is read."""
+    """Return the test set as arrays, `(x, y)`; a streamed one is read."""
     import numpy as np
 
     if hasattr(test, "x"):
@@ -142,7 +149,7 @@ def examples(test, labels):
 
 
 def entropy(x):
-    """Mean over images of the entropy of their grey pixels as coins, nats: 0 if all are 0 or 1.
+    """Return the mean entropy of an image whose grey pixels are coins, nats: 0 if all are 0 or 1.
 
     No decoder with a Bernoulli likelihood brings the cross-entropy of its pixels below it.
     """
@@ -157,12 +164,12 @@ def kind_of_pixels(vae, x):
     import numpy as np
 
     if getattr(vae, "dynamic_binarization", False):
-        return "binary, drawn from grey anew each time"
+        return "binary, drawn from grey each time"
     return "binary" if np.isin(x, (0, 1)).all() else "grey"
 
 
 def measure_gan(gan, settings, args):
-    """The players' losses on test data and, where modes are known, their coverage."""
+    """Return the players' losses on test data and, where modes are known, their coverage."""
     import numpy as np
 
     import keras_gen as kg
@@ -189,13 +196,13 @@ DESCRIPTIONS = {
     "loss": "what training minimises",
     "elbo": "nats, test set, one draw of z an image",
     "reconstruction": "distortion -E_q[log p(x|z)], nats",
-    "reconstruction_floor": "entropy of the test pixels: no distortion of theirs is below",
+    "reconstruction_floor": "entropy of the test pixels, below which no distortion goes",
     "kl": "rate KL(q(z|x) || p(z)), nats",
     "active_units": "latents whose posterior mean has a variance above .01",
     "mutual_information": "I(x; z), nats: the part of the rate that tells images apart",
     "aggregate_kl": "KL(q(z) || p(z)), nats: the rest of the rate",
     "nll": "-log p(x), nats, by importance sampling: an upper bound in expectation",
-    "nll_standard_error": "of that mean, from the draws of z",
+    "nll_standard_error": "of the mean, from the draws of z",
     "d_loss": "of the discriminator, test set, raw weights",
     "g_loss": "of the generator, test set, raw weights",
     "d_real": "mean raw output on real examples",
@@ -207,7 +214,7 @@ DESCRIPTIONS = {
     "high_quality": "share of the samples within 3 sigma of a mode",
     "perfect_high_quality": "of samples from the mixture itself",
     "mode_kl": "KL(modes of the samples || true weights), nats",
-    "perfect_mode_kl": "of as many samples from the mixture itself, about",
+    "perfect_mode_kl": "expected of as many samples from the mixture itself",
 }
 
 

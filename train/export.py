@@ -1,11 +1,10 @@
-"""Exports the model of a finished run; what is written is loaded and compared with the model."""
+"""Export the model of a finished run; load what was written and compare it with the model."""
 
-import argparse
 import pathlib
 import sys
 import tempfile
 
-from train import folders, run
+from train import command, environment, options, run_folder
 
 FORMATS = {"saved_model": "tf_saved_model", "onnx": "onnx"}  # By their folder in the run.
 
@@ -16,7 +15,7 @@ def main(argv=None):
     try:
         export(args)
     except (ValueError, OSError, ImportError) as error:
-        run.fail(parser, error)
+        command.fail(parser, error)
     except RuntimeError as error:
         sys.exit(f"{parser.prog}: {error}")
     except KeyboardInterrupt:
@@ -24,9 +23,7 @@ def main(argv=None):
 
 
 def make_parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m train.export", description=__doc__, formatter_class=run.Help
-    )
+    parser = options.Parser("export", __doc__)
     add = parser.add_argument
     add("run", type=pathlib.Path, help="folder of the run, such as runs/vae")
     add(
@@ -38,13 +35,16 @@ def make_parser():
     )
     add("--out", type=pathlib.Path, help="folder for saved_model/ and onnx/ (else the run's)")
     add("--overwrite", action="store_true", help="replace what was exported there before")
-    add("--ema", action="store_true", help="of a GAN trained with --ema: the averaged weights")
+    add(
+        "--ema", action="store_true", help="export the averaged weights of a GAN trained with --ema"
+    )
     return parser
 
 
 def export(args):
-    folders.check_finished(args.run)
-    run.quiet_tensorflow()
+    run_folder.check_finished(args.run)
+    run_folder.check_links(args.run)
+    environment.quiet_tensorflow()
     import keras_gen as kg
 
     places = {name: (args.out or args.run) / name for name in dict.fromkeys(args.format)}
@@ -68,11 +68,11 @@ def export(args):
 
 
 def targets(folder):
-    """How many functions of a run's model are exported and agree with it, and how many there are.
+    """Return how many functions of a run's model are exported and agree, and how many there are.
 
     A function counts once for every format that has it.
     """
-    run.quiet_tensorflow()
+    environment.quiet_tensorflow()
     import keras_gen as kg
 
     model = load(folder)

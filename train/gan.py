@@ -1,11 +1,10 @@
-"""Trains a generative adversarial network with `model.fit` and leaves pictures and a model."""
+"""Train a generative adversarial network with `model.fit`; leave pictures and a model."""
 
-import argparse
 import functools
 
-from train import run
+from train import command, devices, environment, options, plots, run_folder, speed
+from train.config import POINTS
 
-POINTS = ("ring", "grid")
 NETWORKS = ("dcgan", "mlp", "points")
 LOSSES = ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic")
 PENALTIES = ("gradient_penalty", "dragan", "r1", "r2")
@@ -13,7 +12,7 @@ MODES = {"modes": "Modes covered", "high_quality": "High quality", "mode_kl": "K
 
 NORMS = ("batch", "layer", "spectral", "none")
 
-# What is used where nothing else is asked for. The points have R3GAN's loss and penalties.
+# Used where nothing else is asked for. The points have R3GAN's loss and penalties.
 DEFAULTS = {
     "points": {
         "network": "points",
@@ -43,7 +42,7 @@ DEFAULTS = {
     },
 }
 
-# What --recipe puts in their place.
+# Put in their place by --recipe.
 RECIPES = {
     "wgan": {
         "loss": "wasserstein",
@@ -75,12 +74,12 @@ RECIPES = {
 
 
 def main(argv=None):
-    run.carry_out(make_parser(), "gan", train, argv)
+    command.carry_out(make_parser(), train, argv)
 
 
 def make_parser():
     datasets = "digits, ring, grid, stacked_mnist, or the TFDS name of an image data set"
-    parser = run.parser(__doc__, "gan", epochs=None, datasets=datasets)
+    parser = options.training_parser(__doc__, "gan", epochs=None, datasets=datasets)
     parser.set_defaults(batch_size=None)
     settings = {
         **{f"By default for {kind}": values for kind, values in DEFAULTS.items()},
@@ -90,21 +89,34 @@ def make_parser():
         f"{title}: " + ", ".join(f"{name} {_words(value)}" for name, value in values.items())
         for title, values in settings.items()
     )
+    _add_networks(parser)
+    _add_game(parser)
+    return parser
+
+
+def _add_networks(parser):
     add = parser.add_argument
-    add(
-        "--recipe",
-        choices=RECIPES,
-        help="loss, penalty and balance after a paper; what is given beside it goes first",
-    )
     add("--network", choices=NETWORKS, help="generator and discriminator")
     add(
         "--filters",
-        type=run.positive,
+        type=options.positive,
         nargs="+",
         default=(32, 64),
         help="channels of the dcgan, from the layer at the image on",
     )
-    add("--latent-dim", type=run.positive, help="size of z")
+    add("--latent-dim", type=options.positive, help="size of z")
+    add("--discriminator-norm", choices=NORMS, help="in the dcgan's discriminator")
+    add("--packing", type=options.positive, default=1, help="examples that are judged together")
+    add("--conditional", action="store_true", help="give both players the labels")
+
+
+def _add_game(parser):
+    add = parser.add_argument
+    add(
+        "--recipe",
+        choices=RECIPES,
+        help="loss, penalty and balance of a paper; other options that are given go first",
+    )
     add("--loss", choices=LOSSES, help="what the players minimise")
     add(
         "--penalty",
@@ -114,30 +126,19 @@ def make_parser():
     )
     add(
         "--penalty-weight",
-        type=run.positive_float,
-        help="gamma or lambda of each penalty; of one that is asked for: its paper's",
+        type=options.positive_float,
+        help="gamma or lambda of each penalty; by default that of the penalty's paper",
     )
-    add("--d-steps", type=run.positive, help="discriminator steps on a batch")
-    add("--discriminator-norm", choices=NORMS, help="in the dcgan's discriminator")
-    add("--packing", type=run.positive, default=1, help="examples the discriminator sees at once")
-    add("--conditional", action="store_true", help="give both players the labels")
-    add("--generator-learning-rate", type=run.positive_float, help="of Adam, falling to 0")
-    add("--discriminator-learning-rate", type=run.positive_float, help="of Adam, falling to 0")
+    add("--d-steps", type=options.positive, help="discriminator steps on a batch")
+    add("--generator-learning-rate", type=options.positive_float, help="of Adam, falling to 0")
+    add("--discriminator-learning-rate", type=options.positive_float, help="of Adam, falling to 0")
     add(
         "--ema",
-        type=fraction,
+        type=options.fraction,
         help="average the generator's weights with this momentum, such as 0.999, and draw the "
         "pictures with the averages; the losses are those of the raw weights",
     )
-    add("--beta-1", type=float, help="of both Adams")
-    return parser
-
-
-def fraction(text):
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 1")
-    return value
+    add("--beta-1", type=options.finite, help="of both Adams")
 
 
 def _words(value):
@@ -145,61 +146,37 @@ def _words(value):
 
 
 def train(args):
-    run.quiet_tensorflow()
-    import keras
-
-    import keras_gen as kg
-
     fill_in(args)
     check(args)
-    train, test = run.shared(args, *load(args))
+    environment.quiet_tensorflow()
+    import keras
+
+    train, test = devices.share(args, *load(args))
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
-    with run.precision(args.dtype):
-        gan = build(args, *run.description(train, args.conditional))
+    with speed.precision(args.dtype):
+        gan = build(args, *devices.describe(train, args.conditional))
     steps = args.epochs * len(train)
     gan.compile(
         generator_optimizer=adam(args.generator_learning_rate, args.beta_1, steps, args.ema),
         discriminator_optimizer=adam(
             args.discriminator_learning_rate, args.beta_1, steps * args.d_steps
         ),
+        jit_compile=speed.jit_compile(args, family(args)),
     )
     gan.check_input_data(train)
     gan.check_input_data(test)
 
-    samples = args.out / "samples"
-    pictures = {
-        "every": args.sample_every or max(1, args.epochs // 15),
-        "seed": args.seed,
-        "tensorboard_dir": args.out / "tensorboard" if args.tensorboard else None,
-        "ema": args.ema is not None,
-    }
-    if args.dataset in POINTS:
-        callbacks = [kg.callbacks.ModeCoverage(train, samples, **pictures)]
-    else:
-        callbacks = [
-            kg.callbacks.SampleGrid(samples, **pictures),
-            kg.callbacks.InterpolationGrid(samples, **pictures),
-        ]
-    guard = kg.callbacks.StopAtNonFinite()
-    checkpoint = run.checkpoint(args)
-    callbacks += [
-        keras.callbacks.CSVLogger(args.out / "history.csv", append=args.resume),
-        guard,
-        checkpoint,
-        run.stop_when_interrupted(),
-    ]
-    run.start(args, "gan", gan, checkpoint)
+    run = run_folder.Run(args, "gan", gan)
+    callbacks = [*pictures(args, train), *run.callbacks()]
+    run.begin()
     # The data shuffle themselves.
     history = gan.fit(train, epochs=args.epochs, shuffle=False, callbacks=callbacks).history
 
     metrics = gan.evaluate(test, return_dict=True, verbose=0)
     coverage = {name: float(history[name][-1]) for name in MODES if name in history}
-    kg.callbacks.save_gif(args.out / "samples.gif", sorted(samples.glob("epoch_*.png")))
-    curves = {"d_loss": "Discriminator's loss", "g_loss": "Generator's loss", **MODES}
-    run.draw_curves(args.out, [item for item in curves.items() if item[0] in history], ylabel="")
-    run.check_finite(args.out, gan, guard)
-    run.finish(args.out, gan, {**metrics, **coverage}, checkpoint)
+    draw(args, history)
+    run.finish({**metrics, **coverage})
     if coverage:
         print(
             f"{coverage['modes']:.0f} of {len(train.centres)} modes, "
@@ -207,13 +184,43 @@ def train(args):
             f"{100 * coverage['high_quality']:.1f}% (a perfect sampler: 98.9%)"
         )
     print(
-        f"Pictures in {samples} and {args.out / 'samples.gif'}, curves in "
+        f"Pictures in {args.out / 'samples'} and {args.out / 'samples.gif'}, curves in "
         f"{args.out / 'curves.png'}, model in {args.out / 'model.keras'}"
     )
 
 
+def pictures(args, train):
+    """Return the callbacks that draw samples."""
+    import keras_gen as kg
+
+    folder = args.out / "samples"
+    settings = {
+        "every": args.sample_every,
+        "seed": args.seed,
+        "tensorboard_dir": args.out / "tensorboard" if args.tensorboard else None,
+        "ema": args.ema is not None,
+    }
+    if args.dataset in POINTS:
+        return [kg.callbacks.ModeCoverage(train, folder, **settings)]
+    return [
+        kg.callbacks.SampleGrid(folder, **settings),
+        kg.callbacks.InterpolationGrid(folder, **settings),
+    ]
+
+
+def draw(args, history):
+    """Write samples.gif and curves.png."""
+    import keras_gen as kg
+
+    frames = sorted((args.out / "samples").glob("epoch_*.png"))
+    kg.callbacks.save_gif(args.out / "samples.gif", frames)
+    curves = {"d_loss": "Discriminator's loss", "g_loss": "Generator's loss", **MODES}
+    shown = [item for item in curves.items() if item[0] in history]
+    plots.draw_curves(args.out, shown, ylabel="")
+
+
 def fill_in(args):
-    """Gives every option that was left open the value of the recipe, or of the data set."""
+    """Give every option that was left open the value of the recipe, or of the data set."""
     settings = dict(DEFAULTS["points" if args.dataset in POINTS else "images"])
     recipe = RECIPES.get(args.recipe, {})
     if "penalty" in recipe:  # A weight belongs to its penalties.
@@ -224,19 +231,27 @@ def fill_in(args):
     for name, value in settings.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+    args.sample_every = args.sample_every or max(1, args.epochs // 15)
+
+
+def family(args):
+    """Return the row of the benchmark that is nearest to these networks, or None."""
+    if args.network != "dcgan":
+        return None
+    return "wgan_gp" if args.penalty else "dcgan"
 
 
 def check(args):
-    """Raises ValueError on options that do not go together."""
+    """Raise ValueError on options that do not go together."""
     if args.recipe == "wgan" and (args.conditional or args.penalty or args.loss != "wasserstein"):
         raise ValueError(
-            "--recipe wgan clips the critic's weights, under its own loss: it takes no --loss, "
+            "--recipe wgan clips the critic's weights, under its own loss: it has no --loss, "
             "--penalty or --conditional. See --recipe wgan_gp."
         )
 
 
 def load(args):
-    """Training and test data, in batches that are all full."""
+    """Return training and test data, in batches that are all full."""
     import keras_gen as kg
 
     # A batch of --batch-size is for one step of the discriminator.

@@ -5,6 +5,7 @@ import math
 import pathlib
 
 import numpy as np
+from PIL import Image
 
 
 def image_grid(images, columns=None, padding=2, scale=2):
@@ -41,10 +42,13 @@ def image_grid(images, columns=None, padding=2, scale=2):
 
 def save_png(path, picture):
     """Write a uint8 array (rows, columns, 3) to `path`, whole or not at all."""
-    from matplotlib import image  # Slow to import.
-
+    if picture.ndim != 3 or picture.shape[-1] != 3:
+        raise ValueError(
+            f"`picture` has shape {picture.shape}. Pass a uint8 array (rows, columns, 3), such as "
+            f"`image_grid` returns."
+        )
     with _complete_file(path) as unfinished:
-        image.imsave(unfinished, picture, format="png")
+        Image.fromarray(picture).save(unfinished, format="PNG")
 
 
 def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
@@ -64,8 +68,6 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
     kg.callbacks.save_gif("runs/gan/samples.gif", pictures)
     ```
     """
-    from PIL import Image
-
     frames = [
         Image.fromarray(picture)
         if isinstance(picture, np.ndarray)

@@ -27,6 +27,8 @@ class ModeCoverage(_EpochPicture):
 
     ```python
     train = kg.data.ring()
+    gan = kg.GAN(*kg.networks.point_gan(), latent_dim=2)
+    gan.compile(generator_optimizer="adam", discriminator_optimizer="adam")
     coverage = kg.callbacks.ModeCoverage(train, "runs/ring/samples")
     gan.fit(train, epochs=20, callbacks=[coverage, keras.callbacks.CSVLogger("history.csv")])
     ```

@@ -2,6 +2,8 @@
 
 import io
 
+from PIL import Image
+
 
 class ImageWriter:
     def __init__(self, log_dir):
@@ -21,12 +23,11 @@ class ImageWriter:
         self.writer = self.file_writer(str(self.log_dir))
 
     def write(self, tag, picture, step):
-        from matplotlib import image
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         png = io.BytesIO()
-        image.imsave(png, picture, format="png")
+        Image.fromarray(picture).save(png, format="PNG")
         height, width, _ = picture.shape
         encoded = Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=png.getvalue()

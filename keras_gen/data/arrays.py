@@ -7,22 +7,24 @@ from keras_gen.data.ordered import OrderedDataset
 class ArrayDataset(OrderedDataset):
     """Arrays in memory, in batches whose order is a function of (seed, epoch) alone.
 
-    The order is fresh in every epoch and the same on every backend, whatever `fit` is told
-    about shuffling and whatever else draws random numbers. Every pass that Keras completes over
-    the batches, in `fit`, `evaluate` or `predict`, counts as an epoch.
+    The order is new in every epoch. The models of keras_gen read the batches in this order on
+    every backend, whatever `fit` is told about shuffling and whatever else draws random numbers.
+    A plain Keras model does so with `fit(train, shuffle=False)`; with `shuffle=True` it reads the
+    same batches in an order that Keras draws. Every pass that Keras completes over the batches, in
+    `fit`, `evaluate` or `predict`, counts as an epoch.
 
     Args:
         x: images (n, height, width, channels) or other examples (n, ...): uint8, which is
             divided by 255, or float32.
         y: integer labels (n,), or None.
-        batch_size: examples per batch; the last one may hold fewer.
+        batch_size: examples per batch; the last batch may hold fewer.
         shuffle: `False` keeps the order of the arrays.
         seed: integer, not negative.
         drop_remainder: leave out the last batch of an epoch if it is not full.
-        labels: batches are `(x, y)` where there is a `y`. `False`: `x` alone.
+        labels: batches are `(x, y)` if there is a `y`; with `False`, `x` alone.
 
     Attributes:
-        epoch: the epoch that is being read, or is read next. Set it to resume:
+        epoch: number of the epoch that is read now, or next. Set it to resume:
             `train.epoch = 5; model.fit(train, initial_epoch=5, epochs=10)`.
 
     Example:
@@ -50,7 +52,7 @@ class ArrayDataset(OrderedDataset):
 
     @property
     def arrays(self):
-        """All that the batches are taken from: `(x, y)`, or `x` alone."""
+        """The arrays that the batches are taken from: `(x, y)`, or `x` alone."""
         return (self.x, self.y) if self.labels and self.y is not None else self.x
 
     def examples(self, rows):
@@ -58,7 +60,7 @@ class ArrayDataset(OrderedDataset):
 
 
 def as_float(x):
-    """Examples as float32: uint8 is divided by 255, floats are kept."""
+    """Return examples as float32: uint8 is divided by 255, floats are kept."""
     if x.ndim == 0 or not (x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating)):
         raise ValueError(
             f"`x` has shape {x.shape} and type {x.dtype}. Pass examples (n, ...) as uint8, "

@@ -8,11 +8,11 @@ import numpy as np
 from keras_gen.data.arrays import ArrayDataset
 from keras_gen.data.sources import SourceDataset
 
-# Train and test together, decoded to float32. A larger set is streamed from disk.
+# Of train and test together, decoded to float32. A larger set is read from disk.
 IN_MEMORY_BYTES = 2 * 2**30
-# Examples held for shuffling a stream. TFDS writes them shuffled, and its files are shuffled too.
+# Examples held to shuffle a stream. TFDS writes them shuffled, and its files are shuffled too.
 SHUFFLE_BUFFER = 4096
-# Examples looked at to tell whether a streamed set holds only 0 and 1.
+# Examples looked at to find out whether a set that is not in memory holds only 0 and 1.
 PEEK = 256
 
 
@@ -27,44 +27,47 @@ def load(
     manual_dir=None,
     download=True,
 ):
-    """Loads an image data set of TensorFlow Datasets (TFDS) and returns `(train, test)`.
+    """Load an image data set of TensorFlow Datasets (TFDS) and return `(train, test)`.
 
     Images are float32 in [0, 1], (batch, height, width, channels). A set that fits in memory
-    comes as two `ArrayDataset`s. A larger one is read from disk: from array_record files as two
-    `SourceDataset`s, and from tfrecord files as two `tf.data.Dataset`s (give `fit` its
-    `shuffle=False` with those, or Keras warns that it does not shuffle them). The training set is
-    shuffled anew in every epoch, in an order that is a function of (seed, epoch) alone (of a
-    stream `train.order.epoch` counts the passes that have begun, and can be set); the test set
-    never. A set without a test split gives its validation split instead.
+    becomes two `ArrayDataset`s. A larger one is read from disk: from array_record files as two
+    `SourceDataset`s, and from tfrecord files as two `tf.data.Dataset`s. With the latter, pass
+    `fit(..., shuffle=False)`, or Keras warns that it does not shuffle them.
+
+    The training set is shuffled in every epoch, in an order that is a function of (seed, epoch)
+    alone; the test set never is. For a `tf.data.Dataset`, `train.order.epoch` counts the passes
+    that have begun, and can be set. If a set has no test split, its validation split is used.
 
     `"digits"` are scikit-learn's 1,797 handwritten digits as 28x28x1, and need no network. Any
-    other set is prepared by TFDS on first use: from the original files in `manual_dir` where
-    they are there (their checksums are verified), else from downloads. TensorFlow reads
-    tfrecord, and array_record is read without it.
+    other set is prepared by TFDS on first use: from the original files if they are in `manual_dir`
+    (their checksums are verified), else from downloads. Reading tfrecord needs TensorFlow;
+    array_record does not.
+
+    A prepared set can name Python code, which TFDS runs: pass a `data_dir` only if you trust it.
 
     Args:
         name: `"digits"`, or the TFDS name of an image set: `"mnist"`, `"cifar10"`,
             `"emnist/letters"`, ...
         batch_size: examples per batch.
         labels: batches are `(x, y)` with integer labels, else `x` alone.
-        seed: seed of the training order.
-        multiple_of: number of devices, which take equal parts of every batch: the rest of the last
-            one is left out, of a streamed set all of it.
-        data_dir: where prepared sets are kept; else `TFDS_DATA_DIR`, else TFDS's own default.
+        seed: seed of the training set's order.
+        multiple_of: number of devices, which share every batch equally. The rest of the last batch
+            is left out; for a `tf.data.Dataset`, a last batch that is not full.
+        data_dir: folder of prepared sets; else `TFDS_DATA_DIR`, else TFDS's own default.
         manual_dir: a folder that holds this set's original files.
         download: `False` never uses the network.
 
     Raises:
         ValueError: for an unknown name, a set that does not fit, or a file that is not the
             original.
-        FileNotFoundError: the set is not prepared, and cannot be downloaded.
-        PermissionError: it is not prepared, and its folder cannot be written to.
-        ImportError: it takes TensorFlow to prepare or read it, and that is not installed.
+        FileNotFoundError: if the set is not prepared, and cannot be downloaded.
+        PermissionError: if it is not prepared, and its folder cannot be written to.
+        ImportError: if preparing or reading it needs TensorFlow, which is not installed.
 
     Example:
 
     ```python
-    train, test = keras_gen.data.load("digits", labels=True)
+    train, test = kg.data.load("digits", labels=True)
     x, y = train[0]                    # (128, 28, 28, 1), (128,)
     ```
     """
@@ -76,7 +79,7 @@ def load(
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     manual_dir = manual_dir and os.path.expanduser(manual_dir)
     builder = preparing.find(name, data_dir)
-    # What the set's description refuses is refused before hours of download.
+    # The description alone may rule a set out: refuse it before hours of download.
     shape, has_labels = _image_shape(builder), _has_labels(builder)
     if labels and not has_labels:
         raise ValueError(f"Data set {name!r} has no integer labels. Pass labels=False.")
@@ -103,7 +106,7 @@ def _image_shape(builder):
         came = f"images of shape {shape}" if shape else f"the features {list(features)}"
         raise ValueError(
             f'Data set {builder.name!r} has {came}; an "image" of one fixed shape (height, width, '
-            "channels) is wanted.\nRead it with tensorflow_datasets, resize, and pass arrays to "
+            "channels) is expected.\nRead it with tensorflow_datasets, resize, and pass arrays to "
             "ArrayDataset."
         )
     return shape
@@ -121,7 +124,8 @@ def _test_split(builder):
             return split
     raise ValueError(
         f'Data set {builder.name!r} has the splits {splits}; "train" and "test" (or "validation") '
-        "are wanted.\nRead it with tensorflow_datasets, split it, and pass arrays to ArrayDataset."
+        "are expected.\nRead it with tensorflow_datasets, split it, and pass arrays to "
+        "ArrayDataset."
     )
 
 
@@ -145,15 +149,15 @@ def _in_memory(builder, splits, has_labels, batch_size, labels, seed):
 
 @contextlib.contextmanager
 def _reading(builder):
-    """Says which data set it is whose files are damaged or missing."""
+    """Name the data set whose files are damaged or missing, if reading fails."""
     try:
         yield
     except (ImportError, MemoryError):
         raise
-    except Exception as error:  # What is raised differs with the format.
+    except Exception as error:  # The formats raise different errors.
         raise ValueError(
             f"Data set {builder.name!r} cannot be read; a file in {builder.data_path} is damaged "
-            f"or missing: {error}\nRemove that folder, and it is prepared anew."
+            f"or missing: {error}\nRemove that folder, and the set is prepared again."
         ) from error
 
 
@@ -176,14 +180,15 @@ def _streamed(builder, splits, batch_size, labels, seed, drop_remainder):
 
     @tf.autograph.experimental.do_not_convert
     def one_pass(_):
-        # Of this graph alone. TensorFlow mixes it into every seed, and 0 takes no tensors.
+        # A seed of this graph alone. TensorFlow mixes it into every other seed, and with 0 the
+        # others cannot be tensors.
         tf.compat.v1.set_random_seed(1)
         files_seed, examples_seed = order.next_seeds(seed)
         read_config = tfds.ReadConfig(shuffle_seed=files_seed)
         examples = builder.as_dataset(splits[0], shuffle_files=True, read_config=read_config)
         return examples.shuffle(SHUFFLE_BUFFER, examples_seed, reshuffle_each_iteration=False)
 
-    # Within `flat_map`, as that is done anew whenever a pass begins.
+    # Inside `flat_map`, which is evaluated again whenever a pass begins.
     train = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
     length = builder.info.splits[splits[0]].num_examples
     train = train.apply(tf.data.experimental.assert_cardinality(length))
@@ -202,12 +207,12 @@ def _streamed(builder, splits, batch_size, labels, seed, drop_remainder):
         for data in (train, test)
     )
     train.order = order  # `callbacks.Checkpoint` puts it back.
-    test.order = _StreamOrder(tf)  # Of a set that is never shuffled it is of no consequence.
+    test.order = _StreamOrder(tf)  # It has no effect: this set is never shuffled.
     return train, test
 
 
 class _StreamOrder:
-    """Passes over a stream that have begun: its order is a function of (seed, epoch) alone."""
+    """Number of passes over a stream that have begun, from which the order follows."""
 
     def __init__(self, tf):
         self._tf = tf
@@ -223,7 +228,7 @@ class _StreamOrder:
         self._epoch.assign(value)
 
     def next_seeds(self, seed):
-        """Two seeds of the pass that begins, tensors."""
+        """Return two seeds for the pass that begins, as tensors."""
         number = self._epoch.assign_add(1) - 1
         return self._tf.unstack(
             self._tf.random.stateless_uniform(
@@ -275,7 +280,7 @@ def _tensorflow(builder):
             f"{preparing.as_array_record(builder)}"
         ) from error
     if keras.config.backend() != "tensorflow":
-        # Else TensorFlow, a mere reader here, takes the memory of every GPU it sees.
+        # Otherwise TensorFlow, which only reads here, allocates the memory of every GPU it sees.
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
     return tf

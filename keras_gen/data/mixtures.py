@@ -7,23 +7,23 @@ from keras_gen.data.arrays import ArrayDataset
 
 
 class MixtureDataset(ArrayDataset):
-    """Points of a mixture of round Gaussians of one size, all of one weight.
+    """Points drawn from a mixture of round Gaussians that have one size and one weight.
 
     Args:
         centres: (modes, dimensions), all distinct.
-        sigma: Standard deviation of every mode along every axis.
-        num_examples: How many points are drawn.
-        batch_size: Points per batch.
-        labels: Batches are `(x, y)`, else `x` alone.
-        seed: Of the points and their order.
-        shuffle, drop_remainder: As in `ArrayDataset`.
+        sigma: standard deviation of every mode along every axis.
+        num_examples: number of points that are drawn.
+        batch_size: points per batch.
+        labels: batches are `(x, y)`, else `x` alone.
+        seed: seed of the points and of their order.
+        shuffle, drop_remainder: as in `ArrayDataset`.
 
     Attributes:
-        x: The points, (num_examples, dimensions), float32.
-        y: The mode that each point is from, (num_examples,).
-        centres: The modes, (modes, dimensions), float64.
-        sigma: As given.
-        weights: Probability of every mode, (modes,).
+        x: the points, (num_examples, dimensions), float32.
+        y: the mode that each point was drawn from, (num_examples,).
+        centres: the modes, (modes, dimensions), float64.
+        sigma: as given.
+        weights: probability of every mode, (modes,).
     """
 
     def __init__(
@@ -57,7 +57,9 @@ class MixtureDataset(ArrayDataset):
 
 
 def ring(num_examples=100_000, *, modes=8, radius=1.0, sigma=0.01, **kwargs):
-    """Gaussians evenly on a circle about 0, as a `MixtureDataset`, which takes what is left.
+    """Return Gaussians evenly spaced on a circle about 0, as a `MixtureDataset`.
+
+    Other arguments are passed on to `MixtureDataset`.
 
     Example:
 
@@ -76,9 +78,10 @@ def ring(num_examples=100_000, *, modes=8, radius=1.0, sigma=0.01, **kwargs):
 
 
 def grid(num_examples=100_000, *, side=5, spacing=2.0, sigma=0.05, **kwargs):
-    """Gaussians on a square grid about 0, `side` times `side`, as a `MixtureDataset`.
+    """Return Gaussians on a square grid about 0, `side` times `side`, as a `MixtureDataset`.
 
-    By default 25 at {-4, -2, 0, 2, 4}^2. `MixtureDataset` takes what is left.
+    By default there are 25, at {-4, -2, 0, 2, 4}^2. Other arguments are passed on to
+    `MixtureDataset`.
 
     Example:
 

@@ -1,9 +1,14 @@
+import threading
+
 import keras
 import numpy as np
 
+# Keras may read batches in several threads. Held while one of them is counted.
+_counting = threading.Lock()
+
 
 def order_of(data):
-    """What has the `epoch` that `data` read next, to be read and set; None if nothing has it."""
+    """Return the object whose `epoch` says what `data` read next, or None if there is none."""
     for order in (data, getattr(data, "order", None)):
         if hasattr(order, "epoch"):
             return order
@@ -13,21 +18,28 @@ def order_of(data):
 class OrderedDataset(keras.utils.PyDataset):
     """Examples in batches whose order is a function of (seed, epoch) alone.
 
-    The order is fresh in every epoch and the same on every backend, whatever `fit` is told
-    about shuffling and whatever else draws random numbers. Every pass that Keras completes over
-    the batches, in `fit`, `evaluate` or `predict`, counts as an epoch.
+    `data[i]` is batch i of the current epoch. The models of keras_gen read the batches in this
+    order on every backend, whatever `fit` is told about shuffling and whatever else draws random
+    numbers. A plain Keras model does so with `fit(data, shuffle=False)`; with `shuffle=True` it
+    reads the same batches in an order that Keras draws.
+
+    Every pass that Keras completes over the batches, in `fit`, `evaluate` or `predict`, counts as
+    an epoch. With `steps_per_epoch` a pass goes on in the next epoch of `fit`. Reading batches
+    outside an epoch counts as nothing.
 
     A subclass writes `examples(rows)`: one batch, the examples at `rows`, a slice or an array
     of indices.
 
     Attributes:
-        multiple_of: What the size of every batch is a multiple of; the rest of the last one, fewer
-            examples than this, is left out. For several devices, which take equal parts.
-        part: `(index, count)`. Indexing, which is how Keras reads, gives of every batch this part,
-            where each of `count` processes reads one. A model's `fit` sets it.
+        multiple_of: number that divides the size of every batch. The rest of the last batch, fewer
+            examples than this, is left out. For several devices, which read equal parts.
+        part: `(index, count)`. Where `count` processes read one batch together, indexing, which is
+            how Keras reads, returns part `index` of it. A model's `fit` sets it. A process that
+            reads whole batches of its own, because Keras divides the batches among the processes,
+            keeps `(0, 1)`.
     """
 
-    in_memory = False  # Whether `examples` is a copy from memory, and takes next to no time.
+    in_memory = False  # Whether `examples` copies from memory, which takes next to no time.
 
     def __init__(self, num_examples, batch_size, shuffle, seed, drop_remainder):
         super().__init__()
@@ -39,9 +51,11 @@ class OrderedDataset(keras.utils.PyDataset):
         self.multiple_of = 1
         self.part = (0, 1)
         self.epoch = 0
-        self._order = None  # (seed, epoch) and its permutation
+        self._order = None  # (seed, epoch) and its permutation.
         self._in_epoch = False
-        self._places = None  # a pass of Keras: the index asked for -> its place in the order
+        self._read = set()  # The batches of this pass that were read.
+        self._ahead = False  # Whether this pass began before the last epoch of `fit` had ended.
+        self._unfinished = False  # Whether the last epoch of `fit` ended within this pass.
         if batch_size < 1:
             raise ValueError(f"`batch_size` is {batch_size}. Pass 1 or more.")
         if len(self) == 0:
@@ -55,59 +69,87 @@ class OrderedDataset(keras.utils.PyDataset):
 
     @property
     def num_read(self):
-        """The examples of an epoch, without those that are left out."""
+        """Number of examples in an epoch, without those that are left out."""
         rest = self.num_examples % self.batch_size
         return self.num_examples - (rest if self.drop_remainder else rest % self.multiple_of)
+
+    @property
+    def use_multiprocessing(self):
+        return False
+
+    @use_multiprocessing.setter
+    def use_multiprocessing(self, value):
+        if value:
+            raise ValueError(
+                "`use_multiprocessing` was set to True, but other processes would not count the "
+                "epochs. Set `workers` alone: its threads read in parallel."
+            )
+
+    def check_steps(self, steps_per_epoch):
+        """Raise ValueError if `fit` would not read the batches in their order."""
+        if steps_per_epoch is not None and self.workers > 1:
+            raise ValueError(
+                f"`fit` got steps_per_epoch={steps_per_epoch}, and the data have {self.workers} "
+                f"workers, which Keras starts from batch 0 in every epoch. Leave out one of them."
+            )
 
     def __len__(self):
         return -(-self.num_read // self.batch_size)
 
     def __iter__(self):
-        return (self._batch(index) for index in range(len(self)))
+        return (self._batch(index, self.epoch) for index in range(len(self)))
 
     def __getitem__(self, index):
-        # `fit` asks for the indices in an order drawn from Python's global generator, so within
-        # a pass of Keras the k-th batch asked for is the k-th of our order, whatever its index.
-        if self._places is not None:
-            index = self._places.setdefault(index, len(self._places))
-        return self._batch(index, self.part)
-
-    @property
-    def num_batches(self):
-        # Keras reads this wherever it starts a pass, and nowhere within one: with
-        # `steps_per_epoch` a pass goes on in the next epoch. What it reads outside an epoch
-        # (shapes), or starts in one and drops (to build a model), is no pass.
-        self._end_pass()
-        if self._in_epoch:
-            self._places = {}
-        return len(self)
+        return self._batch(index, self._counted(index), self.part)
 
     def on_epoch_begin(self):
-        self._in_epoch = True
+        with _counting:
+            # All was read before: by hand, or by tf.data, which `fit` has dropped and reads again.
+            # But with several workers Keras 3.15 itself reads before it calls this.
+            if self._is_complete() and self.workers <= 1:
+                self._read.clear()
+            self._in_epoch = True
+            self._ahead = self._unfinished = False
 
     def on_epoch_end(self):
-        self._in_epoch = False
-        if not self._places or len(self._places) == len(self):
-            self._end_pass()
+        # Keras also calls this when it starts to read, without an epoch that could end.
+        with _counting:
+            completed = self._in_epoch and self._is_complete() and not self._ahead
+            if completed or (self._unfinished and not self._in_epoch):
+                self._begin_pass()
+            elif not self._in_epoch:
+                self._read.clear()
+            self._unfinished = self._in_epoch and bool(self._read) and not self._ahead
+            self._in_epoch = False
 
-    def _end_pass(self):
-        # Complete, or left unfinished by a `fit` that is over.
-        if self._places and (len(self._places) == len(self) or not self._in_epoch):
-            self.epoch += 1
-        self._places = None
+    def _counted(self, index):
+        """Return the epoch that batch `index` is read from, and count the batch as read."""
+        with _counting:
+            if index == 0 and self._in_epoch and self._is_complete():  # tf.data reads ahead.
+                self._begin_pass()
+                self._ahead = True
+            self._read.add(index)
+            return self.epoch
 
-    def _batch(self, index, part=(0, 1)):
+    def _is_complete(self):
+        return len(self._read) == len(self)
+
+    def _begin_pass(self):
+        self.epoch += 1
+        self._read.clear()
+
+    def _batch(self, index, epoch, part=(0, 1)):
         if not 0 <= index < len(self):
             raise IndexError(f"Batch {index} was asked for; there are {len(self)}.")
         start = index * self.batch_size
         size = min(self.batch_size, self.num_read - start) // part[1]
         rows = slice(start + part[0] * size, start + (part[0] + 1) * size)
         if self.shuffle:
-            rows = self._permutation()[rows]
+            rows = self._permutation(epoch)[rows]
         return self.examples(rows)
 
-    def _permutation(self):
-        key = (self.seed, self.epoch)
-        if self._order is None or self._order[0] != key:
-            self._order = key, np.random.default_rng(key).permutation(self.num_examples)
-        return self._order[1]
+    def _permutation(self, epoch):
+        key, order = (self.seed, epoch), self._order
+        if order is None or order[0] != key:
+            order = self._order = key, np.random.default_rng(key).permutation(self.num_examples)
+        return order[1]

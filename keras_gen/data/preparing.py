@@ -22,7 +22,7 @@ PROBE_SECONDS = 5
 
 
 def prepare(builder, manual_dir, download):
-    """Writes a data set to TFDS's folder, from given files or downloads."""
+    """Write a data set to TFDS's folder, from given files or downloads."""
     downloads = os.path.join(builder.data_dir_root, "downloads")
     missing = _missing(builder, manual_dir, downloads)
     if missing and not (download and _answers(missing[0])):
@@ -42,15 +42,15 @@ def prepare(builder, manual_dir, download):
 
 
 def find(name, data_dir):
-    """Returns the TFDS builder of a data set; ValueError if there is none."""
+    """Return the TFDS builder of a data set; ValueError if there is none."""
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
         pass
-    except AssertionError as error:  # A version that there is not.
+    except AssertionError as error:  # There is no such version.
         raise ValueError(str(error)) from error
     except ValueError as error:
-        # Of a name that is none, TFDS prints a screenful; what it says of a config is good.
+        # For an unknown name the message of TFDS fills a screen; for an unknown config it is good.
         if "Parsing builder name string" not in str(error):
             raise
     known = tfds.list_builders(with_community_datasets=False)
@@ -63,12 +63,12 @@ def find(name, data_dir):
 
 
 def is_prepared(builder):
-    """True where the data set is complete in TFDS's folder."""
+    """Return whether the data set is complete in TFDS's folder."""
     return (builder.data_path / "dataset_info.json").exists()
 
 
 def as_array_record(builder):
-    """What prepares a data set so that it is read without TensorFlow, as a line of Python."""
+    """Return the line of Python that prepares a data set to be read without TensorFlow."""
     return (
         f'tensorflow_datasets.builder("{builder.name}", data_dir=..., '
         'file_format="array_record").download_and_prepare()'
@@ -76,19 +76,19 @@ def as_array_record(builder):
 
 
 def _missing(builder, manual_dir, downloads):
-    """Returns the URLs still to be downloaded; the files that are there are verified."""
+    """Return the URLs still to be downloaded, and verify the files that are there."""
     if manual_dir is not None and not os.path.isdir(manual_dir):
         raise FileNotFoundError(
             f"`manual_dir` is {os.fspath(manual_dir)!r}, which is not a folder. Pass the folder "
             f"that holds the original files of {builder.name!r}."
         )
-    manual_dir = manual_dir or os.path.join(downloads, "manual")  # where TFDS looks too
+    manual_dir = manual_dir or os.path.join(downloads, "manual")  # TFDS looks there too.
     missing = []
-    for url, wanted in (builder.url_infos or {}).items():
-        given = os.path.join(manual_dir, wanted.filename or "")
-        cached = get_dl_fname(url, wanted.checksum)
+    for url, info in (builder.url_infos or {}).items():
+        given = os.path.join(manual_dir, info.filename or "")
+        cached = get_dl_fname(url, info.checksum)
         if os.path.isfile(given):
-            _verify(given, wanted.checksum, builder.name, url)
+            _verify(given, info.checksum, builder.name, url)
         elif not any(
             os.path.exists(os.path.join(downloads, folder, cached)) for folder in ("", builder.name)
         ):
@@ -96,13 +96,14 @@ def _missing(builder, manual_dir, downloads):
     return missing
 
 
-def _verify(path, wanted, name, url):
+def _verify(path, expected, name, url):
     with open(path, "rb") as file:
         came = hashlib.file_digest(file, "sha256").hexdigest()
-    if came != wanted:
+    if came != expected:
         raise ValueError(
-            f"{path} is not the original file of data set {name!r}: its sha256 is {came}, wanted "
-            f"is {wanted}.\nReplace it with {url}, or give each data set a manual_dir of its own."
+            f"{path} is not the original file of data set {name!r}: its sha256 is {came} "
+            f"instead of {expected}.\nReplace it with {url}, or give each data set a manual_dir of "
+            "its own."
         )
 
 
@@ -112,7 +113,7 @@ def _file_names(urls):
 
 
 def _answers(url):
-    # In a thread: looking up a name has no time limit of its own.
+    # In a thread, because looking up a name has no time limit of its own.
     answers = []
 
     def ask():
@@ -128,8 +129,8 @@ def _answers(url):
 def _prepare(builder, manual_dir, downloads, download):
     try:
         os.makedirs(downloads, exist_ok=True)
-        # TFDS knows an extracted file by its name alone, and MNIST, Fashion-MNIST and KMNIST have
-        # the same four: no extraction outlives the set that it was made for.
+        # TFDS knows an extracted file by its name alone, and MNIST, Fashion-MNIST and KMNIST use
+        # the same four names: an extraction is removed with the set that it was made for.
         extracted = tempfile.TemporaryDirectory(dir=downloads, prefix="extracted_")
     except OSError as error:
         raise PermissionError(
@@ -137,7 +138,7 @@ def _prepare(builder, manual_dir, downloads, download):
             "be written to.\nPass data_dir=, or set TFDS_DATA_DIR to another folder."
         ) from error
     own = isinstance(builder, Digits)
-    # Reads without TensorFlow, but TFDS brings it on Linux alone.
+    # It is read without TensorFlow, but TFDS installs its reader on Linux alone.
     has_tensorflow = importlib.util.find_spec("tensorflow") is not None
     array_record = (own or not has_tensorflow) and importlib.util.find_spec("array_record")
     with extracted, _silence() if own else contextlib.nullcontext():
@@ -164,7 +165,7 @@ def _prepare(builder, manual_dir, downloads, download):
 
 @contextlib.contextmanager
 def _kept_random_state():
-    # TFDS names its temporary folders at random: the first run would differ from all others.
+    # TFDS draws names of temporary folders: the first run would differ from all others.
     python, numpy = random.getstate(), np.random.get_state()
     try:
         yield

@@ -6,24 +6,31 @@ from keras_gen.data.ordered import OrderedDataset
 class SourceDataset(OrderedDataset):
     """Images read from disk batch by batch, in an order that is a function of (seed, epoch) alone.
 
-    For sets too large for memory whose files give any example at once, such as TFDS's
-    array_record. Order and epochs are those of `ArrayDataset`, which holds its images in memory.
+    It is for sets that are too large for memory and whose files return any example at once, such
+    as TFDS's array_record. Order and epochs are those of `ArrayDataset`, which holds its images in
+    memory.
 
     Args:
-        source: What a TFDS builder's `as_data_source` gives: it has a length, and
-            `__getitems__(indices)` is a list of dictionaries with an "image", and a "label" where
+        source: the source that `as_data_source` of a TFDS builder returns. It has a length, and
+            `__getitems__(indices)` is a list of dictionaries with an "image", and with a "label" if
             there are labels.
-        white: The number that stands for white in the files, by which images are divided.
-        batch_size: Images per batch; the last one may hold fewer.
-        labels: Batches are `(x, y)`, else `x` alone.
-        num_classes: How many classes the labels tell apart, or None.
-        shuffle, seed, drop_remainder: As in `ArrayDataset`.
+        white: number that stands for white in the files; images are divided by it.
+        batch_size: images per batch; the last batch may hold fewer.
+        labels: batches are `(x, y)`, else `x` alone.
+        num_classes: number of classes that the labels tell apart, or None.
+        shuffle, seed, drop_remainder: as in `ArrayDataset`.
 
     Example:
 
     ```python
-    source = tfds.data_source("cifar10", split="train")
-    train = SourceDataset(source, white=255)
+    class Photos:  # Or what TFDS gives: tfds.data_source("cifar10", split="train").
+        def __len__(self):
+            return 1000
+
+        def __getitems__(self, indices):
+            return [{"image": np.full((32, 32, 3), i % 256, "uint8")} for i in indices]
+
+    train = SourceDataset(Photos(), white=255)
     train[0]                           # (128, 32, 32, 3), float32 in [0, 1]
     ```
     """

@@ -7,23 +7,23 @@ from keras_gen.data.ordered import OrderedDataset
 
 
 class StackedDataset(OrderedDataset):
-    """Three images of digits, drawn at random, as the channels of one: 1,000 classes.
+    """Images whose three channels are three digits drawn at random: 1,000 classes.
 
-    The images are stacked batch by batch, so memory holds the digits alone.
+    The digits are stacked batch by batch, so memory holds the digits alone.
 
     Args:
-        x: Digits (n, height, width, 1): uint8, which is divided by 255, or float32.
-        y: Their labels, (n,), 0 to 9.
-        num_examples: How many stacks there are.
-        batch_size: Stacks per batch.
-        labels: Batches are `(x, y)`, else `x` alone.
-        seed: Of the stacks and their order.
-        shuffle, drop_remainder: As in `ArrayDataset`.
+        x: digits (n, height, width, 1): uint8, which is divided by 255, or float32.
+        y: their labels, (n,), 0 to 9.
+        num_examples: number of stacks.
+        batch_size: stacks per batch.
+        labels: batches are `(x, y)`, else `x` alone.
+        seed: seed of the stacks and of their order.
+        shuffle, drop_remainder: as in `ArrayDataset`.
 
     Attributes:
         digits: `x` as float32.
-        parts: The digits that make each stack, as indices (num_examples, 3).
-        y: The classes 100 a + 10 b + c of the stacks of digits a, b and c, (num_examples,).
+        parts: the digits that make each stack, as indices (num_examples, 3).
+        y: the classes 100 a + 10 b + c of the stacks of digits a, b and c, (num_examples,).
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class StackedDataset(OrderedDataset):
 
 
 def stacked_mnist(num_examples=128_000, *, data_dir=None, manual_dir=None, download=True, **kwargs):
-    """Stacked MNIST: three random digits of MNIST's training set as 28x28x3, in 1,000 classes.
+    """Return Stacked MNIST: three random digits of MNIST's training set as 28x28x3, 1,000 classes.
 
     Args:
-        num_examples: How many stacks there are.
-        data_dir, manual_dir, download: Of MNIST, as in `load`.
-        **kwargs: What else `StackedDataset` takes: `batch_size`, `seed`, `labels`, ...
+        num_examples: number of stacks.
+        data_dir, manual_dir, download: where MNIST is, as in `load`.
+        **kwargs: other arguments of `StackedDataset`: `batch_size`, `seed`, `labels`, ...
 
     Returns:
         A `StackedDataset`.

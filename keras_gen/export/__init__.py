@@ -59,7 +59,9 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
     cases = make_cases(model, signatures(model, format), backend == keras.config.backend())
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+    # Absolute, because the process that checks the files runs in another folder.
+    parent = target.parent.absolute()
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{target.name}.") as folder:
         # A folder inside it, because only its owner can read the outer one.
         unchecked = pathlib.Path(folder) / "export"
         if backend == keras.config.backend():

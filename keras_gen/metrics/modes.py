@@ -75,7 +75,7 @@ def class_coverage(classes, num_classes=1000):
     Example:
 
     ```python
-    digits = classifier.predict(channels).argmax(-1).reshape(-1, 3)
+    digits = np.random.default_rng(0).integers(10, size=(26000, 3))  # By a classifier, of channels.
     kg.metrics.class_coverage(digits @ [100, 10, 1])  # {"modes": 1000, "mode_kl": 0.024}
     ```
 

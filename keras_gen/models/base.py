@@ -5,7 +5,6 @@ import functools
 import inspect
 import pathlib
 import tempfile
-import warnings
 
 import keras
 import numpy as np
@@ -14,6 +13,7 @@ from keras import ops
 from keras_gen import accelerate, backend, checks, distribution, export, optimizers, seeds  # noqa: F401
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
+from keras_gen.models.reports import ReportSkippedUpdates, add_callback
 
 
 class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
@@ -34,7 +34,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         num_classes = checks.check_num_classes(num_classes)
         super().__init__(**kwargs)
         self.num_classes = num_classes
-        # For each player the updates that were left out, as something was not finite.
+        # For each player the number of updates left out because something was not finite.
         self.skipped_updates = self.add_weight(
             shape=(len(self.players),),
             initializer="zeros",
@@ -57,7 +57,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         jit_compile="auto",
         **kwargs,
     ):
-        """As `keras.Model.compile`, without a loss and metrics: the model is their owner.
+        """Configure training as `keras.Model.compile`; loss and metrics belong to the model.
 
         Raises:
             ValueError: If `loss`, `loss_weights`, `metrics` or `weighted_metrics` is given.
@@ -160,28 +160,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         return data
 
     def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False):
-        """Write the model's functions, `signatures`, to a folder of files that need no Keras.
-
-        They are written next to `filepath`, loaded by a fresh process that has neither Keras nor
-        this library, and compared with the model in batches of 1 and 3; then they are put in
-        place. The size of the batch is free. A format that this backend does not write is written
-        by another that is installed.
-
-        Args:
-            filepath: Folder, which must not exist.
-            format: "tf_saved_model", or "onnx": a file for each signature that draws no noise.
-            verbose: False prints nothing.
-            overwrite: True replaces a folder that an export has left.
-
-        Returns:
-            For each signature its largest difference from the model, at most 1e-5 of a value's
-            size, or of 1 where that is greater; None if it draws noise that cannot be compared.
-
-        Raises:
-            ImportError: If no backend with the packages for the format is installed.
-            RuntimeError: If the files cannot be loaded, or disagree; they are deleted.
-            ValueError: If `filepath` exists, or the format is neither of the two.
-        """
+        """Write the model's functions to files that need no Keras: see `kg.export.export`."""
         return export.export(self, filepath, format, verbose, overwrite)
 
     def signatures(self):
@@ -201,15 +180,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
 
     def check_labels(self, y, n):
         """Raise ValueError if `fit` cannot use the labels of `n` examples, or None."""
-        if self.num_classes is None:
-            return
-        if y is None:
-            raise ValueError(
-                f"The labels are missing: this {type(self).__name__} was built with "
-                f"num_classes={self.num_classes} and learns from pairs. Pass `fit(x, y)`, or data "
-                f"in batches of (x, y)."
-            )
-        checks.check_labels(y, n, self.num_classes, type(self).__name__)
+        checks.check_labels_of_fit(y, n, self.num_classes, type(self).__name__)
 
     def check_batch_size(self, n, batch_size):
         """Raise ValueError if `n` examples in batches of `batch_size` leave one too small."""
@@ -226,14 +197,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
 
     def split_labels(self, inputs):
         """Return `(x, y)` from the inputs of a call, [x, y] with classes, else x; y may be None."""
-        if self.num_classes is None:
-            return inputs, None
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            raise ValueError(
-                "A model with `num_classes` is called on two inputs: pass a list [x, y], or [z, y] "
-                "to a GAN."
-            )
-        return inputs
+        return checks.split_labels(inputs, self.num_classes)
 
     def symbolic_inputs(self, x, packing=1):
         """Return the inputs of a network: `x`, a KerasTensor, and with classes its labels."""
@@ -248,7 +212,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         return [keras.InputSpec(shape=_label_shape(packing), dtype="int32", name="y")]
 
     def input_shape_of(self, network, default):
-        """Return the shape that a network expects for examples or z, or `default`."""
+        """Return the shape that a network expects for examples or z; `default` if not built."""
         return checks.input_shape_of(network, default, self.num_classes, type(self).__name__)
 
     def update_metrics(self, terms, x):
@@ -301,7 +265,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
     _maybe_symbolic_build = _symbolic_build  # Keras 3.15.1: the same for TensorFlow's trainer.
 
     def _call_checked(self, method, args, kwargs):
-        """Calls Keras's `method`, its data checked first."""
+        """Check the data, and call Keras's `method`."""
         bound = inspect.signature(method).bind(*args, **kwargs)
         arguments = bound.arguments
         if arguments.get("class_weight") is not None:
@@ -318,6 +282,9 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
                 one_batch = len(x) if on_batch else 32  # Keras's default.
                 self._check_batches(len(x), arguments.get("batch_size") or one_batch)
             _keep_weights(arguments)
+        if isinstance(x, OrderedDataset) and method.__name__ == "fit":
+            x.check_steps(arguments.get("steps_per_epoch"))
+            arguments["shuffle"] = False  # The data have an order of their own.
         if not on_batch:
             x = arguments["x"] = distribution.own_part(self, x)
             if not distribution.is_chief():
@@ -329,14 +296,14 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
             distribution.check_trained(self)
             self._same_on_all = True
         if method.__name__ == "fit":
-            _add_callback(arguments, ReportSkippedUpdates(), self)
+            add_callback(arguments, ReportSkippedUpdates(), self)
             _tell_callbacks(arguments)
         if self.compiled and not on_batch:
             arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)
         return method(*bound.args, **bound.kwargs)
 
     def _check_batches(self, n, batch_size):
-        """Of `n` examples: can the devices share each batch, and do their parts suffice?"""
+        """Raise ValueError unless the devices can share each batch of `n` examples."""
         devices = distribution.count_devices(self)
         distribution.check_batch_size(n, batch_size, devices)
         self.check_batch_size(n // devices, batch_size // devices)
@@ -350,7 +317,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         return keras.utils.pack_x_y_sample_weight(**parts)
 
     def _check_trained_variables(self):
-        """Refuses a model whose layers were frozen or thawed since it was compiled."""
+        """Refuse a model whose layers were frozen or thawed since it was compiled."""
         if self.compiled and self.optimizer.built:
             for optimizer, variables in self.optimized():
                 if {id(v) for v in optimizer._trainable_variables} != {id(v) for v in variables}:
@@ -365,41 +332,8 @@ def _label_shape(packing):
     return (None,) if packing == 1 else (None, packing)
 
 
-class ReportSkippedUpdates(keras.callbacks.Callback):
-    """Warns, in one line at the end of an epoch, of updates that were left out."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.before = self.skipped()
-
-    def on_epoch_end(self, epoch, logs=None):
-        counts = self.skipped() - self.before
-        said = [
-            f"{count} of the {player}"
-            for player, count in zip(self.model.players, counts, strict=True)
-            if count
-        ]
-        if said:
-            warnings.warn(
-                f"Epoch {epoch + 1}: updates were left out, as a loss or gradient was not finite: "
-                f"{', '.join(said)}.",
-                stacklevel=2,
-            )
-
-    def skipped(self):
-        return np.array(ops.convert_to_numpy(self.model.skipped_updates))
-
-
-def _add_callback(arguments, callback, model):
-    given = arguments.get("callbacks")
-    if not isinstance(given, keras.callbacks.CallbackList):
-        arguments["callbacks"] = [callback, *keras.tree.flatten(given or [])]
-    elif not any(type(other) is type(callback) for other in given.callbacks):
-        callback.set_model(model)
-        given.callbacks.append(callback)
-
-
 def _tell_callbacks(arguments):
-    """Tells a callback that asks for it what `fit` was given: Keras does not."""
+    """Tell each callback with `before_fit` the arguments of `fit`, which Keras does not."""
     callbacks = arguments.get("callbacks") or []
     callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks))
     for callback in callbacks:
@@ -408,13 +342,13 @@ def _tell_callbacks(arguments):
 
 
 def _keep_weights(arguments):
-    """Gives arguments with a `sample_weight` a `y`, without which Keras drops the weights."""
+    """Give arguments with a `sample_weight` a `y`, without which Keras drops the weights."""
     if arguments.get("sample_weight") is not None and arguments.get("y") is None:
         arguments["y"] = np.zeros(len(arguments["x"]), "float32")
 
 
 def _name_public_optimizers(config):
-    """On torch Keras writes its private class path, which no other backend can train."""
+    """Replace the private class paths that Keras writes on PyTorch: no other backend has them."""
     if str(config.get("module", "")).startswith("keras.src.backend."):
         config["module"], config["registered_name"] = "keras.optimizers", None
     for value in config.values():

@@ -1,18 +1,12 @@
-import contextlib
-
 import keras
 from keras import ops
 
-from keras_gen import backend, checks, seeds
+from keras_gen import backend, checks
 from keras_gen.dtypes import in_float32, total_in_float32
-from keras_gen.export import Signature, samplers
-from keras_gen.inference import interpolate_latents, predict
-from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
 from keras_gen.layers.traversal import all_layers
 from keras_gen.losses import adversarial
 from keras_gen.losses import penalties as gradient_penalties
-from keras_gen.models.base import GenerativeModel
-from keras_gen.optimizers import PlayerOptimizers, averaged
+from keras_gen.models.two_players import TwoPlayerModel
 
 # In float16 the output is multiplied by this before its slope is computed: a power of 2, which
 # changes no digit.
@@ -20,7 +14,7 @@ SLOPE_SCALE = 256.0
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class GAN(GenerativeModel):
+class GAN(TwoPlayerModel):
     """Generative adversarial network: algorithm 1 of Goodfellow et al. (2014).
 
     On each batch the discriminator takes `d_steps` gradient steps, each on its own part of
@@ -81,8 +75,6 @@ class GAN(GenerativeModel):
         https://arxiv.org/abs/1802.05637
     """
 
-    players = ("generator", "discriminator")
-
     def __init__(
         self,
         generator,
@@ -101,27 +93,15 @@ class GAN(GenerativeModel):
             checks.check_count(name, count)
         adversarial_loss = adversarial.get(loss)
         penalties = [gradient_penalties.get(penalty) for penalty in penalties]
-        checks.check_networks(generator=generator, discriminator=discriminator)
         self.logged = _names(adversarial_loss, penalties)
-        super().__init__(num_classes=num_classes, **kwargs)
-        self.generator = generator
-        self.discriminator = discriminator
-        self.latent_dim = latent_dim
+        super().__init__(generator, discriminator, latent_dim, packing, seed, num_classes, **kwargs)
         # Not `loss`: that is an attribute of Keras's own.
         self.adversarial_loss = adversarial_loss
         self.penalties = penalties
         self.d_steps = d_steps
         self.g_steps = g_steps
-        self.packing = packing
-        self.seed = seed
-        # Three streams: evaluating or drawing pictures must not move the noise of training.
-        self.noise, self.evaluation_noise, self.user_noise = (
-            Noise(stream, dtype="float32") for stream in seeds.split(seed, 3)
-        )
-        if all(hasattr(network, "input_shape") for network in (generator, discriminator)):
-            self._fit_together()
-            # Not `self.build`: that would lock the model, and a subclass could add no layers.
-            self.built = True
+        if self.built and penalties:
+            gradient_penalties.check_second_derivatives(discriminator)
 
     @backend.step
     def train_step(self, data):
@@ -132,7 +112,7 @@ class GAN(GenerativeModel):
         return self.update_metrics({**_mean(d_terms), **_mean(g_terms)}, x)
 
     def discriminator_step(self, x_real, y=None):
-        """One descent of the discriminator on packed examples, with fresh noise."""
+        """Descend once with the discriminator on packed examples, with fresh noise."""
         z = self.draw_z(x_real, self.noise)
         x_fake = backend.without_gradient(self.training_fakes, z, y)
         points = self.penalised_points(x_real, x_fake, self.noise)
@@ -149,7 +129,7 @@ class GAN(GenerativeModel):
         return self.pack(self.fakes(z, y, training=True))
 
     def generator_step(self, x_real, y=None):
-        """One descent of the generator, with fresh noise; some losses compare with `x_real`."""
+        """Descend once with the generator, with fresh noise; some losses compare with `x_real`."""
         _, terms = backend.descend(
             self.optimizer.generator,
             self.generator.trainable_variables,
@@ -208,15 +188,6 @@ class GAN(GenerativeModel):
         gradient = backend.input_gradient(lambda x: scale * self.logits(x, y, training), x)
         return in_float32(gradient) / scale
 
-    def fakes(self, z, y=None, training=False):
-        """Return the generator's examples in float32 or wider; labels `y` may be packed."""
-        inputs = z if y is None else [z, ops.reshape(y, (-1,))]
-        return in_float32(self.generator(inputs, training=training))
-
-    def logits(self, x, y=None, training=False):
-        """Return the discriminator's raw outputs on packed examples, (packs, 1), as `fakes`."""
-        return in_float32(self.discriminator(x if y is None else [x, y], training=training))
-
     def penalised_points(self, x_real, x_fake, noise):
         """Return the points where each penalty needs the slope, drawn from the stream `noise`."""
         return [
@@ -269,106 +240,12 @@ class GAN(GenerativeModel):
     def update_metrics(self, terms, x):
         return super().update_metrics({"loss": terms["d_loss"] + terms["g_loss"], **terms}, x)
 
-    def compile(self, generator_optimizer=None, discriminator_optimizer=None, **kwargs):
-        """Configure training: an optimizer for each player, and else as `keras.Model.compile`.
-
-        Args:
-            generator_optimizer: Keras optimizer or its name. With `use_ema=True` the averages
-                are for `sample(ema=True)`; the raw weights stay in the model.
-            discriminator_optimizer: Keras optimizer or its name; another object.
-
-        Raises:
-            ValueError: If an optimizer is missing, or a loss or metrics are given.
-        """
-        if "optimizer" in kwargs:
-            raise ValueError(
-                f"`compile` of a {type(self).__name__} needs two optimizers: pass "
-                f"`generator_optimizer` and `discriminator_optimizer` in place of `optimizer`."
-            )
-        scales = kwargs.pop("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
-        players = PlayerOptimizers.of(
-            generator_optimizer, discriminator_optimizer, scales, type(self).__name__
-        )
-        super().compile(optimizer=players, auto_scale_loss=False, **kwargs)
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        if config:
-            players = config.pop("optimizer")["config"]
-            config["generator_optimizer"] = players["generator"]
-            config["discriminator_optimizer"] = players["discriminator"]
-        return config
-
-    def optimized(self):
-        return [
-            (self.optimizer.generator, self.generator.trainable_variables),
-            (self.optimizer.discriminator, self.discriminator.trainable_variables),
-        ]
-
-    def build_optimizer(self):
-        self.optimizer.build_players(
-            self.generator.trainable_variables, self.discriminator.trainable_variables
-        )
-
-    def call(self, inputs, training=False):
-        """Return the examples generated from z, or with classes from [z, y]."""
-        z, y = self.split_labels(inputs)
-        return self.fakes(z, y, training)
-
-    def generate(self, z, ema=False, batch_size=128, *, y=None):
-        """Return examples from a NumPy array z (n, latent_dim), NumPy.
-
-        Args:
-            z: NumPy array.
-            ema: True uses the generator's averaged weights, as its optimizer keeps them
-                (`use_ema=True`).
-            batch_size: Number of examples in each call of the generator.
-            y: Labels (n,), or one for all, if the model has classes.
-        """
-        z = checks.check_latents(z, self.latent_dim)
-        y = self.labels(y, len(z))
-        with self._generating_weights(ema):
-            return predict(self.generator, z if y is None else [z, y], batch_size)
-
-    def sample(self, num_samples, ema=False, batch_size=128, *, y=None):
-        """Return `num_samples` examples from the model, NumPy: `generate` with z from N(0, I)."""
-        return self.generate(self.draw_latents(num_samples), ema, batch_size, y=y)
-
-    def draw_latents(self, num_samples):
-        """Return draws from N(0, I) for pictures, NumPy (num_samples, latent_dim)."""
-        checks.check_count("num_samples", num_samples)
-        return ops.convert_to_numpy(self.user_noise.normal((num_samples, self.latent_dim)))
-
-    def interpolate(self, z_from, z_to, steps=8, spherical=True, ema=False, *, y=None):
-        """Return examples between pairs of z: see `kg.inference.interpolate_latents`."""
-        return interpolate_latents(self, z_from, z_to, steps, spherical, y, ema=ema)
-
-    def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False, ema=False):
-        """As `GenerativeModel.export`; `ema=True` uses the generator's averaged weights."""
-        with self._generating_weights(ema):
-            return super().export(filepath, format, verbose, overwrite)
-
-    def signatures(self):
-        *shape, channels = self.example_shape
-        packed = (None, *shape, channels * self.packing)
-        z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32", name="z")
-        x = keras.InputSpec(shape=packed, dtype="float32", name="x")
-        signatures = {
-            "generate": Signature(lambda z, *y: {"x": self.fakes(z, *y)}, [z, *self.label_specs()]),
-            **samplers(self.user_noise, self.latent_dim, self.fakes, self.num_classes is not None),
-        }
-        if not self._compares_examples():  # Else an output would depend on the rest of the batch.
-            signatures["discriminate"] = Signature(
-                lambda x, *y: {"logits": self.logits(x, *y)}, [x, *self.label_specs(self.packing)]
-            )
-        return signatures
-
     def check_data(self, x):
         checks.check_examples(x, self.example_shape, type(self).__name__)
         checks.check_finite(x)
 
     def check_batch_size(self, n, batch_size):
-        needed = self.d_steps * self.packing * (2 if self._compares_examples() else 1)
+        needed = self.d_steps * self.packing * (2 if self.compares_examples() else 1)
         for size in {min(n, batch_size), n % batch_size or batch_size}:
             if size < needed:
                 raise ValueError(
@@ -379,66 +256,18 @@ class GAN(GenerativeModel):
                 )
 
     def build(self, input_shape):
-        self._fit_together(input_shape)
+        super().build(input_shape)
+        if self.penalties:
+            gradient_penalties.check_second_derivatives(self.discriminator)
 
     def get_config(self):
         return {
             **super().get_config(),
-            "generator": keras.saving.serialize_keras_object(self.generator),
-            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
-            "latent_dim": self.latent_dim,
             "loss": keras.saving.serialize_keras_object(self.adversarial_loss),
             "penalties": [keras.saving.serialize_keras_object(p) for p in self.penalties],
             "d_steps": self.d_steps,
             "g_steps": self.g_steps,
-            "packing": self.packing,
-            "seed": self.seed,
         }
-
-    def _fit_together(self, input_shape=None):
-        """Learn the sizes, building networks that are not built; refuse what disagrees."""
-        z = keras.KerasTensor((None, self.latent_dim))
-        latent_dim = self.input_shape_of(self.generator, z.shape)[-1]
-        if latent_dim != self.latent_dim:
-            raise ValueError(
-                f"`latent_dim` is {self.latent_dim}, but the generator expects vectors of "
-                f"{latent_dim}. Pass latent_dim={latent_dim}."
-            )
-        x = checks.output_spec(self.generator, self.symbolic_inputs(z))
-        packed = (None, *x.shape[1:-1], x.shape[-1] * self.packing)
-        expected = tuple(self.input_shape_of(self.discriminator, packed))
-        if expected != packed:
-            raise ValueError(
-                f"The generator's examples have shape {x.shape[1:]}, {self.packing} packed "
-                f"{packed[1:]}, but the discriminator expects {expected[1:]}. Build both for the "
-                f"same examples and packing={self.packing}."
-            )
-        inputs = self.symbolic_inputs(keras.KerasTensor(packed), self.packing)
-        logits = checks.output_spec(self.discriminator, inputs)
-        if tuple(logits.shape) != (None, 1):
-            raise ValueError(
-                f"The discriminator's output has shape {logits.shape}. One raw output for each "
-                f"example is expected, (batch, 1)."
-            )
-        if checks.ends_in_sigmoid(self.discriminator):
-            raise ValueError(
-                "The discriminator ends in a sigmoid. Losses expect raw outputs, logits, which "
-                "keep them stable: leave the activation out."
-            )
-        if self.penalties:
-            gradient_penalties.check_second_derivatives(self.discriminator)
-        self.example_shape = tuple(x.shape[1:])
-
-    def _compares_examples(self):
-        comparing = (MinibatchDiscrimination, MinibatchStdDev)
-        return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
-
-    def _generating_weights(self, ema):
-        """Return a context in which the generator has its averaged weights if `ema` is True."""
-        if not ema:
-            return contextlib.nullcontext()
-        optimizer = self.optimizer.generator if self.compiled else None
-        return averaged(optimizer, self.generator.trainable_variables)
 
 
 def _has_float16(network):

@@ -52,7 +52,7 @@ class IWAE(VAE):
         for name in self.not_taken:
             if name in kwargs:
                 raise ValueError(
-                    f"{type(self).__name__} takes no `{name}`: its bound has no KL term of its "
+                    f"{type(self).__name__} has no `{name}`: its bound has no KL term of its "
                     f"own. Leave it out, or use VAE."
                 )
         super().__init__(encoder, decoder, likelihood, seed=seed, **kwargs)

@@ -88,14 +88,12 @@ class VAE(Autoencoder):
         num_classes=None,
         **kwargs,
     ):
-        if not isinstance(beta, LearningRateSchedule) and not (
-            isinstance(beta, numbers.Real) and 0 <= beta < math.inf
-        ):
+        if not isinstance(beta, LearningRateSchedule) and not _is_nonnegative(beta):
             raise ValueError(
                 f"`beta` is {beta!r}. It weights the KL term: pass a number that is not negative, "
                 f"or a Keras LearningRateSchedule."
             )
-        if not (isinstance(free_bits, numbers.Real) and 0 <= free_bits < math.inf):
+        if not _is_nonnegative(free_bits):
             raise ValueError(
                 f"`free_bits` is {free_bits!r}. Each latent may cost that much at no charge: pass "
                 f"a number of nats that is not negative."
@@ -314,3 +312,7 @@ class VAE(Autoencoder):
 
     def _sampling(self, training):
         return self.sampling if training else self.evaluation_sampling
+
+
+def _is_nonnegative(value):
+    return isinstance(value, numbers.Real) and 0 <= value < math.inf

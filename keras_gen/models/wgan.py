@@ -8,8 +8,8 @@ from keras_gen.models.gan import GAN
 class WGAN(GAN):
     """Wasserstein GAN with weight clipping: algorithm 1 of Arjovsky et al. (2017).
 
-    The critic, which a GAN calls discriminator, takes `d_steps` steps a batch, and after each
-    its weights are cut to [-clip, clip], so that it is Lipschitz. For a gradient penalty in
+    The critic, which a GAN calls discriminator, makes `d_steps` steps on each batch. After each
+    of them its weights are cut to [-clip, clip], so that it is Lipschitz. For a gradient penalty in
     place of the clipping (WGAN-GP), use
     `GAN(..., loss="wasserstein", penalties=[GradientPenalty(10.0)], d_steps=5)`.
 
@@ -70,7 +70,7 @@ class WGAN(GAN):
         return terms
 
     def compile(self, generator_optimizer=None, discriminator_optimizer=None, **kwargs):
-        """As `GAN.compile`; an optimizer left out is the paper's RMSprop(5e-5)."""
+        """Configure training as `GAN.compile`; by default with the paper's RMSprop(5e-5)."""
         super().compile(
             generator_optimizer or keras.optimizers.RMSprop(5e-5),
             discriminator_optimizer or keras.optimizers.RMSprop(5e-5),

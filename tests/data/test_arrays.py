@@ -1,9 +1,11 @@
+import multiprocessing.pool
 import random
 
 import keras
 import numpy as np
 import pytest
 
+import keras_gen as kg
 from keras_gen.data import ArrayDataset
 
 N = 12
@@ -21,7 +23,7 @@ def by_hand(dataset, epoch):
 
 
 def seen_by_fit(dataset, epochs, built=True, callbacks=(), **kwargs):
-    """The numbers that a model meets in `fit`, told from its running mean loss, per epoch."""
+    """The numbers that a Keras model meets in `fit`, from its running mean loss, per epoch."""
     layers = [
         keras.layers.Dense(1, use_bias=False, kernel_initializer="ones"),
         keras.layers.ActivityRegularization(l1=1.0),
@@ -29,14 +31,23 @@ def seen_by_fit(dataset, epochs, built=True, callbacks=(), **kwargs):
     model = keras.Sequential([keras.Input((1,)), *layers] if built else layers)
     model.compile(optimizer=keras.optimizers.SGD(0.0))
     record = Record()
+    kwargs = {"shuffle": False, "verbose": 0, **kwargs}
+    model.fit(dataset, epochs=epochs, callbacks=[*callbacks, record], **kwargs)
+    return [np.rint(losses).astype(int).tolist() for losses in record.losses()]
+
+
+def seen_by_fit_of_ours(dataset, epochs, callbacks=(), **kwargs):
+    """The numbers that a model of keras_gen meets, whose loss is (x / N)^2 and a constant."""
+    x, z = keras.Input((1,)), keras.Input((1,))
+    encoder = keras.Model(x, keras.layers.Dense(1)(x))
+    decoder = keras.Model(z, keras.layers.Dense(1, kernel_initializer="zeros")(z))
+    model = kg.Autoencoder(encoder, decoder, likelihood=kg.likelihoods.Gaussian(1.0))
+    model.compile(keras.optimizers.SGD(0.0))
+    record = Record()
     model.fit(dataset, epochs=epochs, callbacks=[*callbacks, record], verbose=0, **kwargs)
-    return [
-        [
-            int(i)
-            for i in np.rint(np.diff(np.array(means) * np.arange(1, len(means) + 1), prepend=0))
-        ]
-        for means in record.means
-    ]
+    constant = 0.5 * np.log(2 * np.pi)
+    squares = [2 * (losses - constant) for losses in record.losses()]
+    return [np.rint(N * np.sqrt(np.maximum(x, 0))).astype(int).tolist() for x in squares]
 
 
 class Record(keras.callbacks.Callback):
@@ -49,6 +60,37 @@ class Record(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.means[-1].append(float(logs["loss"]))
+
+    def losses(self):
+        """The loss of each batch, per epoch."""
+        numbers = [np.arange(1, len(means) + 1) for means in self.means]
+        return [
+            np.diff(np.array(m) * n, prepend=0) for m, n in zip(self.means, numbers, strict=True)
+        ]
+
+
+class Fraction(keras.callbacks.Callback):
+    """A progress bar of one's own, as anyone may write it."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.data = data
+        self.fractions = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.fractions.append(self.data.epoch / self.data.num_batches)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.fractions.append(batch / self.data.num_batches)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.fractions.append((batch + 1) / self.data.num_batches)
+
+
+def numbered(**kwargs):
+    """Example i is the number (i + 1) / N, one example a batch."""
+    x = np.arange(1, N + 1, dtype="float32")[:, None] / N
+    return ArrayDataset(x, **{"batch_size": 1, "seed": 3, **kwargs})
 
 
 def test_uint8_becomes_float32_between_0_and_1():
@@ -129,7 +171,60 @@ def test_what_else_draws_random_numbers_does_not_change_what_fit_sees():
     keras.utils.set_random_seed(1)
     first = seen_by_fit(ids(), epochs=2)
     random.seed(2)
-    assert seen_by_fit(ids(), epochs=2, shuffle=False) == first
+    assert seen_by_fit(ids(), epochs=2) == first
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_our_models_see_that_order_whatever_fit_is_told(shuffle, workers):
+    dataset = numbered()
+    dataset.workers = workers
+    seen = seen_by_fit_of_ours(dataset, epochs=3, shuffle=shuffle)
+    assert seen == [by_hand(ids(), epoch) for epoch in range(3)]
+    assert dataset.epoch == 3
+
+
+def test_a_keras_model_that_shuffles_sees_the_same_batches_in_another_order():
+    seen = seen_by_fit(ids(), epochs=2, shuffle=True)
+    assert [sorted(epoch) for epoch in seen] == [list(range(1, N + 1))] * 2
+
+
+@pytest.mark.parametrize(("workers", "steps"), [(1, None), (4, None), (1, N // 3)])
+def test_reading_num_batches_at_any_moment_changes_nothing(workers, steps):
+    dataset = ids()
+    dataset.workers = workers
+    fraction = Fraction(dataset)
+    epochs = 2 if steps is None else 6
+    seen = seen_by_fit(dataset, epochs, callbacks=[fraction], steps_per_epoch=steps)
+    passes = seen if steps is None else [sum(seen[:3], []), sum(seen[3:], [])]
+    assert passes == [by_hand(ids(), 0), by_hand(ids(), 1)]
+    assert fraction.fractions[:3] == [0, 0, 1 / N]
+
+
+def test_workers_and_steps_per_epoch_are_refused_together():
+    dataset = numbered()
+    dataset.workers = 2
+    with pytest.raises(ValueError, match="which Keras starts from batch 0 in every epoch"):
+        seen_by_fit_of_ours(dataset, epochs=2, steps_per_epoch=4)
+
+
+def read_as_keras_3_16_does(dataset, workers=4):
+    """The batches of one epoch. Keras 3.16 reads `num_batches` once per batch."""
+    dataset.on_epoch_begin()
+    with multiprocessing.pool.ThreadPool(workers) as pool:
+        batches = pool.imap(dataset.__getitem__, range(dataset.num_batches))
+        for i, batch in enumerate(batches):
+            yield batch
+            if i >= dataset.num_batches - 1:
+                break
+    dataset.on_epoch_end()
+
+
+def test_keras_3_16_reads_the_order_of_each_epoch():
+    dataset = ids()
+    seen = [[int(x.item()) for x in read_as_keras_3_16_does(dataset)] for _ in range(3)]
+    assert seen == [by_hand(ids(), epoch) for epoch in range(3)]
+    assert dataset.epoch == 3
 
 
 def test_fit_with_validation_sees_the_same_order():
@@ -153,9 +248,19 @@ def test_a_second_fit_goes_on_with_the_next_epoch():
 
 
 def test_steps_per_epoch_spreads_a_pass_over_several_epochs():
-    seen = seen_by_fit(ids(), epochs=6, steps_per_epoch=N // 3)
-    passes = [sum(seen[:3], []), sum(seen[3:], [])]
-    assert passes == [by_hand(ids(), 0), by_hand(ids(), 1)]
+    seen = seen_by_fit(ids(), epochs=9, steps_per_epoch=N // 3)
+    passes = [sum(seen[start : start + 3], []) for start in (0, 3, 6)]
+    assert passes == [by_hand(ids(), epoch) for epoch in range(3)]
+
+
+def test_reading_the_last_batch_by_hand_in_every_epoch_changes_nothing():
+    dataset = ids()
+    peek = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: dataset[N - 1],
+        on_train_batch_end=lambda batch, logs: dataset[N - 1],
+    )
+    seen = seen_by_fit(dataset, epochs=3, callbacks=[peek])
+    assert seen == [by_hand(ids(), epoch) for epoch in range(3)]
 
 
 def test_reading_by_hand_during_fit_costs_fit_no_example():
@@ -163,6 +268,53 @@ def test_reading_by_hand_during_fit_costs_fit_no_example():
     peek = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: dataset[5])
     for epoch in seen_by_fit(dataset, epochs=2, callbacks=[peek]):
         assert sorted(epoch) == list(range(1, N + 1))
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_set_of_few_batches_has_one_order_per_epoch(n):
+    """So few that tf.data reads the next pass to its end before the epoch ends."""
+    dataset = ids(n)
+    seen = seen_by_fit(dataset, epochs=6)
+    assert seen == [by_hand(ids(n), epoch) for epoch in range(6)]
+    assert dataset.epoch == 6
+
+
+def test_a_fit_that_was_interrupted_is_followed_by_the_whole_epoch():
+    def stop(batch, logs):
+        if batch == 4:
+            raise KeyboardInterrupt
+
+    dataset = ids()
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
+    with pytest.raises(KeyboardInterrupt):
+        seen_by_fit(dataset, epochs=1, callbacks=[callback])
+    assert seen_by_fit(dataset, epochs=2) == [by_hand(ids(), 0), by_hand(ids(), 1)]
+
+
+def test_a_fit_that_ended_within_a_pass_is_followed_by_the_next():
+    """Else a loop around `fit(steps_per_epoch=4, epochs=1)` would read the same four for ever."""
+    dataset = ids()
+    seen = [seen_by_fit(dataset, epochs=1, steps_per_epoch=4)[0] for _ in range(3)]
+    assert seen == [by_hand(ids(), epoch)[:4] for epoch in range(3)]
+
+
+def test_evaluate_and_predict_count_as_passes_and_reading_by_hand_does_not():
+    dataset = ids()
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(2.0)])
+    model.compile(loss="mse")
+    assert [list(dataset)[0], dataset[0], dataset[N - 1]] and dataset.epoch == 0
+    model.predict(dataset, verbose=0)
+    assert dataset.epoch == 1
+    seen = model.predict(dataset, verbose=0)[:, 0] / 2
+    assert seen.tolist() == by_hand(ids(), 1)
+    assert dataset.epoch == 2
+    model.evaluate(ArrayDataset(dataset.x, dataset.x, batch_size=5), verbose=0)
+    assert dataset.epoch == 2
+
+
+def test_other_processes_are_refused():
+    with pytest.raises(ValueError, match="Set `workers` alone"):
+        ids().use_multiprocessing = True
 
 
 def test_predict_reads_an_unshuffled_set_in_order():

@@ -14,7 +14,7 @@ from keras import ops
 
 import keras_gen as kg
 from keras_gen.backend import replicas
-from train.reproduce import devices as training
+from tests.faults import devices as training
 
 
 class Draws(kg.VAE):

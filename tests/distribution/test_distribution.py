@@ -6,7 +6,7 @@ import json
 import keras
 import pytest
 
-from train.reproduce.devices import TOLERANCE, launch
+from tests.faults.devices import TOLERANCE, launch
 
 SECOND_ENGINE = {"tensorflow": "tensorflow workers", "jax": "jax processes"}
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from train.reproduce import pairs
+from tests.faults import pairs
 
 pytestmark = pytest.mark.once
 

@@ -158,8 +158,8 @@ def test_a_regulariser_enters_the_loss_and_not_the_bound():
     [
         ({"num_samples": 0}, "`num_samples` is 0. Pass an integer, at least 1"),
         ({"num_samples": 1.5}, "`num_samples` is 1.5"),
-        ({"beta": 0.5}, "IWAE takes no `beta`: its bound has no KL term of its own.*use VAE"),
-        ({"free_bits": 0.5}, "IWAE takes no `free_bits`"),
+        ({"beta": 0.5}, "IWAE has no `beta`: its bound has no KL term of its own.*use VAE"),
+        ({"free_bits": 0.5}, "IWAE has no `free_bits`"),
     ],
 )
 @pytest.mark.parametrize("build", [tiny.iwae, tiny.dreg_iwae, tiny.two_layer_iwae])

@@ -8,7 +8,7 @@ from keras import ops
 import keras_gen as kg
 from keras_gen.data import ArrayDataset
 from tests.models import tiny
-from train.run import precision
+from train.speed import precision
 
 POLICIES = ("mixed_bfloat16", "mixed_float16")
 

@@ -116,7 +116,7 @@ def test_networks_that_do_not_fit_one_another_are_refused():
     for sizes, match in (
         (((4, 2), (2, 3)), "`top_encoder` expects vectors of size 4, but is given 3"),
         (((3, 2), (5, 3)), "`top_decoder` expects vectors of size 5, but is given 2"),
-        (((3, 2), (2, 4)), "`top_decoder` gives a z of size 4, and the `decoder` takes 3"),
+        (((3, 2), (2, 4)), "`top_decoder` gives a z of size 4, but the `decoder` expects 3"),
     ):
         top = [normal_network(*size, (4,), "tanh", "top") for size in sizes]
         with pytest.raises(ValueError, match=match):

@@ -23,7 +23,7 @@ def test_a_vae_is_measured_beside_its_floor(tmp_path, data_dir, capsys):
     arguments = ["--hidden", "16", "--latent-dim", "3", "--epochs", "2", "--data-dir", data_dir]
     vae.main([*arguments, "--out", str(tmp_path / "run")])
     before = numbers(tmp_path / "run")
-    quick = ["--num-samples", "50", "--num-examples", "20"]
+    quick = ["--num-samples", "50", "--num-examples", "20", "--data-dir", data_dir]
     evaluate.main([str(tmp_path / "run"), *quick])
     after = numbers(tmp_path / "run")
     # What was there stays, but for fresh draws of z.
@@ -70,7 +70,7 @@ def test_a_gan_of_images_is_measured_on_the_test_set(tmp_path, data_dir):
     quick = ["--network", "mlp", "--batch-size", "256", "--epochs", "1", "--data-dir", data_dir]
     gan.main([*quick, "--out", str(out)])
     trained = numbers(out)
-    evaluate.main([str(out)])
+    evaluate.main([str(out), "--data-dir", data_dir])
     measured = numbers(out)
     assert measured["evaluation"]["data_set"] == "digits"
     assert trained["d_loss"] != measured["d_loss"] and 0 < measured["p_real"] < 1

@@ -156,9 +156,9 @@ def test_bad_arguments_are_refused(arguments, message):
     assert message in process.stderr
 
 
-def test_the_table_of_the_readme_is_what_the_runs_recorded():
+def test_the_table_of_the_page_is_what_the_runs_recorded():
     runs = json.loads(table.RECORD.read_text())
-    assert table.markdown(runs) in table.README.read_text()
+    assert table.markdown(runs) in table.PAGE.read_text()
     for by_backend in runs.values():
         for made in by_backend.values():
             assert all(math.isfinite(row["obtained"]) for row in made["rows"])
@@ -166,16 +166,16 @@ def test_the_table_of_the_readme_is_what_the_runs_recorded():
 
 def test_a_run_is_recorded_beside_those_of_other_backends(tmp_path, monkeypatch):
     monkeypatch.setattr(table, "RECORD", tmp_path / "reproduced.json")
-    monkeypatch.setattr(table, "README", tmp_path / "README.md")
-    table.README.write_text(f"before\n{table.BEGIN}\n{table.END}\nafter\n")
+    monkeypatch.setattr(table, "PAGE", tmp_path / "reproduced.md")
+    table.PAGE.write_text(f"before\n{table.BEGIN}\n{table.END}\nafter\n")
     made = [rows.AtMost("b", "NLL, nats", 5.25, 5.0), rows.Row("one", "share", 1.0, 1.0, 0.1)]
     table.record("b", ["a", "b"], "jax", 0, 2.4, made)
     table.record("b", ["a", "b"], "torch", 0, 3.4, [rows.AtMost("b", "NLL, nats", 4.0, 5.0)] * 2)
     table.record("a", ["a", "b"], "jax", 0, 1.0, [rows.AtLeast("a", "PSNR", 20.0, 19.0)])
-    assert table.README.read_text().split("\n") == [
+    assert table.PAGE.read_text().split("\n") == [
         "before",
         table.BEGIN,
-        "| entry | quantity | wanted | TensorFlow | JAX | PyTorch |",
+        "| entry | quantity | expected | TensorFlow | JAX | PyTorch |",
         "|---|---|---|---|---|---|",
         "| `a` | PSNR | at least 19 |  | 20 |  |",
         "| | seconds | |  | 1 |  |",

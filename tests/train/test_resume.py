@@ -1,4 +1,4 @@
-"""`--resume`: which run goes on, and what is refused. That it ends the same is in test_faults."""
+"""`--resume`: which run goes on, and what is refused. That it ends the same is in tests/faults."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ import keras
 import pytest
 
 import keras_gen as kg
-from train import gan, run, vae
+from train import config, gan, resume, vae
 
 TINY = ("--hidden", "4", "--latent-dim", "3", "--checkpoint-every", "1")
 
@@ -157,12 +157,9 @@ def test_options_of_a_gan_that_were_filled_in_are_those_of_the_run(tmp_path, arg
     parser = gan.make_parser()
     args = parser.parse_args([*arguments, "--out", str(tmp_path)])
     gan.fill_in(args)
-    content = json.loads(json.dumps({key: run._plain(value) for key, value in vars(args).items()}))
-    content = {key: value for key, value in content.items() if key not in run.OF_A_PROCESS}
-    config = {"command": "python -m train.gan", "backend": keras.config.backend()}
-    (tmp_path / "config.json").write_text(json.dumps({**config, "arguments": content}))
+    config.write(tmp_path / "config.json", "gan", args)
+    content = config.arguments(args)
     argv = ["--resume", *arguments, "--out", str(tmp_path)]
-    resumed = run.resumed(parser, "gan", parser.parse_args(argv), argv)
+    resumed = resume.resumed(parser, parser.parse_args(argv), argv)
     gan.fill_in(resumed)
-    after = json.loads(json.dumps({key: run._plain(value) for key, value in vars(resumed).items()}))
-    assert {key: after[key] for key in content} == content
+    assert config.arguments(resumed) == content

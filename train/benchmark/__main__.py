@@ -11,9 +11,9 @@ import json
 import os
 import statistics
 
-from train import run
 from train.benchmark.cases import CASES, sized
 from train.benchmark.processes import BACKENDS, Worker, heed_sigterm, installed, machine
+from train.options import DTYPES
 
 # By hand: with and without XLA where there is the choice.
 SIDES = {
@@ -40,7 +40,7 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=5, help="of each side (default: 5)")
     parser.add_argument("--steps", type=int, help="batches of a round, for a quick look")
     parser.add_argument(
-        "--dtype", choices=run.DTYPES, default="float32", help="of the library's side alone"
+        "--dtype", choices=DTYPES, default="float32", help="of the library's side alone"
     )
     parser.add_argument(
         "--steps-per-execution",

@@ -1,4 +1,4 @@
-"""Runs a published experiment and prints what it obtains beside what was published."""
+"""Run a published experiment and print what it obtains next to what was published."""
 
 import argparse
 import json
@@ -7,8 +7,8 @@ import shlex
 import sys
 import time
 
-from train import run
-from train.reproduce import burda, examples, faults, likelihoods, table, uses
+from train import command, environment, options, results
+from train.reproduce import burda, examples, likelihoods, table, uses
 
 ENTRIES = {
     "pytorch-vae": examples.pytorch_vae,
@@ -25,7 +25,6 @@ ENTRIES = {
     "one-class-mnist": uses.one_class_mnist,
     "denoise": uses.denoise,
     "inpaint": uses.inpaint,
-    "faults": faults.table,
 }
 
 
@@ -37,11 +36,13 @@ def main(argv=None):
         epilog="\n".join(f"{name}: {entry.__doc__}" for name, entry in ENTRIES.items()),
     )
     parser.add_argument("name", nargs="?", choices=ENTRIES, help="without one: list them")
-    parser.add_argument("--seed", type=run.seed, default=0, help="default: 0")
+    parser.add_argument("--seed", type=options.seed, default=0, help="default: 0")
     parser.add_argument("--data-dir", help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     parser.add_argument("--manual-dir", help="folder with the original files, not downloaded")
     parser.add_argument("--json", metavar="FILE", help="write the rows there, too")
-    parser.add_argument("--record", action="store_true", help="put them into the README's table")
+    parser.add_argument(
+        "--record", action="store_true", help="write them into the table of docs/reproduced.md"
+    )
     args = parser.parse_args(argv)
     if args.name is None:
         parser.print_help()
@@ -49,36 +50,38 @@ def main(argv=None):
     if args.json and not os.path.isdir(os.path.dirname(os.path.abspath(args.json))):
         parser.exit(2, f"{parser.prog}: error: there is no folder for --json {args.json}\n")
 
-    run.quiet_tensorflow()
+    environment.quiet_tensorflow()
     import keras
 
     start = time.perf_counter()
     try:
         rows = ENTRIES[args.name](args.seed, data_dir=args.data_dir, manual_dir=args.manual_dir)
     except (ValueError, OSError, ImportError) as error:
-        run.fail(parser, error)
+        command.fail(parser, error)
     except KeyboardInterrupt:
         parser.exit(130, f"\n{parser.prog}: stopped, with nothing obtained.\n")
-    run.check_converged({f"{row.name} {row.quantity}": row.obtained for row in rows})
+    results.check_converged({f"{row.name} {row.quantity}": row.obtained for row in rows})
     seconds = time.perf_counter() - start
+    print_rows(rows)
+    backend = keras.config.backend()
+    typed = shlex.join(["python", "-m", "train.reproduce", *(argv or sys.argv[1:])])
+    print(f"KERAS_BACKEND={backend} {typed}: seed {args.seed}, {seconds:.0f} s")
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(table.content(rows), file, indent=2)
+    if args.record:
+        table.record(args.name, list(ENTRIES), backend, args.seed, seconds, rows)
+    sys.exit(not all(row.passed for row in rows))
+
+
+def print_rows(rows):
     width = max(len(f"{row.name}  {row.quantity}") for row in rows) + 2
-    print(f"{'':<{width}}{'obtained':>10}  {'published, wanted':<20}passed")
+    print(f"{'':<{width}}{'obtained':>10}  {'published, expected':<20}passed")
     for row in rows:
         print(
             f"{f'{row.name}  {row.quantity}':<{width}}{row.obtained:>10.5g}  {row.wanted:<20}"
             f"{'yes' if row.passed else 'no'}"
         )
-    backend = keras.config.backend()
-    command = shlex.join(["python", "-m", "train.reproduce", *(argv or sys.argv[1:])])
-    print(f"KERAS_BACKEND={backend} {command}: seed {args.seed}, {seconds:.0f} s")
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(table.content(rows), file, indent=2)
-    if args.record and args.name == "faults":  # Of all backends at once.
-        table.replace(table.FAULTS, faults.markdown(rows))
-    elif args.record:
-        table.record(args.name, list(ENTRIES), backend, args.seed, seconds, rows)
-    sys.exit(not all(row.passed for row in rows))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def compared(name, pairs, rates, seed, data):
 
 
 def trained_nll(cell, seed, data, batch_size, epochs, schedule, test_images):
-    """Trains one cell on MNIST binarised in every step: its NLL, nats, 5,000 samples."""
+    """Train one cell on MNIST binarised in every step; return its NLL, nats, 5,000 samples."""
     import keras
     from keras import ops
 

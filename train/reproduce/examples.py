@@ -42,7 +42,7 @@ def keras_vae(seed, **data):
     h = layers.Reshape((7, 7, 64))(h)
     h = kg.layers.Conv2DTranspose(64, 3, strides=2, padding="same", activation="relu")(h)
     h = kg.layers.Conv2DTranspose(32, 3, strides=2, padding="same", activation="relu")(h)
-    # The example ends in a sigmoid; a likelihood here takes the logits.
+    # The example ends in a sigmoid; a likelihood here needs the logits.
     decoder = keras.Model(z, layers.Conv2DTranspose(1, 3, padding="same")(h))
 
     vae = kg.VAE(encoder, decoder, seed=seed)

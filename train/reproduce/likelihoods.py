@@ -1,10 +1,10 @@
-"""Likelihoods and their bounds: closed forms, and MNIST binarised anew in every step."""
+"""Likelihoods and their bounds: closed forms, and MNIST binarised in every step."""
 
 from train.reproduce.rows import AtLeast, AtMost, Row
 
 
 def linear_vae(seed, **data):
-    """Linear VAEs on grey MNIST, z 10 and 2, trained by `fit`, beside probabilistic PCA."""
+    """Linear VAEs on grey MNIST, z 10 and 2, trained by `fit`, and probabilistic PCA."""
     import keras
     import numpy as np
 
@@ -35,7 +35,7 @@ def linear_vae(seed, **data):
 
 
 def smallest_cosine(A, B):
-    """Of the principal angles between the column spaces of two matrices: 1 where they agree."""
+    """Return the smallest cosine of the angles between two column spaces: 1 if they agree."""
     import numpy as np
 
     (Q, _), (R, _) = np.linalg.qr(A), np.linalg.qr(B)

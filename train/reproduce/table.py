@@ -1,4 +1,4 @@
-"""The README's tables of results: every run with --record adds its column, or writes its own."""
+"""The tables of docs/reproduced.md: a run with --record adds its column, or writes its own."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECORD = ROOT / "train" / "gallery" / "reproduced.json"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "reproduced.md"
 BEGIN = "<!-- written by `python -m train.reproduce NAME --record` -->"
 FAULTS = "<!-- written by `python -m train.reproduce faults --record` -->"
 END = "<!-- end of the table -->"
@@ -14,12 +14,12 @@ BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 
 def content(rows):
-    """Rows as JSON has them."""
+    """Return rows as JSON has them."""
     return [{**dataclasses.asdict(row), "passed": row.passed} for row in rows]
 
 
 def record(entry, order, backend, seed, seconds, rows):
-    """Keeps a run beside those of other backends and writes the table anew.
+    """Keep a run next to those of other backends, and write the table again.
 
     `order` lists all entries, as the table shows them.
     """
@@ -40,16 +40,16 @@ def write(runs):
 
 
 def replace(begin, text):
-    """Puts a table into the README between the comment `begin` and the end of it."""
-    before, rest = README.read_text().split(begin)
+    """Put a table into the page between the comment `begin` and the end of it."""
+    before, rest = PAGE.read_text().split(begin)
     _, after = rest.split(END, 1)
-    README.write_text(f"{before}{begin}\n{text}\n{END}{after}")
+    PAGE.write_text(f"{before}{begin}\n{text}\n{END}{after}")
 
 
 def markdown(runs):
     """The table: a row a quantity, a column a backend."""
     lines = [
-        f"| entry | quantity | wanted | {' | '.join(BACKENDS.values())} |",
+        f"| entry | quantity | expected | {' | '.join(BACKENDS.values())} |",
         "|---|---|---|" + "---|" * len(BACKENDS),
     ]
     for entry, by_backend in runs.items():

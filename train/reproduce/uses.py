@@ -1,4 +1,4 @@
-"""What a trained model is good for, on MNIST, beside a linear method in the same run."""
+"""Uses of a trained model on MNIST, each compared with a linear method in the same run."""
 
 import math
 
@@ -6,7 +6,7 @@ from train.reproduce.rows import AtLeast, AtMost, Row
 
 
 def one_class_mnist(seed, **data):
-    """Ten VAEs, each of one digit, score all test images: mean AUROC, beside PCA residuals."""
+    """Ten VAEs, each of one digit, score all test images: mean AUROC, and that of PCA."""
     import keras
     import numpy as np
     from sklearn.decomposition import PCA
@@ -41,7 +41,7 @@ def one_class_mnist(seed, **data):
 
 
 def denoise(seed, **data):
-    """A U-Net autoencoder that does not know sigma, beside the linear optimum: PSNR in dB."""
+    """A U-Net autoencoder that does not know sigma, and the linear optimum: PSNR in dB."""
     import keras
     import numpy as np
 
@@ -74,7 +74,7 @@ def denoise(seed, **data):
 
 
 def inpaint(seed, **data):
-    """One convolutional VAE fills in hidden pixels, beside the best linear estimate: MSE there."""
+    """One convolutional VAE fills in hidden pixels, and so does the best linear estimate: MSE."""
     import keras
     import numpy as np
 
@@ -114,7 +114,7 @@ def inpaint(seed, **data):
 
 
 def moments(x):
-    """Mean (d,) and covariance (d, d) of flat examples, float64."""
+    """Return mean (d,) and covariance (d, d) of flat examples, float64."""
     import numpy as np
 
     x = x.reshape(len(x), -1).astype("float64")
@@ -122,7 +122,7 @@ def moments(x):
 
 
 def linear_inpaint(x, hidden, mean, covariance, ridge=1e-3):
-    """E[x_h|x_v] = m_h + C_hv C_vv^-1 (x_v - m_v), as if x were normal, to the range of pixels."""
+    """Return E[x_h|x_v] = m_h + C_hv C_vv^-1 (x_v - m_v) as if x were normal, cut to [0, 1]."""
     import numpy as np
 
     C = covariance + ridge * np.eye(len(mean))
@@ -134,10 +134,10 @@ def linear_inpaint(x, hidden, mean, covariance, ridge=1e-3):
 
 
 def squared(error, hidden):
-    """The mean square of the hidden errors."""
+    """Return the mean square of the hidden errors."""
     return float((error[hidden] ** 2).mean())
 
 
 def psnr(estimate, x):
-    """10 log10(1 / MSE), in dB, of images in [0, 1]."""
+    """Return 10 log10(1 / MSE), in dB, for images in [0, 1]."""
     return -10 * math.log10(((estimate - x) ** 2).mean())

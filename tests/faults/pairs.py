@@ -1,7 +1,7 @@
 """Model files that one backend writes and another goes on with.
 
-    KERAS_BACKEND=jax python -m train.reproduce.pairs write FOLDER
-    KERAS_BACKEND=torch python -m train.reproduce.pairs read FOLDER
+    KERAS_BACKEND=jax python -m tests.faults.pairs write FOLDER
+    KERAS_BACKEND=torch python -m tests.faults.pairs read FOLDER
 
 The first trains each of `MODELS`, saves it and takes one more step; the second loads what all
 backends have written, compares the optimizers' state, takes the same step and compares again.
@@ -20,7 +20,7 @@ TOLERANCE = 1e-5
 
 
 def cross_backend(backend, model, folder):
-    """(good, tried): how many backends go on with the "vae" or "gan" that one has written.
+    """Return (good, tried): how many backends go on with the "vae" or "gan" that one has written.
 
     All installed backends write and read in one go, in a process each, and their results stay in
     `folder`: asked again, for another backend or model, it answers from there.
@@ -38,11 +38,11 @@ def cross_backend(backend, model, folder):
 
 
 def start(what, folder, backend):
-    """Runs "write" or "read" of this script in a process of its own."""
+    """Run "write" or "read" of this script in a process of its own."""
     root = pathlib.Path(__file__).parents[2]
     folder = os.fspath(pathlib.Path(folder).absolute())
     process = subprocess.run(
-        [sys.executable, "-m", "train.reproduce.pairs", what, folder],
+        [sys.executable, "-m", "tests.faults.pairs", what, folder],
         env={**os.environ, "KERAS_BACKEND": backend},
         cwd=root,
         capture_output=True,
@@ -50,11 +50,11 @@ def start(what, folder, backend):
         check=False,
     )
     if process.returncode:
-        raise RuntimeError(f"train.reproduce.pairs {what} on {backend} failed:\n{process.stderr}")
+        raise RuntimeError(f"tests.faults.pairs {what} on {backend} failed:\n{process.stderr}")
 
 
 def vae_of_adamw():
-    """AdamW along a schedule, with averages; a learned sigma and a beta that grows."""
+    """Return a VAE with AdamW on a schedule, averages, a learned sigma and a growing beta."""
     import keras
 
     import keras_gen as kg
@@ -71,7 +71,7 @@ def vae_of_adamw():
 
 
 def vae_of_scaled_adam():
-    """Loss scaling around Adam."""
+    """Return a VAE with loss scaling around Adam."""
     import keras
 
     import keras_gen as kg
@@ -83,7 +83,7 @@ def vae_of_scaled_adam():
 
 
 def gan_of_adam():
-    """Batch norm in both players, averages of the generator, a schedule, two steps of D."""
+    """Return a GAN with batch norm, averages of the generator, a schedule, two steps of D."""
     import keras
 
     import keras_gen as kg
@@ -99,7 +99,7 @@ def gan_of_adam():
 
 
 def gan_of_scaled_adamw():
-    """WGAN-GP with layer norm: loss scaling for one player, AdamW for the other."""
+    """Return a WGAN-GP with layer norm, loss scaling for one player, AdamW for the other."""
     import keras
 
     import keras_gen as kg
@@ -121,7 +121,7 @@ MODELS = {
 
 
 def write(folder):
-    """Leaves a file of each model, its optimizer's state, and what a further step makes of it."""
+    """Write a file of each model, its optimizer's state, and the result of a further step."""
     import keras
     import numpy as np
 
@@ -136,7 +136,7 @@ def write(folder):
 
 
 def read(folder):
-    """Leaves what is wrong with each file of each backend, an empty list if nothing is."""
+    """Write what is wrong with each file of each backend, an empty list if nothing is."""
     import keras
 
     backend = keras.config.backend()
@@ -154,36 +154,36 @@ def read(folder):
 
 
 def faults(path):
-    """What is other than where the file was written, in words."""
+    """Return in words what differs from where the file was written."""
     import numpy as np
 
     import keras_gen as kg
 
     model = kg.saving.load_model(path)
     with np.load(path.with_suffix(".npz")) as file:
-        wanted = dict(file)
+        expected = dict(file)
     found = []
     if not model.compiled:
         return ["it is not compiled"]
     if model.get_compile_config()["jit_compile"] != "auto":
         found.append("what another backend compiles by itself is set")
     for name, value in numbers(model.optimizer.variables).items():
-        if not np.array_equal(value, wanted[name]):
+        if not np.array_equal(value, expected[name]):
             found.append(f"{name} of the optimizer is not what was saved")
     after = step(model)
-    if after.keys() | numbers(model.optimizer.variables).keys() != wanted.keys():
+    if after.keys() | numbers(model.optimizer.variables).keys() != expected.keys():
         found.append("it has other variables")
         return found
     for name, value in after.items():
-        scale = abs(wanted[name]) if name.startswith("log") else 1.0
-        off = np.max(np.abs(value - wanted[name]) / scale)
+        scale = abs(expected[name]) if name.startswith("log") else 1.0
+        off = np.max(np.abs(value - expected[name]) / scale)
         if not off <= TOLERANCE:
             found.append(f"{name} is off by {off:.2g} after a step")
     return found
 
 
 def step(model):
-    """Logs and weights after one more step, with noise that is the same everywhere."""
+    """Return logs and weights after one more step, with noise that is the same everywhere."""
     import keras
 
     import keras_gen as kg
@@ -214,7 +214,7 @@ def examples(n):
 def numbers(variables, kind="variable"):
     from keras import ops
 
-    # By place: names count how many layers of a kind were made before.
+    # By place, because names count how many layers of a kind were made before.
     return {f"{kind}_{i}": ops.convert_to_numpy(v) for i, v in enumerate(variables)}
 
 

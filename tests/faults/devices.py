@@ -1,7 +1,7 @@
-"""Does training on two devices end where training on one does? Small models, noise that is given.
+"""Does training on two devices end where training on one does? Small models, given noise.
 
-`two_devices` starts programs on two virtual devices of this machine, or in two processes, as each
-backend has them; no GPU is needed.
+`two_devices` starts programs on two virtual devices of this machine or in two processes, depending
+on the backend; no GPU is needed.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def two_devices(backend, model, folder):
-    """Trains "vae" or "gan" on two devices in every way that `backend` has, beside one device.
+    """Train "vae" or "gan" on one device, and on two in every way that `backend` has.
 
     Files are written to `folder`.
 
@@ -45,7 +45,7 @@ def two_devices(backend, model, folder):
     for engine in ENGINES[backend]:
         results = pathlib.Path(folder) / f"{model} on {engine}"
         results.mkdir(parents=True, exist_ok=True)
-        ended = launch(engine, "train.reproduce.devices", model, results)
+        ended = launch(engine, "tests.faults.devices", model, results)
         if all(code == 0 for code, _ in ended):
             found = [json.loads(path.read_text()) for path in results.glob("*.json")]
             good += bool(found) and all(
@@ -56,9 +56,9 @@ def two_devices(backend, model, folder):
 
 
 def launch(engine, module, *arguments, timeout=600):
-    """Runs `python -m module arguments` on two devices: exit code and output of each process.
+    """Run `python -m module arguments` on two devices; return exit code and output of each process.
 
-    A process that is not done after `timeout` seconds is ended.
+    A process that has not ended after `timeout` seconds is killed.
     """
     root = pathlib.Path(__file__).parents[2]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
@@ -81,7 +81,7 @@ def launch(engine, module, *arguments, timeout=600):
 
 
 def _commands(engine, arguments):
-    """Pairs of a command and what it takes of the environment."""
+    """Return pairs of a command and the environment variables that it needs."""
     backend = {"KERAS_BACKEND": engine.split()[0]}
     plain = [sys.executable, "-m", *arguments]
     if engine == "tensorflow":
@@ -112,7 +112,7 @@ def _free_ports(count):
 
 
 def vae():
-    """With a regulariser, and free bits, which are compared with a mean over the batch."""
+    """Return a VAE with a regulariser, and free bits, which apply to a mean over the batch."""
     import keras
 
     import keras_gen as kg
@@ -127,7 +127,7 @@ def vae():
 
 
 def gan():
-    """Batch norm in both players, under a penalty; layers that compare a batch's examples."""
+    """Return a GAN with batch norm in both players, a penalty, and layers that compare examples."""
     import keras
 
     import keras_gen as kg
@@ -157,7 +157,7 @@ def images(n=EXAMPLES):
 
 
 def give_noise(model):
-    """Every stream gives the rows of one array, each device those of its part of the batch."""
+    """Make every stream return rows of one array, on each device those of its part of the batch."""
     import numpy as np
 
     import keras_gen as kg
@@ -188,7 +188,7 @@ def _rows_of(array):
 
 
 def train(build, folder=None, epochs=2):
-    """The model, its last logs, and its weights; pictures go to `folder`."""
+    """Return the model, its last logs, and its weights; pictures go to `folder`."""
     import keras
     import numpy as np
 
@@ -209,9 +209,9 @@ def train(build, folder=None, epochs=2):
 
 
 def differences(one, other):
-    """The greatest between two results of `train`, of logs and of weights.
+    """Return the greatest differences of two results of `train`, in logs and in weights.
 
-    Relative where a number is above 1.
+    They are relative if a number is above 1.
     """
     import numpy as np
 
@@ -227,7 +227,7 @@ def differences(one, other):
 
 
 def main(model, folder):
-    """Trains on the devices there are and on one, and writes how far apart they end."""
+    """Train on the devices there are and on one, and write how far apart they end."""
     import keras_gen as kg
 
     with kg.distribution.data_parallel() as devices:

@@ -1,4 +1,4 @@
-"""What a run survives and where it goes, counted: one row for each backend and model."""
+"""Count what a run survives and where it goes: one row for each backend and model."""
 
 import contextlib
 import hashlib
@@ -18,13 +18,13 @@ import time
 import zipfile
 from concurrent import futures
 
-from train.reproduce import devices, hostile, pairs
+from tests.faults import devices, hostile, pairs
 from train.reproduce.rows import AtLeast
 
 ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
 # Seconds in all, in epochs of a tenth of a second or less: a run that is killed in one of them
-# shall not be over by then. A checkpoint after each, and pictures now and then.
+# must not be over by then. A checkpoint after each, and pictures now and then.
 EPOCHS = {"vae": 160, "gan": 40}
 COMMON = "--latent-dim 3 --sample-every 20 --checkpoint-every 1".split()
 ARGUMENTS = {
@@ -33,8 +33,8 @@ ARGUMENTS = {
 }
 
 
-def table(seed, data_dir=None, manual_dir=None):
-    """Kills, bad input, hostile files, other backends, exports and devices, on every backend."""
+def table(data_dir=None):
+    """Return a row for each backend, model and column."""
     models = [(b, m) for b in BACKENDS if importlib.util.find_spec(b) for m in ARGUMENTS]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +44,7 @@ def table(seed, data_dir=None, manual_dir=None):
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         _prepare_data()
         # A run keeps one core busy.
-        with ctrl_c_is_heard(), futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ctrl_c_is_handled(), futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             counts = pool.map(lambda pair: _counts(*pair, pathlib.Path(folder, *pair)), models)
             for (backend, model), counted in zip(models, counts, strict=True):
                 for name, (good, tried) in counted.items():
@@ -53,7 +53,7 @@ def table(seed, data_dir=None, manual_dir=None):
 
 
 def markdown(rows):
-    """The README's table of what `table` gives."""
+    """Return the table of docs/reproduced.md from what `table` returns."""
     lines = [f"| backend | model | {' | '.join(COLUMNS)} |\n|{'---|' * (2 + len(COLUMNS))}"]
     for start in range(0, len(rows), len(COLUMNS)):
         of_model = rows[start : start + len(COLUMNS)]
@@ -64,7 +64,7 @@ def markdown(rows):
 
 
 def kills(backend, model, folder, count=20, seed=0):
-    """Kills of one run at random moments, each resumed from: those that lost no checkpoint."""
+    """Count the kills of one run at random moments, each resumed from, that lost no checkpoint."""
     start, of_an_epoch = _finish(backend, model, folder / "reference")
     moments = random.Random(f"{seed} {backend} {model}")
     out, survived = folder / "killed", 0
@@ -87,13 +87,13 @@ def kills(backend, model, folder, count=20, seed=0):
 
 
 def identical(backend, model, folder, out="killed"):
-    """Weights, history, metrics and pictures of the killed run that are those of the other."""
+    """Count which of weights, history, metrics, pictures of a killed run are the other's."""
     ends = [_contents(folder / name) for name in ("reference", out)]
     return sum(ends[0][key] == ends[1][key] for key in ends[0]), len(ends[0])
 
 
 def ctrl_c(backend, model, folder):
-    """Ctrl-C while training: the exit code, the message how to go on, and the same end."""
+    """Press Ctrl-C while training: check exit code, the message how to go on, and the same end."""
     out = folder / "interrupted"
     code, text = _stopped(backend, model, out, signal.SIGINT, after="Epoch 9/", seconds=0)
     said = f"To continue after the last checkpoint: python -m train.{model} --resume" in text
@@ -104,9 +104,9 @@ def ctrl_c(backend, model, folder):
 
 
 def bad_inputs(backend, model, folder):
-    """Bad input and full disks: refused or reported, and nothing lost."""
+    """Count bad inputs and full disks that are refused or reported, with nothing lost."""
     outcomes = json.loads(
-        _last_line(backend, "-m", "train.reproduce.bad_input", model, folder / "inputs")
+        _last_line(backend, "-m", "tests.faults.bad_input", model, folder / "inputs")
     )
     for name, failure in outcomes.items():
         if failure:
@@ -115,25 +115,25 @@ def bad_inputs(backend, model, folder):
 
 
 def hostile_files(backend, model, folder):
-    """Files that want to run or read something else: those that are refused."""
+    """Count the files that want to run or read something else and are refused."""
     return hostile.hostile_files(backend, model, folder / "hostile")
 
 
 def other_backends(backend, model, folder):
-    """Backends on which a model file of this one is loaded, and trained a step further."""
+    """Count the backends that load a model file of this one and train a step further."""
     with _one_at_a_time:  # All backends are asked at the first call.
         return pairs.cross_backend(backend, model, folder.parents[1] / "pairs")
 
 
 def exports(backend, model, folder):
-    """Functions in SavedModel and ONNX files that agree with the model of a run."""
+    """Count the functions in SavedModel and ONNX files that agree with the model of a run."""
     program = "import sys; from train import export; print(*export.targets(sys.argv[1]))"
     good, tried = _last_line(backend, "-c", program, folder / "reference").split()
     return int(good), int(tried)
 
 
 def two_devices(backend, model, folder):
-    """Ways of training on two devices that end where one device ends."""
+    """Count the ways of training on two devices that end where one device ends."""
     return devices.two_devices(backend, model, folder / "devices")
 
 
@@ -153,7 +153,7 @@ COLUMNS = {
 
 
 def last_whole(out):
-    """The epoch of the last checkpoint that agrees with its checksum, 0 without one."""
+    """Return the epoch of the last checkpoint that agrees with its checksum, 0 without one."""
     epochs = [0]
     for path in (out / "checkpoint").glob("epoch_*.json"):
         with contextlib.suppress(OSError, ValueError):
@@ -174,7 +174,7 @@ def _counts(backend, model, folder):
 
 
 def _last_line(backend, *arguments):
-    """What a Python program prints last, on a backend; RuntimeError with its errors if it fails."""
+    """Return the last line that a Python program prints; RuntimeError if it fails."""
     process = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
@@ -198,7 +198,7 @@ def _environment(backend):
 
 
 def _prepare_data():
-    """Once: the runs that are killed shall not prepare the digits at the same time."""
+    """Prepare the digits once, or the runs that are killed would do so at the same time."""
     program = 'import keras_gen; keras_gen.data.load("digits")'
     backend = next(name for name in reversed(BACKENDS) if importlib.util.find_spec(name))
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=_environment(backend), check=True)
@@ -206,7 +206,7 @@ def _prepare_data():
 
 @contextlib.contextmanager
 def _running(backend, model, out):
-    """The process of a run that begins or goes on, and the file of what it prints."""
+    """Yield the process of a run that begins or goes on, and the file of its output."""
     out.parent.mkdir(parents=True, exist_ok=True)
     log = out.parent / f"{out.name}.log"
     command = [sys.executable, "-m", f"train.{model}", "--resume", *ARGUMENTS[model]]
@@ -228,8 +228,8 @@ def _running(backend, model, out):
 
 
 @contextlib.contextmanager
-def ctrl_c_is_heard():
-    """Here, and in what is started here: a program in the background inherits that it is not."""
+def ctrl_c_is_handled():
+    """Handle Ctrl-C here and in what is started here; a program in the background ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -238,7 +238,7 @@ def ctrl_c_is_heard():
 
 
 def _finish(backend, model, out):
-    """Runs to the end: seconds to the first epoch, and of an epoch."""
+    """Run to the end; return the seconds to the first epoch, and those of an epoch."""
     with _running(backend, model, out) as (process, log):
         start = time.perf_counter()
         _wait_for(process, log, "Epoch ")
@@ -251,7 +251,7 @@ def _finish(backend, model, out):
 
 
 def _stopped(backend, model, out, number, seconds, after=None):
-    """Runs, and sends a signal some seconds after a text is printed: exit code and text."""
+    """Run, and send a signal some seconds after a text is printed; return exit code and output."""
     with _running(backend, model, out) as (process, log):
         if after:
             _wait_for(process, log, after)
@@ -266,7 +266,7 @@ def _wait_for(process, log, text):
 
 
 def _contents(out):
-    """What a run leaves, without what tells one folder from another."""
+    """Return what a run leaves, without what tells one folder from another."""
     import h5py
     import numpy as np
 

@@ -1,11 +1,11 @@
-"""What `python -m train.reproduce faults` counts, on one backend and with fewer kills."""
+"""What `python -m tests.faults` counts, on one backend and with fewer kills."""
 
 import json
 import sys
 
 import pytest
 
-from train.reproduce import bad_input, faults
+from tests.faults import bad_input, survival
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -17,14 +17,14 @@ def data_dir(tmp_path_factory):
 
 @pytest.mark.parametrize(("model", "count"), [("vae", 2), ("gan", 1)])
 def test_a_run_that_is_killed_ends_as_one_that_is_not(backend, model, count, tmp_path, monkeypatch):
-    monkeypatch.setattr(faults, "EPOCHS", {"vae": 40, "gan": 12})
-    assert faults.kills(backend, model, tmp_path, count) == (count, count)
-    assert faults.identical(backend, model, tmp_path) == (4, 4)
+    monkeypatch.setattr(survival, "EPOCHS", {"vae": 40, "gan": 12})
+    assert survival.kills(backend, model, tmp_path, count) == (count, count)
+    assert survival.identical(backend, model, tmp_path) == (4, 4)
 
 
-@pytest.mark.parametrize("model", faults.ARGUMENTS)
+@pytest.mark.parametrize("model", survival.ARGUMENTS)
 def test_bad_input_is_refused(model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["train.reproduce.bad_input", model, str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["tests.faults.bad_input", model, str(tmp_path)])
     bad_input.main()
     outcomes = json.loads(capsys.readouterr().out)
     assert outcomes == dict.fromkeys(bad_input.CASES)
@@ -33,12 +33,12 @@ def test_bad_input_is_refused(model, tmp_path, monkeypatch, capsys):
 def test_a_checkpoint_that_is_not_whole_does_not_count(tmp_path):
     folder = tmp_path / "checkpoint"
     folder.mkdir()
-    assert faults.last_whole(tmp_path) == 0
+    assert survival.last_whole(tmp_path) == 0
     (folder / "epoch_0003.keras").write_bytes(b"abc")
     # sha256 of "abc": FIPS 180-2, appendix B.1.
     checksum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     manifest = {"epoch": 3, "sha256": {"keras": checksum}}
     (folder / "epoch_0003.json").write_text(json.dumps(manifest))
-    assert faults.last_whole(tmp_path) == 3
+    assert survival.last_whole(tmp_path) == 3
     (folder / "epoch_0003.keras").write_bytes(b"abd")
-    assert faults.last_whole(tmp_path) == 0
+    assert survival.last_whole(tmp_path) == 0

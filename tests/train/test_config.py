@@ -1,13 +1,14 @@
-"""A run folder that someone else has written."""
+"""config.json: what is read of a run, which someone else may have written."""
 
 import json
 import pathlib
 import shutil
 
+import keras
 import pytest
 
-from train import evaluate, folders, vae
-from train.reproduce import hostile
+from tests.faults import hostile
+from train import config, evaluate, vae
 
 pytestmark = pytest.mark.once
 
@@ -29,27 +30,39 @@ def copied(finished, tmp_path):
 
 def rewrite(folder, **arguments):
     path = folder / "config.json"
-    config = json.loads(path.read_text())
-    config["arguments"].update(arguments)
-    path.write_text(json.dumps(config))
+    content = json.loads(path.read_text())
+    content["arguments"].update(arguments)
+    path.write_text(json.dumps(content))
 
 
-def refusal(capsys, folder):
+def refusal(capsys, folder, *arguments):
     """What train.evaluate says of a folder that it refuses, in one message."""
     with pytest.raises(SystemExit) as stopped:
-        evaluate.main([str(folder), "--num-samples", "1"])
+        evaluate.main([str(folder), "--num-samples", "1", *arguments])
     assert stopped.value.code == 2
     return capsys.readouterr().err
 
 
+def data_dir_of(folder):
+    """The folder of the data, as whoever has trained the run types it."""
+    path = json.loads((folder / "config.json").read_text())["arguments"]["data_dir"]
+    return ("--data-dir", path)
+
+
 def test_every_argument_of_a_run_is_read_and_a_missing_one_has_its_default(copied):
-    script, settings = folders.read_run(copied)
+    path, parsers = copied / "config.json", {"vae": vae.make_parser()}
+    script, settings, backend = config.read(path, parsers)
     assert (script, settings.hidden, settings.latent_dim) == ("vae", [4], 2)
-    assert settings.data_dir.endswith("tfds")
-    config = json.loads((copied / "config.json").read_text())
-    del config["arguments"]["likelihood"]
-    (copied / "config.json").write_text(json.dumps(config))
-    assert folders.read_run(copied)[1].likelihood == "bernoulli"
+    assert settings.data_dir.endswith("tfds") and backend == keras.config.backend()
+    content = json.loads(path.read_text())
+    del content["arguments"]["likelihood"]
+    path.write_text(json.dumps(content))
+    assert config.read(path, parsers)[1].likelihood == "bernoulli"
+
+
+def test_what_a_run_filled_in_is_in_its_config(copied):
+    arguments = json.loads((copied / "config.json").read_text())["arguments"]
+    assert arguments["sample_every"] == 1  # `--sample-every` was left open.
 
 
 @pytest.mark.parametrize(
@@ -65,7 +78,10 @@ def test_every_argument_of_a_run_is_read_and_a_missing_one_has_its_default(copie
         ({"conditional": "yes"}, "has the argument conditional="),
         ({"likelihood": "eval"}, "has the argument likelihood='eval'"),
         ({"__class__": "x"}, "has the argument __class__="),
-        ({"data_dir": "/"}, "names the data_dir /, and digits is not prepared there"),
+        ({"hidden": ["-1"]}, "has the argument hidden="),
+        ({"epochs": True}, "has the argument epochs='True'"),
+        ({"beta": float("nan")}, "has the argument beta='nan'"),
+        ({"data_dir": "/"}, "names the data-dir /"),
     ],
 )
 def test_arguments_that_no_script_has_written_are_refused(copied, capsys, arguments, message):
@@ -76,7 +92,7 @@ def test_arguments_that_no_script_has_written_are_refused(copied, capsys, argume
 def test_data_that_came_with_the_run_are_not_read(copied, capsys):
     (copied / "tfds" / "digits").mkdir(parents=True)
     rewrite(copied, data_dir=str(copied / "tfds"))
-    assert "that is in the run itself" in refusal(capsys, copied)
+    assert "so this is used only if you repeat it" in refusal(capsys, copied)
     assert list((copied / "tfds" / "digits").iterdir()) == []
 
 
@@ -96,19 +112,22 @@ def test_a_hostile_model_in_a_run_is_refused(copied, tmp_path, capsys, name):
     hostile.build("vae").save(tmp_path / "made" / "good.keras")
     attempt = hostile.Attempt(name, tmp_path / "made" / "good.keras")
     shutil.copy(attempt.path, copied / "model.keras")
-    assert "model.keras is refused" in refusal(capsys, copied)
+    assert "model.keras is refused" in refusal(capsys, copied, *data_dir_of(copied))
     assert not attempt.bait.exists()
 
 
 def test_a_model_of_another_kind_is_refused(copied, capsys):
     hostile.build("gan").save(copied / "model.keras")
-    assert "a run of train.vae, and its model is a GAN" in refusal(capsys, copied)
+    assert "a run of train.vae, and its model is a GAN" in refusal(
+        capsys, copied, *data_dir_of(copied)
+    )
 
 
 def test_a_link_in_the_place_of_an_unfinished_file_is_not_followed(copied, tmp_path):
     outside = tmp_path / "outside"
     outside.write_text("kept")
     (copied / ".metrics.json.tmp").symlink_to(outside)
-    evaluate.main([str(copied), "--num-samples", "2", "--num-examples", "5"])
+    quick = ["--num-samples", "2", "--num-examples", "5"]
+    evaluate.main([str(copied), *quick, *data_dir_of(copied)])
     assert outside.read_text() == "kept"
     assert "nll" in json.loads((copied / "metrics.json").read_text())

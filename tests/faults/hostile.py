@@ -1,6 +1,6 @@
-"""Model files as a stranger with bad intentions would write them, to try the door with.
+"""Model files as a stranger with bad intentions would write them.
 
-    python -m train.reproduce.hostile vae FOLDER
+    python -m tests.faults.hostile vae FOLDER
 
 writes them all, tries each on `keras_gen.saving.load_model` and prints how many were refused.
 """
@@ -20,11 +20,11 @@ CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 
 
 def hostile_files(backend, model, folder):
-    """(refused, tried) for a "vae" or "gan" on a backend; the files stay in `folder`.
+    """Return (refused, tried) for a "vae" or "gan" on a backend; the files stay in `folder`.
 
     Refused means: ValueError, no command run, no file written outside, nothing else read.
     """
-    command = [sys.executable, "-m", "train.reproduce.hostile", model, os.fspath(folder)]
+    command = [sys.executable, "-m", "tests.faults.hostile", model, os.fspath(folder)]
     environment = {**os.environ, "KERAS_BACKEND": backend}
     root = pathlib.Path(__file__).parents[2]
     process = subprocess.run(
@@ -47,7 +47,7 @@ def main(argv=None):
 
 
 def attempts(model, folder):
-    """Pairs of a name and a function: given a loader, it says whether that file was refused."""
+    """Yield pairs of a name and a function that says whether a loader refuses the file."""
     folder = pathlib.Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     good = folder / "good.keras"
@@ -57,7 +57,7 @@ def attempts(model, folder):
 
 
 def build(model):
-    """A tiny compiled "vae" or "gan"."""
+    """Return a tiny compiled "vae" or "gan"."""
     import keras_gen as kg
 
     if model == "vae":
@@ -70,12 +70,12 @@ def build(model):
 
 
 class Attempt:
-    """One hostile file, in a folder of its own beside what it must not touch."""
+    """One hostile file, in a folder of its own, next to what it must not touch."""
 
     def __init__(self, name, good):
         self.folder = good.parent / name
         self.folder.mkdir(exist_ok=True)
-        self.bait = self.folder / "bait"  # Is there if anything has run, or climbed out.
+        self.bait = self.folder / "bait"  # Exists if anything has run, or climbed out.
         self.bait.unlink(missing_ok=True)
         self.secret = self.folder / "secret"
         self.path = self.folder / "inner" / "model.keras"
@@ -115,18 +115,18 @@ def pack(path, members):
 
 
 def layers(config):
-    """The layers of a network inside, of which the second takes the input."""
+    """Return the layers of a network inside; the second is the first after the input."""
     inner = config["config"]
     return inner.get("encoder", inner.get("generator"))["config"]["layers"]
 
 
 def dense(config):
-    """The config of a Dense layer inside."""
+    """Return the config of a Dense layer inside."""
     return next(layer for layer in layers(config) if layer["class_name"] == "Dense")["config"]
 
 
 def replace(config, module, class_name, inner, registered_name=None):
-    """Puts another class in the place of a layer."""
+    """Put another class in the place of a layer."""
     layers(config)[1].update(
         module=module, class_name=class_name, config=inner, registered_name=registered_name
     )
@@ -137,10 +137,10 @@ def function(module, name):
 
 
 def code(bait):
-    """The config of a Lambda layer whose function makes the bait."""
+    """Return the config of a Lambda layer whose function makes the bait."""
     import keras
 
-    # Its globals are Keras's when it is loaded: it brings along what it needs.
+    # When it is loaded its globals are those of Keras: it imports what it needs.
     def touch(x):
         return (__import__("pathlib").Path("BAIT").touch(), x)[1]
 
@@ -154,7 +154,7 @@ def code(bait):
 
 
 def anonymous(bait):
-    """The same function where Keras expects an activation or a learning rate."""
+    """Return the same function where Keras expects an activation or a learning rate."""
     value = code(bait)["function"]["config"]
     return {
         "class_name": "__lambda__",
@@ -275,7 +275,7 @@ def local_file(config, bait, secret):
 
 
 def module_of_mine(config, bait, secret):
-    replace(config, "train.reproduce.hostile", "Touch", {"path": str(bait)})
+    replace(config, "tests.faults.hostile", "Touch", {"path": str(bait)})
 
 
 def without_a_module(config, bait, secret):
@@ -445,7 +445,7 @@ ARCHIVES = {
 
 
 def changed(content, change, secret):
-    """A weights file in which one array is changed."""
+    """Return a weights file in which one array is changed."""
     import h5py
 
     file = io.BytesIO(content)
@@ -464,7 +464,7 @@ def changed(content, change, secret):
 
 
 def other_file(secret, shape, dtype):
-    """A weights file of someone else's, whose numbers are none of the reader's business."""
+    """Write a private weights file of someone else, and return its path."""
     import h5py
     import numpy as np
 

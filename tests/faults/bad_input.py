@@ -1,7 +1,7 @@
 """Bad input, full disks and damaged files: each is refused or reported, and nothing is lost.
 
-`python -m train.reproduce.bad_input MODEL FOLDER` tries all, on the backend that is set, and prints
-what was wrong with the outcome of each case, or null, as JSON.
+`python -m tests.faults.bad_input MODEL FOLDER` tries all on the backend that is set. It
+prints, as JSON, what was wrong with the outcome of each case, or null.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ import subprocess
 import sys
 import warnings
 
-from train import run
+from train import environment, run_folder
 
 
 def main():
-    run.quiet_tensorflow()
+    environment.quiet_tensorflow()
     model, folder = sys.argv[1:]
     folder = pathlib.Path(folder)
     outcomes = {}
@@ -26,7 +26,7 @@ def main():
         place = folder / name
         place.mkdir(parents=True)
         try:
-            # Nothing but the last line is for the caller.
+            # Only the last line is for the caller.
             with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(record=True):
                 warnings.simplefilter("always")
                 case(model, place)
@@ -102,10 +102,10 @@ def disk_full_at_a_checkpoint(model, folder):
 
 def disk_full_at_the_model(model, folder):
     built = _model(model)
-    run.save(folder, built)
+    run_folder.save(folder, built)
     before = (folder / "model.keras").read_bytes()
     with _full_disk(), _raises(OSError, "File too large"):
-        run.save(folder, built)
+        run_folder.save(folder, built)
     _check((folder / "model.keras").read_bytes() == before, "model.keras has changed")
     _check(len(list(folder.iterdir())) == 1, "something unfinished was left")
 
@@ -136,7 +136,7 @@ def nan_in_the_data_after_some_steps(model, folder):
     data = Spoiled(_examples(model), batch_size=8)
     callbacks = [guard, kg.callbacks.Checkpoint(folder, every=1)]
     built.fit(data, epochs=5, verbose=0, callbacks=callbacks)
-    _check("Epoch 3: update " in (guard.message or ""), f"said: {guard.message}")
+    _check("Epoch 3: a loss or gradient of the " in (guard.message or ""), f"said: {guard.message}")
     _check_finite(built)
     _check(kg.callbacks.Checkpoint(folder).last_epoch(_model(model)) == 2, "no checkpoint of 2")
 
@@ -164,7 +164,7 @@ def label_out_of_range_in_a_stream(model, folder):
 
     built, guard = _model(model, num_classes=3), kg.callbacks.StopAtNonFinite()
     built.fit(batches(), steps_per_epoch=4, epochs=3, shuffle=False, verbose=0, callbacks=[guard])
-    _check("a label is not in 0 to 2" in (guard.message or ""), f"said: {guard.message}")
+    _check("perhaps one is not in 0 to 2" in (guard.message or ""), f"said: {guard.message}")
     _check_finite(built)
 
 
@@ -208,7 +208,7 @@ CASES = {
 
 
 def _refused(model, code, message, *arguments):
-    """Runs a script within this process, and checks how it ends."""
+    """Run a script within this process, and check how it ends."""
     script = importlib.import_module(f"train.{model}")
     said, came = io.StringIO(), 0
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -257,7 +257,7 @@ def _fit(built, epochs, callbacks):
 
 
 def _checkpoints(model, folder):
-    """A folder with the checkpoints of the epochs 2 and 3."""
+    """Return a folder with the checkpoints of the epochs 2 and 3."""
     import keras_gen as kg
 
     _fit(_model(model), 3, [kg.callbacks.Checkpoint(folder, every=1)])
@@ -265,7 +265,7 @@ def _checkpoints(model, folder):
 
 
 def _falls_back(model, folder):
-    """Goes on after epoch 2, to the end of a run that was never stopped."""
+    """Check that a run goes on after epoch 2, to the end of one that was never stopped."""
     import numpy as np
 
     import keras_gen as kg
@@ -281,7 +281,7 @@ def _falls_back(model, folder):
 
 @contextlib.contextmanager
 def _full_disk():
-    """No file may grow beyond 5,000 bytes: what a full disk is to one who writes."""
+    """Let no file grow beyond 5,000 bytes, as if the disk were full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
     try:
@@ -297,7 +297,7 @@ def _raises(kind, message):
     except kind as error:
         _check(message in str(error), f"said: {error}")
     else:
-        raise AssertionError(f"nothing was refused: {message!r} was wanted")
+        raise AssertionError(f"nothing was refused: {message!r} was expected")
 
 
 def _check(true, otherwise):

@@ -1,0 +1,41 @@
+"""Reports of updates that a step left out."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class ReportSkippedUpdates(keras.callbacks.Callback):
+    """Warn, in one line at the end of an epoch, of updates that were left out."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = self.skipped()
+
+    def on_epoch_end(self, epoch, logs=None):
+        counts = self.skipped() - self.before
+        said = [
+            f"{count} of the {player}"
+            for player, count in zip(self.model.players, counts, strict=True)
+            if count
+        ]
+        if said:
+            warnings.warn(
+                f"Epoch {epoch + 1}: updates were left out, as a loss or gradient was not finite: "
+                f"{', '.join(said)}.",
+                stacklevel=2,
+            )
+
+    def skipped(self):
+        return np.array(ops.convert_to_numpy(self.model.skipped_updates))
+
+
+def add_callback(arguments, callback, model):
+    """Put a callback before those in the arguments of `fit`, or after those of a finished list."""
+    given = arguments.get("callbacks")
+    if not isinstance(given, keras.callbacks.CallbackList):
+        arguments["callbacks"] = [callback, *keras.tree.flatten(given or [])]
+    elif not any(type(other) is type(callback) for other in given.callbacks):
+        callback.set_model(model)
+        given.callbacks.append(callback)

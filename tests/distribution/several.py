@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 import keras_gen as kg
-from keras_gen.backend import replicas
+from keras_gen.backend import mean_over_replicas
 from tests.faults import devices as training
 
 
@@ -30,7 +30,7 @@ class Draws(kg.VAE):
 
 
 def _left(drawn):
-    return ops.var(replicas.mean_over_replicas(drawn)) / ops.var(drawn)
+    return ops.var(mean_over_replicas(drawn)) / ops.var(drawn)
 
 
 def draws():

@@ -176,12 +176,12 @@ def give_noise(model):
 def _rows_of(array):
     from keras import ops
 
-    from keras_gen.backend import replicas
+    from keras_gen.distribution import engine
 
     def draw(shape):
         rows, *rest = shape
         columns = rest[0] if len(rest) == 1 else 1
-        own = ops.slice(array[:, :columns], (replicas.replica() * rows, 0), (rows, columns))
+        own = ops.slice(array[:, :columns], (engine.replica() * rows, 0), (rows, columns))
         return ops.reshape(own, shape)
 
     return draw

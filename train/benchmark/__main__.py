@@ -24,8 +24,8 @@ PYTHAE_CASES = ("pythae_vae", "nll")
 PYTHAE_BAR = 2
 
 HEADER = (
-    "| case | backend | by hand | fit | ratio | by hand, compiled | fit, jit_compile=True | ratio | "
-    "best | pythae |\n|---|---|---|---|---|---|---|---|---|---|"
+    "| case | backend | by hand | fit | ratio | by hand, compiled | fit, jit_compile=True | ratio "
+    "| best | pythae |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 
 

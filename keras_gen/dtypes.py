@@ -1,15 +1,15 @@
-"""Where digits matter."""
+"""Precision of at least float32, where digits matter."""
 
 import keras
 from keras import ops
 
 
 def in_float32(x):
-    """`x` as float32 or wider: a sum over pixels, or exp(log_var), needs the digits."""
-    # Not `keras.backend.result_type`: that takes float64 down to float32.
+    """Return `x` as float32 or wider: a sum over pixels, or exp(log_var), needs the digits."""
+    # Not `keras.backend.result_type`, which would make float32 of float64.
     return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 
 
 def total_in_float32(losses):
-    """The sum of what layers add to a loss, in float32 or wider: they may be of half precision."""
+    """Return the sum of the losses that layers add, which may be float16, in float32 or wider."""
     return sum(in_float32(ops.convert_to_tensor(loss)) for loss in losses)

@@ -1,4 +1,4 @@
-"""Two optimizers in one container, a schedule that holds a player still, averaged weights."""
+"""The optimizers of a GAN's two players, a head start for one of them, and averaged weights."""
 
 import contextlib
 
@@ -10,11 +10,11 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 @keras.saving.register_keras_serializable("keras_gen")
 class PlayerOptimizers(keras.optimizers.Optimizer):
-    """The optimizers of a GAN's two players, as the one `model.optimizer` that Keras knows.
+    """Container that makes the optimizers of a GAN's two players one `model.optimizer`.
 
-    Whatever in Keras looks at `model.optimizer` (what JAX carries from step to step, `.keras`
-    files, BackupAndRestore) sees the state of both. It takes no step itself: a model descends
-    with `generator` or `discriminator`, each of which counts its own iterations.
+    So every part of Keras that reads `model.optimizer` sees the state of both: the JAX trainer,
+    `.keras` files, BackupAndRestore. The container takes no step itself: a model descends with
+    `generator` or `discriminator`, each of which counts its own iterations.
 
     Args:
         generator: Keras optimizer of the generator.
@@ -26,8 +26,28 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         self.generator = generator
         self.discriminator = discriminator
 
+    @classmethod
+    def of(cls, generator, discriminator, scales_loss, owner):
+        """Return the container of two optimizers, objects or names; ValueError if one is missing.
+
+        `scales_loss` puts each into a `LossScaleOptimizer`. `owner` names the model in errors.
+        """
+        given = {"generator_optimizer": generator, "discriminator_optimizer": discriminator}
+        for name, optimizer in given.items():
+            if optimizer is None:
+                raise ValueError(
+                    f"`compile` of a {owner} needs two optimizers: pass `generator_optimizer` and "
+                    f"`discriminator_optimizer`; `{name}` is None."
+                )
+        if generator is discriminator and not isinstance(generator, str):
+            raise ValueError(
+                "`generator_optimizer` and `discriminator_optimizer` are the same object. Pass "
+                "two: each keeps the state of its own player."
+            )
+        return cls(*(_scaled(optimizer, scales_loss) for optimizer in given.values()))
+
     def build_players(self, generator_variables, discriminator_variables):
-        """Makes the state of both."""
+        """Make the state of both."""
         build(self.generator, generator_variables)
         build(self.discriminator, discriminator_variables)
         super().build([])
@@ -44,7 +64,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def iterations(self):
-        """Those of the generator."""
+        """The iterations of the generator."""
         return self.generator.iterations
 
     @property
@@ -59,10 +79,10 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         )
 
     def finalize_variable_values(self, variables):
-        """Nothing: raw weights stay in the model, and `sample(ema=True)` uses the averages."""
+        """Do nothing: the model keeps raw weights, and `sample(ema=True)` uses the averages."""
 
     def save_own_variables(self, store):
-        # Without the players' state: they are attributes, and Keras saves each by itself.
+        # The players' state is not among these: they are attributes, and Keras saves each itself.
         for i, variable in enumerate(super().variables):
             store[str(i)] = ops.convert_to_numpy(variable)
 
@@ -91,8 +111,8 @@ class HeadStart(LearningRateSchedule):
     """Holds a player still for its first steps, so that the other gets a head start.
 
     Args:
-        learning_rate: Number, or a schedule that starts when the hold ends.
-        hold_steps: Steps of this player with a learning rate of 0.
+        learning_rate: Number, or a schedule that starts after `hold_steps`.
+        hold_steps: Number of first steps of this player, with a learning rate of 0.
 
     Example:
 
@@ -133,9 +153,10 @@ class HeadStart(LearningRateSchedule):
 
 
 def build(optimizer, variables):
-    """Makes an optimizer's state; averages, which Keras starts at 0, at the variables.
+    """Make an optimizer's state, with averages that start at the variables.
 
-    `fit` puts the averages into the model when it ends, though no update may have been made.
+    Keras starts averages at 0, and `fit` puts them into the model when it ends, even if no update
+    was made.
     """
     optimizer.build(variables)
     inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -144,9 +165,10 @@ def build(optimizer, variables):
 
 
 def part(optimizer, variables):
-    """Gives variables that hold the averages, as at the end of `fit`, memory of their own.
+    """Copy the weights of an optimizer that averages them (`use_ema=True`), after `fit`.
 
-    Keras lets both share it, and a step on JAX gives up the memory of each: the next would fail.
+    At the end of `fit` Keras lets the model's variables share memory with the averages. A step on
+    JAX frees the memory of its inputs, so the next `fit` would fail without the copies.
     """
     if getattr(getattr(optimizer, "inner_optimizer", optimizer), "use_ema", False):
         _assign(variables, _copies(variables))
@@ -154,20 +176,20 @@ def part(optimizer, variables):
 
 @contextlib.contextmanager
 def averaged(optimizer, variables):
-    """Within it the variables hold the averages that the optimizer keeps (`use_ema=True`).
+    """Put the averages of the optimizer (`use_ema=True`) into the variables, within the block.
 
     Raises:
-        ValueError: If it keeps none, or is None.
+        ValueError: If the optimizer keeps none, or is None.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not getattr(optimizer, "use_ema", False):
         raise ValueError(
-            "`ema=True` wants averaged weights, and there are none. Compile with a generator "
+            "`ema=True` needs averaged weights, and there are none. Compile with a generator "
             "optimizer that keeps them, such as Adam(2e-4, use_ema=True, ema_momentum=0.999)."
         )
     raw = _copies(variables)
     optimizer.finalize_variable_values(variables)
-    # Copies: on JAX the prediction gives up the buffers that it reads.
+    # Copies, because on JAX a prediction frees the memory that it reads.
     _assign(variables, _copies(variables))
     try:
         yield
@@ -182,3 +204,10 @@ def _copies(variables):
 def _assign(variables, values):
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def _scaled(optimizer, scales_loss):
+    optimizer = keras.optimizers.get(optimizer)
+    if scales_loss and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

@@ -1,4 +1,4 @@
-"""Probabilistic PCA: a VAE's likelihood, posterior and best weights in closed form."""
+"""Probabilistic PCA: the likelihood, posterior and best weights of a linear VAE, in closed form."""
 
 import math
 
@@ -8,16 +8,16 @@ from keras_gen.likelihoods import Gaussian
 from keras_gen.models import VAE
 from keras_gen.networks import linear_vae
 
-# Examples that are float64 at a time.
+# Examples that are converted to float64 at a time.
 CHUNK = 4096
 
 
 class PPCA:
-    """x = W z + mean + noise, with z from N(0, I) and noise from N(0, sigma2 I), in float64.
+    """Probabilistic PCA in float64: x = W z + mean + noise, z ~ N(0, I), noise ~ N(0, sigma2 I).
 
     So p(x) = N(mean, W W' + sigma2 I). `PPCA.fit` finds the W, sigma2 and mean of greatest
-    likelihood in closed form, and `to_vae` makes of them the linear VAE that gradient descent
-    ends at. Log-likelihoods are in nats.
+    likelihood in closed form. `to_vae` builds the linear VAE with these weights, the optimum of
+    gradient descent. Log-likelihoods are in nats.
 
     Args:
         W: (d, latent_dim), d the number of values of an example.
@@ -51,18 +51,18 @@ class PPCA:
 
     @classmethod
     def fit(cls, x, latent_dim):
-        """The maximum of the likelihood: Tipping and Bishop, equations 7 and 8, with R = I.
+        """Return the model of maximum likelihood: Tipping and Bishop, equations 7 and 8, R = I.
 
-        The columns of W are orthogonal, longest first; the sign of each is arbitrary. It takes
-        the eigenvectors of the d x d covariance matrix.
+        The columns of W are orthogonal, longest first; the sign of each is arbitrary. They come
+        from the eigenvectors of the d x d covariance matrix.
 
         Args:
             x: Array (n, ...) of examples, of any rank.
             latent_dim: Size of z, less than the number of values of an example.
 
         Raises:
-            ValueError: If `latent_dim` directions leave no variance for the noise, or `x` is not
-                finite.
+            ValueError: If `latent_dim` directions leave no variance for the noise, or if `x` is
+                not finite.
         """
         x = np.asarray(x)
         d = math.prod(x.shape[1:])
@@ -76,32 +76,32 @@ class PPCA:
         mean = np.mean(x, axis=0, dtype="float64")
         if not np.all(np.isfinite(mean)):
             raise ValueError("`x` holds NaN or infinite values. Remove them first.")
-        # S, the maximum likelihood's covariance: over n, not n - 1.
+        # S, the covariance of maximum likelihood: divided by n, not n - 1.
         covariance = sum(c.T @ c for c in _centred(x, mean)) / len(x)
         eigenvalues, eigenvectors = np.linalg.eigh(covariance)  # Ascending.
         L, U = eigenvalues[::-1][:latent_dim], eigenvectors[:, ::-1][:, :latent_dim]
         sigma2 = eigenvalues[:-latent_dim].mean()  # equation 8
         if not sigma2 > 1e-12 * eigenvalues[-1]:
             raise ValueError(
-                f"The {len(x)} examples vary along {latent_dim} directions or fewer: there the "
+                f"The {len(x)} examples vary along {latent_dim} directions or fewer, so the "
                 f"likelihood has no maximum. Pass a smaller `latent_dim`, or more examples."
             )
-        # equation 7; where all eigenvalues are one, their mean may exceed it by a rounding.
+        # equation 7; if all eigenvalues are equal, rounding may put their mean above them.
         return cls(U * np.sqrt(np.maximum(L - sigma2, 0)), sigma2, mean)
 
     @property
     def M(self):
-        """W'W + sigma2 I, (latent_dim, latent_dim); diagonal where `fit` made W."""
+        """W'W + sigma2 I, (latent_dim, latent_dim); diagonal if W comes from `fit`."""
         return self.W.T @ self.W + self.sigma2 * np.eye(self.W.shape[1])
 
     def log_likelihood(self, x):
-        """log p(x) of every example, (n,), in nats."""
+        """Return log p(x) of every example, (n,), in nats."""
         d, q = self.W.shape
         _, log_det_M = np.linalg.slogdet(self.M)
         log_det_C = (d - q) * math.log(self.sigma2) + log_det_M
         result = []
         for centred in _centred(self._examples(x), self.mean):
-            # C^-1 = (I - W M^-1 W') / sigma2: no d x d matrix.
+            # C^-1 = (I - W M^-1 W') / sigma2, which needs no d x d matrix.
             projected = centred @ self.W
             explained = np.sum(projected * np.linalg.solve(self.M, projected.T).T, axis=1)
             distance = (np.sum(centred**2, axis=1) - explained) / self.sigma2
@@ -109,26 +109,26 @@ class PPCA:
         return np.concatenate(result)
 
     def posterior(self, x):
-        """Mean (n, latent_dim) and covariance (latent_dim, latent_dim) of p(z|x), a normal.
+        """Return mean (n, latent_dim) and covariance (latent_dim, latent_dim) of p(z|x).
 
-        N(M^-1 W'(x - mean), sigma2 M^-1): the covariance is the same for every x.
+        p(z|x) = N(M^-1 W'(x - mean), sigma2 M^-1): the covariance is the same for every x.
         """
         V = np.linalg.solve(self.M, self.W.T)  # (latent_dim, d)
         means = [centred @ V.T for centred in _centred(self._examples(x), self.mean)]
         return np.concatenate(means), self.sigma2 * np.linalg.inv(self.M)
 
     def sample(self, num_samples, seed=None):
-        """Draws from p(x), (num_samples, ...)."""
+        """Draw from p(x), (num_samples, ...)."""
         random = np.random.default_rng(seed)
         z = random.normal(size=(num_samples, self.W.shape[1]))
         noise = random.normal(scale=math.sqrt(self.sigma2), size=(num_samples, len(self.W)))
         return (z @ self.W.T + noise).reshape(-1, *self.mean.shape) + self.mean
 
     def to_vae(self, seed=None):
-        """The linear `VAE` of this W, mean and sigma, with the best diagonal q(z|x).
+        """Return the linear `VAE` with this W, mean and sigma, and with the best diagonal q(z|x).
 
-        q has the posterior's mean and the variances sigma2 / M_ii. Where the columns of W are
-        orthogonal, as `fit` makes them, that is the posterior, and the ELBO is log p(x).
+        q has the posterior's mean and the variances sigma2 / M_ii. If the columns of W are
+        orthogonal, as `fit` makes them, q is the posterior, and the ELBO is log p(x).
         """
         latent_dim = self.W.shape[1]
         encoder, decoder = linear_vae(self.mean.shape, latent_dim)
@@ -150,6 +150,6 @@ class PPCA:
 
 
 def _centred(x, mean):
-    """`x` less its mean, flat and in float64, some examples at a time."""
+    """Yield `x` minus its mean, flat and in float64, some examples at a time."""
     for start in range(0, len(x), CHUNK):
         yield (x[start : start + CHUNK] - mean).reshape(-1, mean.size)

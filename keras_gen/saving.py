@@ -1,4 +1,4 @@
-"""Loading a `.keras` file that someone else wrote: what a model is made of, and nothing else."""
+"""Load a `.keras` file that someone else wrote, without running code that it brings along."""
 
 import io
 import json
@@ -10,16 +10,29 @@ import zipfile
 import h5py
 import keras
 
+from keras_gen.models import GAN, VAE
+
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = ("metadata.json", CONFIG, WEIGHTS)
 CONFIG_BYTES = 64 * 2**20
 NESTING = 200
-# Keras does not compress; who packs a file again does not get further than this.
+# Keras does not compress; a file that was packed again may unpack to at most this many times.
 EXPANSION = 100
 
-# Where a class may come from. In them `from_config` makes an object of plain values. Keras itself
-# allows all that it exports but for a list of exceptions, and whole trained applications, what
-# downloads and what draws plots are among the rest.
+# Registered names of version 0.1 -> the classes that read its files now. They are for loading
+# only: the models that are saved have the names of these classes.
+OLD_NAMES = {
+    "keras_gen>ConditionalGAN": GAN,
+    "keras_gen>ConditionalVAE": VAE,
+    "keras_gen>Conv2D": keras.layers.Conv2D,
+    "keras_gen>Conv2DTranspose": keras.layers.Conv2DTranspose,
+    "keras_gen>Dense": keras.layers.Dense,
+}
+for _name, _class in OLD_NAMES.items():
+    keras.saving.get_custom_objects().setdefault(_name, _class)
+
+# Modules that a class may come from. Their `from_config` makes an object of plain values. Keras
+# itself allows nearly all that it exports, with downloads, plots and whole trained applications.
 MODULES = {
     "keras.constraints": keras.constraints,
     "keras.initializers": keras.initializers,
@@ -38,7 +51,7 @@ CLASSES = {
     ("keras.models", "Sequential"),
     ("keras.src.models.functional", "Functional"),
 }
-# Layers that run code, or read files, which their config brings or names.
+# Layers that run code, or read files, that their config holds or names.
 REFUSED_LAYERS = (
     "FlaxLayer",
     "HashedCrossing",
@@ -54,21 +67,21 @@ REFUSED_LAYERS = (
 # The class behind a function of `keras.ops` in a functional model.
 OPERATIONS = re.compile(r"keras\.src\.ops\.[a-z]+")
 ACTIVATIONS = set(dir(keras.activations)) - {"deserialize", "get", "serialize"}
-# How Keras writes values that JSON has no word for.
+# How Keras writes values that JSON cannot hold.
 PLAIN = ("__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__")
 
 
 def load_model(path, compile=True):
-    """Loads a `.keras` file that need not be trusted, `compile=False` without its optimizers.
+    """Load a `.keras` file that need not be trusted; `compile=False` leaves its optimizers out.
 
-    `keras.saving.load_model` in safe mode, behind a narrower door. The archive holds a model's
+    It is `keras.saving.load_model` in safe mode after stricter checks. The archive holds a model's
     three files and nothing else. The model is made of this library's classes, those that you have
     registered, and Keras's layers, activations, initializers, regularizers, constraints,
     optimizers and operations; not of layers that carry code or name files (Lambda, TFSMLayer,
     TorchModuleWrapper, lookups). The weights lie in the file itself. Nothing is built before all
     of that has been checked.
 
-    What a file may ask for without breaking a rule is memory: a layer can be as wide as it says.
+    A file can still ask for memory without breaking a rule: a layer may be of any width.
 
     Raises:
         ValueError: The file breaks one of these rules; nothing of it was run.
@@ -84,11 +97,11 @@ def load_model(path, compile=True):
     try:
         return keras.saving.load_model(path, compile=compile, safe_mode=True)
     except (TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        raise ValueError(f"{os.fspath(path)} is no model that can be built: {error}") from error
+        raise ValueError(f"{os.fspath(path)} holds no model that can be built: {error}") from error
 
 
 def check(path):
-    """Raises ValueError unless a `.keras` file keeps to the rules of `load_model`."""
+    """Raise ValueError unless a `.keras` file keeps to the rules of `load_model`."""
     name = os.fspath(path)
     if not name.endswith(".keras"):
         raise ValueError(f"{name} is not a .keras file. Pass what `model.save` has written.")
@@ -102,7 +115,7 @@ def check(path):
 
 
 def check_weights(path):
-    """Raises ValueError unless a `.weights.h5` or `.keras` file holds all its numbers itself."""
+    """Raise ValueError unless a `.weights.h5` or `.keras` file holds all its numbers itself."""
     name = os.fspath(path)
     if name.endswith(".keras"):
         with zipfile.ZipFile(path) as archive:
@@ -215,9 +228,9 @@ def _check_group(root, name):
                 )
 
 
-def _refuse(name, came, wanted):
-    wanted = ", ".join(wanted) if isinstance(wanted, tuple) else wanted
+def _refuse(name, came, expected):
+    expected = ", ".join(expected) if isinstance(expected, tuple) else expected
     raise ValueError(
-        f"{name} is refused: {came}. Wanted: {wanted}. If you trust whoever wrote it, "
-        f"`keras.saving.load_model` takes more."
+        f"{name} is refused: {came}. Expected: {expected}. If you trust whoever wrote it, "
+        f"`keras.saving.load_model` allows more."
     )

@@ -1,4 +1,4 @@
-"""Weights that change while a model trains: for `beta`, as Keras `LearningRateSchedule`s."""
+"""Schedules for `beta`, which change it while a model trains: Keras `LearningRateSchedule`s."""
 
 import keras
 from keras import ops
@@ -7,15 +7,15 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 @keras.saving.register_keras_serializable("keras_gen")
 class LinearWarmUp(LearningRateSchedule):
-    """From `start` to `end` along a straight line, and `end` from then on.
+    """Goes from `start` to `end` along a straight line, and stays at `end`.
 
-    As a VAE's `beta` it lets the decoder learn to use z before z costs anything: against
-    latents that collapse onto the prior in the first epochs and stay there.
+    As a VAE's `beta` it lets the decoder learn to use z before z costs anything. Otherwise latents
+    may collapse onto the prior in the first epochs and stay there.
 
     Args:
         steps: Training steps until `end` is reached, at least 1.
         start: Value at the first step.
-        end: Value at step `steps` and after.
+        end: Value at step `steps` and later.
 
     Example:
 
@@ -48,13 +48,13 @@ class LinearWarmUp(LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Cyclical(LearningRateSchedule):
-    """`LinearWarmUp` again and again: each period rises for a part of it, then stays at `end`.
+    """Repeats `LinearWarmUp`: in each period the value rises at first, and then stays at `end`.
 
     Args:
         period: Training steps of one cycle, at least 1.
-        ramp: The part of a period that rises, above 0 and up to 1.
-        cycles: How many there are, `end` after them; None: no end of them.
-        start: Value at the first step of each.
+        ramp: Share of a period in which the value rises, above 0 and up to 1.
+        cycles: Number of cycles, after which the value stays at `end`; None repeats for ever.
+        start: Value at the first step of each cycle.
         end: Value after the rise.
 
     Example:
@@ -74,7 +74,9 @@ class Cyclical(LearningRateSchedule):
         if not period >= 1:
             raise ValueError(f"`period` is {period}. Pass at least 1.")
         if not 0 < ramp <= 1:
-            raise ValueError(f"`ramp` is {ramp}. Pass the part of a period that rises, up to 1.")
+            raise ValueError(
+                f"`ramp` is {ramp}. Pass the share of a period that rises: above 0, up to 1."
+            )
         if cycles is not None and not cycles >= 1:
             raise ValueError(f"`cycles` is {cycles}. Pass at least 1, or None.")
         _check_values(start, end)

@@ -1,4 +1,4 @@
-"""Seeds: streams far apart from one integer, and their state in what is saved."""
+"""Seeds: several independent streams from one integer, and saving of their state."""
 
 import random
 
@@ -7,21 +7,21 @@ from keras import ops
 
 
 def split(seed, count):
-    """`count` integers from one (None: a random one), for seed generators of their own.
+    """Return `count` seeds made from one integer; None draws that integer.
 
-    They are spread out by a hash, as the torch backend adds its counter to the seed: the
-    streams of two neighbouring seeds are one stream, shifted.
+    A hash spreads them out. Neighbouring seeds would not do: the torch backend adds its counter
+    to the seed, so their streams are one stream, shifted.
     """
     if seed is None:
-        # Follows keras.utils.set_random_seed, as Keras's own layers do.
+        # It follows keras.utils.set_random_seed, like Keras's own layers.
         seed = random.getrandbits(31)
     return [int(s) for s in np.random.SeedSequence(seed).generate_state(count) & 0x7FFFFFFF]
 
 
 class SavesSeeds:
-    """Mixin for layers and models: the seed generators in them are saved with the weights.
+    """Mixin for layers and models that saves their seed generators with the weights.
 
-    Keras saves weights alone, so a reloaded model would draw the same noise again.
+    Keras saves only weights, so a reloaded model would draw the same noise again.
     """
 
     def save_own_variables(self, store):
@@ -31,7 +31,7 @@ class SavesSeeds:
             store["seeds"] = np.stack(states).astype("int64")
 
     def load_own_variables(self, store):
-        # The parent counts the keys.
+        # The parent class counts the keys.
         super().load_own_variables({key: store[key] for key in store.keys() if key != "seeds"})
         states = self._seed_states()
         if "seeds" in store.keys() and len(store["seeds"]) == len(states):

@@ -97,7 +97,7 @@ def test_saved_models_answer_as_the_models_do(exported, tmp_path):
         "decoded": vae.decode(inputs["z"]),
         "log_var": vae.encode(inputs["x"])[1],
         "default": vae.reconstruct(inputs["x"]),
-        "generated": gan.generate(inputs["z"][:, :2], inputs["y"]),
+        "generated": gan.generate(inputs["z"][:, :2], y=inputs["y"]),
         "logits": ops.convert_to_numpy(
             gan.logits(inputs["points"], np.stack([inputs["y"], inputs["y"]], axis=1))
         ),
@@ -168,7 +168,7 @@ def test_onnx_files_answer_as_the_model_does(tmp_path, build):
         names = {"generate.onnx", "discriminate.onnx"}
         z = np.random.default_rng(0).standard_normal((7, 2)).astype("float32")
         y = np.arange(7, dtype="int32") % 3
-        x, expected = answer("generate", z=z, y=y)["x"], model.generate(z, y)
+        x, expected = answer("generate", z=z, y=y)["x"], model.generate(z, y=y)
         assert np.isnan(answer("generate", z=z, y=y + 3)["x"]).all()  # Labels are 0, 1 and 2.
     else:
         names = {"encode.onnx", "decode.onnx", "reconstruct.onnx"}
@@ -291,7 +291,7 @@ def test_onnx_of_a_model_in_mixed_precision_is_refused_with_the_way_out(tmp_path
 
 def test_seeded_noise_is_normal_and_leaves_the_stream():
     stream = kg.layers.Sampling(seed=0)
-    seeded = samplers(stream, 4, lambda noise, like: noise)["sample_seeded"].function
+    seeded = samplers(stream, 4, lambda noise, y: noise, has_labels=False)["sample_seeded"].function
     noise = ops.convert_to_numpy(seeded(np.zeros(20_000, "int32"), np.array([1, 2], "int32"))["x"])
     # Standard errors: .0035 of the mean, .005 of the variance.
     assert abs(noise.mean()) < 0.015 and abs(noise.var() - 1) < 0.02
@@ -319,6 +319,6 @@ def test_two_layers_of_latents_are_drawn_from_the_top():
     model = tiny.two_layer_iwae()
     noise = np.random.default_rng(0).standard_normal((50_000, model.noise_size)).astype("float32")
     z = ops.convert_to_numpy(model.z_of_noise(ops.convert_to_tensor(noise)))
-    drawn = model.user_z(50_000)
+    drawn = model.draw_latents(50_000)
     np.testing.assert_allclose(z.mean(0), drawn.mean(0), atol=0.05)
     np.testing.assert_allclose(np.cov(z.T), np.cov(drawn.T), atol=0.05)

@@ -91,7 +91,7 @@ def measure_vae(vae, settings, args):
 
     import keras_gen as kg
 
-    labels = hasattr(vae, "num_classes")
+    labels = vae.num_classes is not None
     _, test = kg.data.load(
         settings.dataset,
         batch_size=settings.batch_size,
@@ -100,9 +100,9 @@ def measure_vae(vae, settings, args):
         manual_dir=settings.manual_dir,
     )
     x, y = examples(test, labels)
+    y = y if labels else None
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
-    given = (y,) if labels else ()
-    mean, log_var = vae.encode(x, *given)
+    mean, log_var = vae.encode(x, y=y)
     metrics["active_units"] = kg.metrics.active_units(mean)
     surgery = kg.metrics.elbo_surgery(mean, log_var, seed=args.seed)
     metrics["mutual_information"] = surgery["mutual_information"]
@@ -110,7 +110,10 @@ def measure_vae(vae, settings, args):
 
     n = min(args.num_examples, len(x))
     log_likelihood, error = vae.log_likelihood(
-        x[:n], *[y[:n] for y in given], num_samples=args.num_samples, return_standard_error=True
+        x[:n],
+        num_samples=args.num_samples,
+        return_standard_error=True,
+        y=y[:n] if labels else None,
     )
     metrics["nll"] = -float(log_likelihood.mean())
     # Of the estimate of the mean over these images; images are independent draws.
@@ -170,11 +173,11 @@ def measure_gan(gan, settings, args):
     if settings.dataset in gan_script.POINTS:
         random = np.random.default_rng(args.seed)
         z = random.standard_normal((2500, gan.latent_dim)).astype("float32")
-        given = ()
-        if hasattr(gan, "num_classes"):
-            given = (random.choice(len(train.weights), size=len(z), p=train.weights),)
+        y = None
+        if gan.num_classes is not None:
+            y = random.choice(len(train.weights), size=len(z), p=train.weights)
         metrics |= kg.metrics.mode_coverage(
-            gan.generate(z, *given), train.centres, train.sigma, train.weights
+            gan.generate(z, y=y), train.centres, train.sigma, train.weights
         )
         metrics["perfect_high_quality"] = 1 - np.exp(-4.5)
         metrics["perfect_mode_kl"] = (len(train.centres) - 1) / (2 * len(z))

@@ -164,8 +164,8 @@ def train(args):
             args.discriminator_learning_rate, args.beta_1, steps * args.d_steps
         ),
     )
-    gan.checked(train)
-    gan.checked(test)
+    gan.check_input_data(train)
+    gan.check_input_data(test)
 
     samples = args.out / "samples"
     pictures = {
@@ -285,14 +285,13 @@ def build(args, example_shape, num_classes):
         "d_steps": args.d_steps,
         "packing": args.packing,
         "seed": args.seed,
+        "num_classes": num_classes,
     }
     if args.recipe == "wgan":
         return kg.WGAN(*players, **settings)
     settings["loss"] = args.loss
     settings["penalties"] = [penalties[name](*weight) for name in args.penalty]
-    if num_classes is None:
-        return kg.GAN(*players, **settings)
-    return kg.ConditionalGAN(*players, num_classes=num_classes, **settings)
+    return kg.GAN(*players, **settings)
 
 
 def adam(learning_rate, beta_1, steps, ema=None):

@@ -76,8 +76,8 @@ def train(args):
     with run.precision(args.dtype):
         vae = build(args, *run.description(train, args.conditional), steps_per_epoch=len(train))
     vae.compile(optimizer=keras.optimizers.Adam(args.learning_rate))
-    vae.checked(train)
-    vae.checked(test)
+    vae.check_input_data(train)
+    vae.check_input_data(test)
 
     every = args.sample_every or max(1, args.epochs // 15)
     tensorboard_dir = args.out / "tensorboard" if args.tensorboard else None
@@ -162,6 +162,7 @@ def build(args, image_shape, num_classes=None, steps_per_epoch=None):
         "likelihood": likelihood,
         "dynamic_binarization": args.dynamic_binarization,
         "seed": args.seed,
+        "num_classes": num_classes,
     }
     if args.iwae:
         return kg.IWAE(encoder, decoder, num_samples=args.iwae, **settings)
@@ -169,9 +170,7 @@ def build(args, image_shape, num_classes=None, steps_per_epoch=None):
     settings["beta"] = args.beta
     if args.warm_up:
         settings["beta"] = kg.schedules.LinearWarmUp(args.warm_up * steps_per_epoch, end=args.beta)
-    if num_classes is None:
-        return kg.VAE(encoder, decoder, **settings)
-    return kg.ConditionalVAE(encoder, decoder, num_classes, **settings)
+    return kg.VAE(encoder, decoder, **settings)
 
 
 if __name__ == "__main__":

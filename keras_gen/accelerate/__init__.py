@@ -17,8 +17,9 @@ if keras.config.backend() == "tensorflow":
     backend.use(apply=apply)
 elif keras.config.backend() == "torch":
     from keras_gen.accelerate.torch_adam import apply
+    from keras_gen.accelerate.torch_program import program
 
-    backend.use(apply=apply)
+    backend.use(apply=apply, program=program)
 else:
     from keras_gen.accelerate.conv2d_transpose import without_dilation
 

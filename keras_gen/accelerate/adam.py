@@ -9,7 +9,7 @@ def is_plain(optimizer, variables):
     Clipping, weight decay, averages, accumulation and constraints are left to Keras.
     """
     return (
-        type(optimizer) is keras.optimizers.Adam
+        _is_keras_s(type(optimizer))
         and optimizer.built
         and not any(
             getattr(optimizer, name)
@@ -19,14 +19,21 @@ def is_plain(optimizer, variables):
             )
         )
         # A method that somebody has replaced on the instance.
-        and not {"apply", "update_step"} & set(vars(optimizer))
+        and not any(callable(getattr(type(optimizer), name, None)) for name in vars(optimizer))
         and all(variable.constraint is None for variable in variables)
     )
+
+
+def _is_keras_s(kind):
+    # On torch `keras.optimizers.Adam()` is of a subclass of Keras's own, with the same name.
+    of_keras = kind.__module__.startswith("keras.src.")
+    return issubclass(kind, keras.optimizers.Adam) and kind.__name__ == "Adam" and of_keras
 
 
 def moments(optimizer, variables):
     """Return the lists of m and v of the variables, Keras variables."""
     # Keras 3.15.1: `optimizer.variables` holds them too, without saying which is whose.
+    optimizer._check_variables_are_known(variables)
     places = [optimizer._get_variable_index(variable) for variable in variables]
     m, v = optimizer._momentums, optimizer._velocities  # Keras 3.15.1: as above.
     return [m[place] for place in places], [v[place] for place in places]

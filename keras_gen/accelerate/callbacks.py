@@ -4,6 +4,7 @@ Keras turns the logs of every step into floats, and waits for the device to do s
 may look at them.
 """
 
+import contextlib
 import time
 
 import keras
@@ -21,7 +22,7 @@ def callbacks(model, method, arguments):
         add_history=in_fit,
         add_progbar=verbose != 0,
         verbose=verbose,
-        epochs=arguments.get("epochs", 1) if in_fit else 1,
+        epochs=_num_epochs(arguments) if in_fit else 1,
         steps=_num_steps(arguments, "steps_per_epoch" if in_fit else "steps"),
         model=model,
     )
@@ -34,6 +35,11 @@ class LazyCallbackList(keras.callbacks.CallbackList):
     """
 
     drawn = 0.0
+    in_fit = False
+
+    def on_train_begin(self, logs=None):
+        self.in_fit = True
+        super().on_train_begin(logs)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.drawn = 0.0  # Every epoch has a new bar.
@@ -47,15 +53,17 @@ class LazyCallbackList(keras.callbacks.CallbackList):
 
     def _tell(self, method, hooks, batch, logs):
         # In this thread: Keras's has several, in which a step's end may come after a later one's.
-        listeners = [callback for callback in self.callbacks if self._listens(callback, hooks)]
+        listeners = [c for c in self.callbacks if self._listens(c, method, hooks)]
         if listeners:
-            logs = {name: float(value) for name, value in sorted((logs or {}).items())}
+            logs = _as_numbers(logs or {})
         for callback in listeners:
             getattr(callback, method)(batch, logs)
 
-    def _listens(self, callback, hooks):
+    def _listens(self, callback, method, hooks):
         if type(callback) is not keras.callbacks.ProgbarLogger:
             return not all(_is_default(callback, hook) for hook in hooks)
+        if self.in_fit and method == "on_test_batch_end":  # It is silent in validation.
+            return False
         if callback.target is None:  # It learns the number of steps by being told of each.
             return True
         now = time.time()
@@ -65,21 +73,48 @@ class LazyCallbackList(keras.callbacks.CallbackList):
         return True
 
 
+def _as_numbers(logs):
+    """Return logs with numbers, where values are some, as Keras makes them."""
+    numbers = {}
+    for name, value in sorted(logs.items()):
+        if isinstance(value, dict):
+            numbers.update(_as_numbers(value))
+            continue
+        with contextlib.suppress(Exception):  # Each framework has its own.
+            value = float(value)
+        numbers[name] = value
+    return numbers
+
+
 def _is_default(callback, hook):
     method = getattr(getattr(callback, hook), "__func__", None)
     return method is getattr(keras.callbacks.Callback, hook)
 
 
+def _num_epochs(arguments):
+    epochs, most = arguments.get("epochs", 1), keras.config.max_epochs()
+    return min(epochs, most) if most else epochs
+
+
 def _num_steps(arguments, limit):
     """Return the number of steps of an epoch, or None where only the first epoch will tell."""
-    if arguments.get(limit) is not None:
-        return arguments[limit]
+    num_steps, most = arguments.get(limit), keras.config.max_steps_per_epoch()
+    if most and not (num_steps and num_steps <= most):
+        num_steps = most
+    if num_steps:
+        return num_steps
     x = arguments["x"]
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches
     if hasattr(x, "cardinality"):  # tf.data
-        return int(x.cardinality()) if int(x.cardinality()) >= 0 else None
-    if hasattr(x, "shape"):
-        num_examples = len(x)
+        cardinality = int(x.cardinality() if callable(x.cardinality) else x.cardinality)
+        return cardinality if cardinality >= 0 else None
+    arrays = keras.tree.flatten(x)
+    if all(hasattr(array, "shape") for array in arrays):
+        num_examples = len(arrays[0])
         if arguments.get("validation_data") is None:
             num_examples = int(num_examples * (1 - arguments.get("validation_split", 0.0)))
         return -(-num_examples // (arguments.get("batch_size") or 32))  # Keras's default.
-    return len(x) if hasattr(x, "__len__") else None
+    if hasattr(getattr(x, "dataset", None), "__len__"):  # torch's DataLoader
+        return len(x)
+    return None

@@ -28,7 +28,6 @@ def apply(optimizer, gradients, variables):
             beta1=beta_1,
             beta2=beta_2,
             epsilon=ops.cast(optimizer.epsilon, dtype),
-            # Rows of an embedding are added up first, as on the other backends; Keras squares each.
-            grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
+            grad=tf.cast(gradient, dtype),
         )
     optimizer.iterations.assign_add(1)

@@ -1,5 +1,7 @@
 """PyTorch's fused Adam on the state of Keras's: one pass over the parameters, not seven."""
 
+import math
+
 import torch
 from torch.optim.adam import adam
 
@@ -8,39 +10,46 @@ from keras_gen.accelerate.adam import is_plain, moments
 
 def apply(optimizer, gradients, variables):
     """Make an optimizer's update, by the fused kernel where it is plain Adam."""
-    if not is_plain(optimizer, variables):
+    if not apply_where(optimizer, gradients, variables):
         optimizer.apply(gradients, variables)
-        return
+
+
+def apply_where(optimizer, gradients, variables, finite=None):
+    """Make the update in place, if `finite` is true where it is given; return whether it was made.
+
+    It is not made where the kernel would not do as Keras does.
+    """
+    if not is_plain(optimizer, variables):
+        return False
     values = [variable.value for variable in variables]
     m, v = ([state.value for state in states] for states in moments(optimizer, variables))
     if not all(map(_suits, [*values, *m, *v])):
-        optimizer.apply(gradients, variables)
-        return
-    step = float(optimizer.iterations)
+        return False
+    step = optimizer.iterations.value.double() + 1
+    # Keras adds epsilon to sqrt(v), PyTorch to sqrt(v / (1 - beta_2^t)), which is the same after
+    # infinitely many steps; the rest of both corrections is in the learning rate.
+    learning_rate = optimizer.learning_rate * torch.sqrt(1 - optimizer.beta_2**step)
     adam(
         values,
         [gradient.contiguous() for gradient in gradients],
         m,
         v,
         [],
-        [torch.tensor(step) for _ in values],  # It adds 1 to each.
+        [torch.full((), math.inf, device=values[0].device)] * len(values),
         fused=True,
+        found_inf=None if finite is None else (~finite).float(),
         amsgrad=False,
         beta1=optimizer.beta_1,
         beta2=optimizer.beta_2,
-        lr=float(optimizer.learning_rate),
+        lr=learning_rate / (1 - optimizer.beta_1**step),
         weight_decay=0.0,
-        # Keras adds epsilon to sqrt(v), PyTorch to sqrt(v / (1 - beta_2^t)).
-        eps=optimizer.epsilon / (1 - optimizer.beta_2 ** (step + 1)) ** 0.5,
+        eps=optimizer.epsilon,
         maximize=False,
     )
-    optimizer.iterations.assign_add(1)
+    optimizer.iterations.assign_add(1 if finite is None else finite.to(torch.int32))
+    return True
 
 
 def _suits(tensor):
-    """Return whether the kernel, which walks through memory, can; a GPU would wait for `step`."""
-    return (
-        tensor.device.type == "cpu"
-        and tensor.dtype in (torch.float32, torch.float64)
-        and tensor.is_contiguous()
-    )
+    """Return whether the kernel, which walks through memory, can take a tensor."""
+    return tensor.dtype in (torch.float32, torch.float64) and tensor.is_contiguous()

@@ -33,9 +33,10 @@ A batch goes `fit` -> `step` -> the model's `train_step` -> `descend` -> the los
     Draws of a `keras.random.SeedGenerator`, from N(0, 1) and from U[0, 1). They are those of
     `keras.random`; under XLA TensorFlow makes other floats of the same random bits.
 
-The base class of the models and the metrics need three more: `Trainer`, a mixin of models for what
-Keras's trainer of a backend lacks; `sum_over_processes(tensors)`; and `parts`, through which
-`keras_gen.accelerate` hands over faster ways to the same result.
+The library itself needs four more: `Trainer`, a mixin of models for what Keras's trainer of a
+backend lacks; `predict_on_batch(network, x)`, which does the same for any Keras model;
+`sum_over_processes(tensors)`; and `parts`, through which `keras_gen.accelerate` hands over faster
+ways to the same result.
 """
 
 import keras
@@ -64,6 +65,7 @@ normal = _engine.normal
 uniform = _engine.uniform
 
 Trainer = _engine.Trainer
+predict_on_batch = _engine.predict_on_batch
 sum_over_processes = _engine.sum_over_processes
 use = parts.use
 
@@ -75,6 +77,7 @@ __all__ = [
     "mean_over_replicas",
     "normal",
     "parts",
+    "predict_on_batch",
     "step",
     "sum_over_processes",
     "uniform",

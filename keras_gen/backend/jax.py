@@ -16,7 +16,7 @@ def step(method):
         state, data = args
         # Eager `fit` hands over NumPy arrays.
         data = jax.tree.map(jnp.asarray, data)
-        return run_on_state(method, self, state, data, cut=jax.lax.stop_gradient)
+        return run_on_state(method, self, state, data, _scope)
 
     return step_on_state
 
@@ -80,6 +80,10 @@ def sum_over_processes(tensors):
     return tensors
 
 
+def _scope(values, outer=None):
+    return Scope(values, outer, cut=jax.lax.stop_gradient)
+
+
 def _gradient_of(fn, variables, first, *inputs):
     """Return aux and the gradient by `first` of `fn(first, *inputs) -> (scalar, aux)`.
 
@@ -95,7 +99,7 @@ def _gradient_of(fn, variables, first, *inputs):
 
     def pure(first, *inputs):
         values = zip(variables, first, strict=True) if variables else ()
-        with Scope(values, outer, jax.lax.stop_gradient) as inner:
+        with _scope(values, outer) as inner:
             value, aux = fn(first, *inputs)
         return value, (aux, dict(inner.state_mapping))
 
@@ -105,7 +109,7 @@ def _gradient_of(fn, variables, first, *inputs):
 
 
 def donates():
-    """Return whether a compiled step writes its new state over the old one.
+    """Return whether a step of `fit` writes its new state over the old one.
 
     On a CPU it does not: whoever interrupts a step finds the state from before it.
     """
@@ -113,22 +117,25 @@ def donates():
 
 
 class Trainer:
-    """Mixin of models: a step that is interrupted, or whose data cannot be read, costs no weights.
+    """Mixin of models: an interrupt, or data that cannot be read, costs no weights.
 
-    Keras takes the values out of the variables during `fit`, `evaluate` and `predict`. On a CPU
-    the variables get the values of the last finished step back; elsewhere, if the program was
-    running, those with which the epoch of `fit` began, which are kept on the host.
+    Keras takes the values out of the variables while it trains, evaluates or predicts. However
+    that ends, the variables get the values of the last finished step. Only where `fit` writes
+    over them, and was interrupted within a step, do they get those with which the epoch began,
+    which are kept on the host.
     """
 
-    _in_fit = False
+    _in_fit = _new_epoch = False
+    _taken = None  # The newest values, while the variables do not have them.
+    _on_host = None
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
-        self._in_fit = True
+        self._keep(_in_fit=True)
         try:
-            return super().fit(*args, **kwargs)
+            return self._synced(super().fit, args, kwargs)
         finally:
-            self._in_fit = False
+            self._keep(_in_fit=False, _on_host=None)
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):
@@ -137,6 +144,22 @@ class Trainer:
     @functools.wraps(keras.Model.predict)
     def predict(self, *args, **kwargs):
         return self._synced(super().predict, args, kwargs)
+
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args, **kwargs):
+        return self._synced(super().train_on_batch, args, kwargs)
+
+    @functools.wraps(keras.Model.test_on_batch)
+    def test_on_batch(self, *args, **kwargs):
+        return self._synced(super().test_on_batch, args, kwargs)
+
+    @functools.wraps(keras.Model.predict_on_batch)
+    def predict_on_batch(self, *args, **kwargs):
+        return self._synced(super().predict_on_batch, args, kwargs)
+
+    def reset_metrics(self):
+        self._keep(_new_epoch=True)
+        super().reset_metrics()
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:
@@ -147,19 +170,61 @@ class Trainer:
             self.test_function = _Execution(self, self.test_step)
 
     def make_predict_function(self, force=False):
-        def predict_step(state, data):
-            outputs, non_trainable = self.predict_step(state, data)
-            return outputs, (state[0], non_trainable)
-
         if self.predict_function is None or force:
-            self.predict_function = _Execution(self, predict_step, joins=True)
+            self.predict_function = _predict_function(self)
+
+    def jax_state_sync(self):
+        """Give the variables the values that Keras has taken out of them, or their successors."""
+        state = self._taken
+        if state is None:
+            return
+        leaves = [v for v in jax.tree.leaves(state) if isinstance(v, jax.Array)]
+        if any(leaf.is_deleted() for leaf in leaves):
+            state = self._on_host
+        groups = [self.trainable_variables, self.non_trainable_variables]
+        if len(state) == 4:
+            groups.append(self.optimizer.variables)
+        if len(state) > 2:
+            groups.append(self.metrics_variables)
+        for variables, values in zip(groups, state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+        self._keep(_taken=None, _jax_state_synced=True)
+
+    # Keras 3.15.1: nothing public says when the values are taken.
+    def _get_jax_state(self, purge_model_variables=False, **groups):
+        state = super()._get_jax_state(purge_model_variables=False, **groups)
+        if self._in_fit and self._new_epoch and donates() and len(state) == 4:
+            self._keep(_on_host=jax.device_get(state), _new_epoch=False)
+        self._keep(_taken=state)
+        if purge_model_variables:
+            self._purge_model_variables(**groups)
+        return state
+
+    def _keep(self, **attributes):
+        # Keras's `__setattr__` would walk through a state in search of layers.
+        vars(self).update(attributes)
 
     def _synced(self, method, args, kwargs):
         try:
             return method(*args, **kwargs)
-        except BaseException:
+        finally:
             self.jax_state_sync()
-            raise
+
+
+def predict_on_batch(network, x):
+    """Return `network.predict_on_batch(x)` of any Keras model; an interrupt costs no weights."""
+    if not isinstance(network.predict_function, _Execution):
+        network.predict_function = _predict_function(network)
+    return network.predict_on_batch(x)
+
+
+def _predict_function(model):
+    def predict_step(state, data):
+        outputs, non_trainable = model.predict_step(state, data)
+        return outputs, (state[0], non_trainable)
+
+    return _Execution(model, predict_step, joins=True)
 
 
 class _Execution:
@@ -171,22 +236,17 @@ class _Execution:
     def __init__(self, model, step, joins=False):
         self.model, self.step, self.joins = model, step, joins
         self.compiled = model.jit_compile and not model.run_eagerly
-        self.jitted = self.last = self.on_host = None
+        self.jitted = {}
 
     def __call__(self, state, iterator):
-        if self.model._in_fit and self.compiled and donates() and state is not self.last:
-            self.on_host = jax.device_get(state)  # The first step of an epoch.
         outputs = []
-        try:
-            for batch in itertools.islice(iterator, self.model.steps_per_execution):
-                output, state = self._run(state, batch)
-                outputs.append(output)
-        except BaseException:
-            self._give_back(state)
-            raise
+        for batch in itertools.islice(iterator, self.model.steps_per_execution):
+            output, state = self._run(state, batch)
+            if isinstance(self.model, Trainer):
+                self.model._keep(_taken=state)
+            outputs.append(output)
         if not outputs:  # Keras has the state.
             raise StopIteration
-        self.last = state
         if self.joins and len(outputs) > 1:
             return jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs), state
         return outputs[-1], state
@@ -194,26 +254,13 @@ class _Execution:
     def _run(self, state, batch):
         if not self.compiled:
             return self.step(state, batch)
-        if self.jitted is None:
+        # Only `fit` keeps a copy of what is lost with a step that is interrupted.
+        donated = (0,) if len(state) == 4 and self.model._in_fit and donates() else ()
+        if donated not in self.jitted:
             shardings = None
             if keras.distribution.distribution() is not None:  # The state stays where it is.
                 shardings = (None, jax.tree.map(lambda value: value.sharding, state))
-            donated = (0,) if donates() else ()
-            self.jitted = jax.jit(self.step, donate_argnums=donated, out_shardings=shardings)
-        return self.jitted(state, batch)
-
-    def _give_back(self, state):
-        if any(v.is_deleted() for v in jax.tree.leaves(state) if isinstance(v, jax.Array)):
-            if self.on_host is None:
-                return
-            state = self.on_host
-        groups = [self.model.trainable_variables, self.model.non_trainable_variables]
-        if len(state) == 4:
-            groups.append(self.model.optimizer.variables)
-        if len(state) > 2:
-            groups.append(self.model.metrics_variables)
-        for variables, values in zip(groups, state, strict=True):
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
-        # Keras 3.15.1: `fit` would put older values over these. Nothing public says so.
-        self.model._jax_state_synced = True
+            self.jitted[donated] = jax.jit(
+                self.step, donate_argnums=donated, out_shardings=shardings
+            )
+        return self.jitted[donated](state, batch)

@@ -1,9 +1,16 @@
 """The parts of training that `keras_gen.accelerate` replaces by faster ones of the same result."""
 
+PARTS = ("apply", "program", "compiled", "callbacks")
+
 
 def apply(optimizer, gradients, variables):
     """Make an optimizer's update, as Keras does."""
     optimizer.apply(gradients, variables)
+
+
+def program(model, step, training):
+    """Return a step of a model, bound, as one program if it is compiled: on PyTorch, itself."""
+    return step
 
 
 def compiled(model):
@@ -22,6 +29,6 @@ def use(**faster):
         ValueError: If there is no part of a name.
     """
     for name, part in faster.items():
-        if name not in ("apply", "compiled", "callbacks"):
-            raise ValueError(f"There is no part {name!r}. Pass apply, compiled or callbacks.")
+        if name not in PARTS:
+            raise ValueError(f"There is no part {name!r}. Pass {', '.join(PARTS)}.")
         globals()[name] = part

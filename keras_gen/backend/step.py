@@ -135,11 +135,12 @@ class Scope(keras.StatelessScope):
         super().add_update((variable, self.cut(value)))
 
 
-def run_on_state(method, model, state, data, cut):
+def run_on_state(method, model, state, data, scope):
     """Run a step's body on explicit state, and return its logs and the new state.
 
     `state` is what Keras hands over on JAX: the values of the trainable and the non-trainable
-    variables, of the optimizer's in a training step, and of the metrics'.
+    variables, of the optimizer's in a training step, and of the metrics'. `scope` makes a `Scope`
+    of pairs of a variable and its value.
     """
     training = len(state) == 4
     groups = [model.trainable_variables, model.non_trainable_variables, model.metrics_variables]
@@ -150,6 +151,6 @@ def run_on_state(method, model, state, data, cut):
         for variables, group in zip(groups, state, strict=True)
         for pair in zip(variables, group, strict=True)
     ]
-    with Step(model, training) as step, Scope(values, cut=cut):
+    with Step(model, training) as step, scope(values):
         logs = step.run(method, data)
         return logs, tuple([variable.value for variable in group] for group in groups)

@@ -38,6 +38,8 @@ def descend(optimizer, variables, loss_fn, *inputs):
     )
     if not variables:  # A player may have none, or be frozen.
         return output
+    # Rows of an embedding are added up, as on the other backends; Keras's Adam would square each.
+    gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
     finite = _on_all_replicas(is_finite(optimizer, loss_of(output), gradients, _sum_of_squares))
     running().note(optimizer, finite)
     if tf.distribute.has_strategy():
@@ -89,6 +91,10 @@ def sum_over_processes(tensors):
 
 class Trainer:
     """Mixin of models: nothing, as Keras's own trainer serves."""
+
+
+def predict_on_batch(network, x):
+    return network.predict_on_batch(x)
 
 
 def _seed(stream):

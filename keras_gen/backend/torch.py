@@ -27,6 +27,8 @@ def step(method):
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
+    if _scope() is not None:
+        return _scope().descend(optimizer, variables, loss_fn, *inputs)
     output = loss_fn(*inputs)
     if variables:  # A player may have none, or be frozen.
         gradients = torch.autograd.grad(
@@ -47,11 +49,15 @@ def descend(optimizer, variables, loss_fn, *inputs):
 
 
 def without_gradient(fn, *inputs):
+    if _scope() is not None:
+        return _scope().without_gradient(fn, *inputs)
     with torch.no_grad():
         return fn(*inputs)
 
 
 def input_gradient(fn, x):
+    if _scope() is not None:
+        return _scope().input_gradient(fn, x)
     # Evaluation runs under no_grad, and data carry no gradient of their own.
     with torch.enable_grad():
         x = x if x.requires_grad else x.detach().requires_grad_()
@@ -91,8 +97,43 @@ def sum_over_processes(tensors):
     return sums
 
 
+def _scope():
+    """Return the innermost scope, which knows the words, where a step runs on explicit state."""
+    return running().scopes[-1] if running() is not None and running().scopes else None
+
+
 class Trainer:
-    """Mixin of models: nothing yet."""
+    """Mixin of models: steps without the wrappers that Keras puts around them.
+
+    Its torch.compile cannot take such a step; `parts.program` can. And Keras 3.16 makes a
+    DistributedDataParallel of the model where processes train together. `descend` takes the mean
+    of their gradients, which is enough.
+    """
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            self.train_function = self._on_one_batch(self.train_step, training=True)
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            self.test_function = self._on_one_batch(torch.no_grad()(self.test_step))
+
+    def make_predict_function(self, force=False):
+        if self.predict_function is None or force:
+            step = torch.no_grad()(self.predict_step)
+            self.predict_function = lambda batches: step(_as_tensors(batches[0]))
+
+    def _on_one_batch(self, step, training=False):
+        if self.steps_per_execution > 1:
+            raise ValueError(
+                f"`steps_per_execution` is {self.steps_per_execution}. On PyTorch it must be 1."
+            )
+        step = parts.program(self, step, training)
+        return lambda batches: step(_as_tensors(batches[0]))
+
+
+def predict_on_batch(network, x):
+    return network.predict_on_batch(x)
 
 
 class _Sum(torch.autograd.Function):

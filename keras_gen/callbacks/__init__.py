@@ -1,4 +1,4 @@
-"""Pictures while training, checkpoints, and a stop where numbers are no longer finite."""
+"""Callbacks: pictures while training, checkpoints, and a stop at numbers that are not finite."""
 
 from keras_gen.callbacks.checkpoint import Checkpoint
 from keras_gen.callbacks.finite import StopAtNonFinite

@@ -6,13 +6,13 @@ from keras import ops
 class StopAtNonFinite(keras.callbacks.Callback):
     """Stops `fit` after an epoch in which a loss or gradient was not finite, and goes back.
 
-    The step itself left that update out, but its cause may be in the weights already, perhaps
-    since the end of the epoch before. So at the end of `fit` weights and optimizers are those with
-    which the last epoch of finite losses began, or those from before `fit`: the model can be
-    saved, or trained on with a smaller learning rate.
+    The step itself left that update out. But its cause may already be in the weights, perhaps
+    since the end of the epoch before. So at the end of `fit` the weights and optimizers are those
+    from the start of the last epoch whose losses were all finite, or those from before `fit`. The
+    model can then be saved, or trained on with a smaller learning rate.
 
     Attributes:
-        message: The epoch and whose update it was; None if all were finite.
+        message: Text that names the epoch and the player whose update was not finite, or None.
 
     Example:
 
@@ -50,8 +50,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
             self.message += "Try a smaller learning rate."
         else:
             self.message += "No update was made yet: look at the data, and scale them."
-        if getattr(self.model, "num_classes", None) is not None:
-            # The data check saw only the first batch of a stream.
+        if self.model.num_classes is not None:
+            # If the data are a stream, only its first batch was checked before training.
             last = self.model.num_classes - 1
             self.message += f" Or look at the labels, where perhaps one is not in 0 to {last}."
         print(f"\n{self.message}")

@@ -9,7 +9,7 @@ from keras_gen.callbacks.tensorboard import ImageWriter
 
 
 class _EpochPicture(keras.callbacks.Callback):
-    """A PNG every few epochs, and after the last: `directory`/`name`_0001.png and so on."""
+    """Writes a PNG every few epochs and after the last: `directory`/`name`_0001.png and so on."""
 
     checkpointed = ("epoch", "pictured")
 
@@ -28,7 +28,7 @@ class _EpochPicture(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.pictured = True
-        self.draw()  # Kept nowhere: what cannot be drawn is refused before training.
+        self.draw()  # Only so that a picture that cannot be drawn raises before training.
         if self.writer and distribution.is_chief():
             self.writer.open()
 
@@ -39,13 +39,13 @@ class _EpochPicture(keras.callbacks.Callback):
             self.take()
 
     def on_train_end(self, logs=None):
-        if not self.pictured:  # The last epoch is always shown.
+        if not self.pictured:  # The last epoch always has a picture.
             self.take()
         if self.writer and distribution.is_chief():
             self.writer.close()
 
     def take(self):
-        picture = self.draw()  # By all processes: TensorFlow's draw together.
+        picture = self.draw()  # In all processes, because on TensorFlow they draw together.
         if not distribution.is_chief():
             return
         save_png(self.directory / f"{self.name}_{self.epoch + 1:04d}.png", picture)
@@ -53,7 +53,7 @@ class _EpochPicture(keras.callbacks.Callback):
             self.writer.write(type(self).__name__, picture, step=self.epoch)
 
     def draw(self):
-        """The picture, a uint8 array (rows, columns, 3)."""
+        """Return the picture, a uint8 array (rows, columns, 3)."""
         raise NotImplementedError
 
 
@@ -63,31 +63,36 @@ def check_num_samples(num_samples):
 
 
 def drawing_arguments(model, n, ema):
-    """What a model takes beside z for `n` pictures: labels in turn, averaged weights."""
+    """Return a model's arguments besides z for `n` pictures: labels in turn, averaged weights."""
     if ema and not hasattr(model, "generator"):
         raise ValueError(
             f"`ema=True` draws with the averaged weights of a GAN's generator, and this is a "
             f"{type(model).__name__}. Leave it out."
         )
     arguments = {"ema": True} if ema else {}
-    if hasattr(model, "num_classes"):
+    if has_classes(model):
         arguments["y"] = np.arange(n) % model.num_classes
     return arguments
 
 
-class SampleGrid(_EpochPicture):
-    """Draws what becomes of the same z every few epochs, so that pictures can be compared.
+def has_classes(model):
+    """Return True if a model needs labels; one of another library may not have `num_classes`."""
+    return getattr(model, "num_classes", None) is not None
 
-    A conditional model draws its classes in turn: one a column, if there are not too many.
+
+class SampleGrid(_EpochPicture):
+    """Draws the examples of the same z every few epochs, so that pictures can be compared.
+
+    A model with classes draws them in turn: one class a column, for up to 20 classes.
 
     Args:
-        directory: Where `epoch_0001.png`, ... go; it is made.
+        directory: Folder for `epoch_0001.png`, ...; it is made.
         num_samples: Images in the grid.
-        every: Epochs between pictures; the last epoch has one in any case.
+        every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel becomes a square of this side.
-        seed: Of z, which is drawn once, from N(0, I).
-        ema: True draws with a GAN's averaged weights (`use_ema=True`), else with the raw ones.
-        tensorboard_dir: Log directory, if the grids shall go there too (takes the package
+        seed: Seed of z, which is drawn once, from N(0, I).
+        ema: True draws with a GAN's averaged weights (`use_ema=True`), False with the raw ones.
+        tensorboard_dir: Log directory, to write the grids there too (needs the package
             `tensorboard`).
 
     Example:
@@ -115,9 +120,9 @@ class SampleGrid(_EpochPicture):
         self.ema = ema
 
     def draw(self):
-        # Seeded anew, so that it is the same z each time, on every backend, after a resume.
+        # The same seed gives the same z each time, on every backend and after a resumed `fit`.
         num_samples, columns = self.num_samples, None
-        if 1 < getattr(self.model, "num_classes", 0) <= min(num_samples, 20):
+        if has_classes(self.model) and 1 < self.model.num_classes <= min(num_samples, 20):
             columns = self.model.num_classes
             num_samples -= num_samples % columns
         z = np.random.default_rng(self.seed).standard_normal((num_samples, self.model.latent_dim))
@@ -130,11 +135,11 @@ class ReconstructionGrid(_EpochPicture):
 
     Args:
         images: (n, height, width, channels), best from the test set; the first 16 are drawn.
-        directory: Where `reconstruction_0001.png`, ... go; it is made.
-        labels: Of the images, (n,), for a conditional model.
-        every: Epochs between pictures; the last epoch has one in any case.
+        directory: Folder for `reconstruction_0001.png`, ...; it is made.
+        labels: Labels of the images, (n,), for a model with classes.
+        every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel becomes a square of this side.
-        tensorboard_dir: Log directory, if the grids shall go there too (takes the package
+        tensorboard_dir: Log directory, to write the grids there too (needs the package
             `tensorboard`).
 
     Example:
@@ -160,14 +165,14 @@ class ReconstructionGrid(_EpochPicture):
         self.labels = None if labels is None else np.asarray(labels)[:16]
 
     def draw(self):
-        if hasattr(self.model, "num_classes") and self.labels is None:
+        if has_classes(self.model) and self.labels is None:
             raise ValueError(
-                f"{type(self.model).__name__} reconstructs an image and its label. Pass "
-                f"ReconstructionGrid(images, directory, labels=y)."
+                f"A {type(self.model).__name__} with classes reconstructs an image and its label. "
+                f"Pass ReconstructionGrid(images, directory, labels=y)."
             )
-        labels = () if self.labels is None else (self.labels,)
-        reconstructions = self.model.reconstruct(self.images, *labels)
-        # Two rows for every eight images: them, and what became of them.
+        labels = {"y": self.labels} if has_classes(self.model) else {}
+        reconstructions = self.model.reconstruct(self.images, **labels)
+        # Two rows for every eight images: the images, and their reconstructions.
         rows = [
             row
             for start in range(0, len(self.images), 8)
@@ -179,19 +184,19 @@ class ReconstructionGrid(_EpochPicture):
 
 
 class InterpolationGrid(_EpochPicture):
-    """Draws a GAN's images between pairs of z, a pair to a row, every few epochs.
+    """Draws a GAN's images between pairs of z, one pair a row, every few epochs.
 
-    The rows of a conditional GAN go through its classes.
+    If the GAN has classes, each row shows the next one.
 
     Args:
-        directory: Where `interpolation_0001.png`, ... go; it is made.
-        rows: Pairs.
+        directory: Folder for `interpolation_0001.png`, ...; it is made.
+        rows: Number of pairs.
         steps: Images in a row, both ends included.
-        every: Epochs between pictures; the last epoch has one in any case.
+        every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel becomes a square of this side.
-        seed: Of the pairs, which are drawn once, from N(0, I).
+        seed: Seed of the pairs, which are drawn once, from N(0, I).
         ema: As in `SampleGrid`.
-        tensorboard_dir: Log directory, if the grids shall go there too (takes the package
+        tensorboard_dir: Log directory, to write the grids there too (needs the package
             `tensorboard`).
 
     Example:

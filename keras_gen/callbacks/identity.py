@@ -1,18 +1,18 @@
-"""What tells a model from another: its configuration, without the names that Keras counts up."""
+"""Checksum of a model's configuration, without the names that Keras numbers."""
 
 import hashlib
 import json
 
 
 def identity(model):
-    """sha256 of the model's class, configuration, optimizers, and the shapes of its weights."""
+    """Return the sha256 of a model's class, configuration, optimizers and shapes of weights."""
     content = {
         "class": type(model).__name__,
         "config": model.get_config(),
         "compile": model.get_compile_config(),
         "weights": [[list(weight.shape), str(weight.dtype)] for weight in model.weights],
     }
-    # Once through JSON: tuples are lists, and what is no JSON is its name.
+    # JSON makes lists of tuples, and `str` makes text of the values that JSON cannot hold.
     content = json.loads(json.dumps(content, default=str))
     names = {}
     _collect_names(content, names)
@@ -21,7 +21,7 @@ def identity(model):
 
 
 def _collect_names(content, names):
-    """Numbers the names of layers in the order in which they come."""
+    """Number the names of layers in the order in which they come."""
     if isinstance(content, dict):
         name = content.get("name")
         if isinstance(name, str):
@@ -35,7 +35,7 @@ def _collect_names(content, names):
 
 def _renamed(content, names):
     if isinstance(content, dict):
-        # A "shared_object_id" is an address in memory.
+        # A "shared_object_id" is an address in memory, which differs in every process.
         return {
             key: _renamed(value, names)
             for key, value in content.items()

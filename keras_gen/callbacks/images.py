@@ -1,4 +1,4 @@
-"""Many images in one, at native pixels times an integer, and PNG and GIF files of them."""
+"""Grids of images, each pixel a square of whole pixels, and their PNG and GIF files."""
 
 import contextlib
 import math
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def image_grid(images, columns=None, padding=2, scale=2):
-    """One picture of many images, row by row, with white lines between.
+    """Return one picture of many images, row by row, with white lines between them.
 
     Args:
         images: (n, height, width, channels) in [0, 1], channels 1 or 3; values outside are
@@ -23,7 +23,7 @@ def image_grid(images, columns=None, padding=2, scale=2):
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
         raise ValueError(
-            f"`images` has shape {images.shape}. A picture takes (n, height, width, channels) "
+            f"`images` has shape {images.shape}. A picture needs (n, height, width, channels) "
             f"with 1 or 3 channels and n at least 1."
         )
     n, height, width, _ = images.shape
@@ -40,22 +40,22 @@ def image_grid(images, columns=None, padding=2, scale=2):
 
 
 def save_png(path, picture):
-    """Writes a uint8 array (rows, columns, 3) to `path`, whole or not at all."""
-    from matplotlib import image  # Takes a while to import.
+    """Write a uint8 array (rows, columns, 3) to `path`, whole or not at all."""
+    from matplotlib import image  # Slow to import.
 
-    with _whole(path) as unfinished:
+    with _complete_file(path) as unfinished:
         image.imsave(unfinished, picture, format="png")
 
 
 def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
-    """Writes pictures as an animation that repeats to `path`, whole or not at all.
+    """Write pictures to `path` as an animation that repeats, whole or not at all.
 
     Args:
-        path: The GIF.
-        pictures: Paths of PNG files, in their order, or uint8 arrays (rows, columns, 3); all of
-            one size.
-        seconds: How long a picture is shown, in steps of .01.
-        last_seconds: How long the last one is.
+        path: Path of the GIF.
+        pictures: Paths of PNG files in the order of the animation, or uint8 arrays (rows, columns,
+            3); all of one size.
+        seconds: Time that a picture is shown, in steps of .01.
+        last_seconds: Time that the last picture is shown.
 
     Example:
 
@@ -79,9 +79,9 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
             f"one, and all of one size."
         )
     durations = [round(100 * seconds) * 10] * (len(frames) - 1) + [round(100 * last_seconds) * 10]
-    # A palette of each frame's own; what is grey keeps its 256 levels.
+    # Each frame has its own palette, so a grey one keeps its 256 levels.
     first, *rest = [frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
-    with _whole(path) as unfinished:
+    with _complete_file(path) as unfinished:
         first.save(
             unfinished,
             format="GIF",
@@ -93,8 +93,8 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
 
 
 @contextlib.contextmanager
-def _whole(path):
-    """A path beside `path` to write to, which takes its place once all is written."""
+def _complete_file(path):
+    """Yield a path next to `path` to write to; the file is renamed to `path` when complete."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.tmp")

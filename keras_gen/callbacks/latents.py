@@ -1,24 +1,24 @@
-"""Pictures of the latent space: the plane of images, where the data lie in it, its directions."""
+"""Pictures of the latent space: a plane of images, the codes of data, traversals of latents."""
 
 import statistics
 
 import numpy as np
 
-from keras_gen.callbacks.grids import _EpochPicture
+from keras_gen.callbacks.grids import _EpochPicture, has_classes
 from keras_gen.callbacks.images import image_grid
 
 
 def manifold(model, steps=20, label=0):
-    """The images of a plane of z, (steps, steps, height, width, channels).
+    """Return the images of a plane of z, (steps, steps, height, width, channels).
 
-    The plane is cut into squares of equal probability under N(0, I), and every one is shown by
-    its middle: z is the inverse distribution function of the normal at (i + 1/2) / steps. z_1 grows
-    to the right and z_2 upwards, as in `scatter`.
+    The plane is divided into cells of equal probability under N(0, I), and each cell shows the
+    image of its middle: z is the inverse distribution function of the normal at (i + 1/2) / steps.
+    z_1 grows to the right and z_2 upwards, as in `scatter`.
 
     Args:
-        model: A trained model with a z of size 2, and `generate`.
+        model: Trained model with a z of size 2 and a method `generate`.
         steps: Images on a side.
-        label: Class of all images, for a conditional model.
+        label: Class of all images, for a model with classes.
 
     Reference:
         Kingma and Welling (2014), figure 4: https://arxiv.org/abs/1312.6114
@@ -36,21 +36,21 @@ def manifold(model, steps=20, label=0):
 
 
 def traversals(model, steps=11, rows=10, z=None, label=0):
-    """The images along one latent at a time, (rows, steps, height, width, channels).
+    """Return images along one latent at a time, (rows, steps, height, width, channels).
 
-    Each row moves one latent through the quantiles of N(0, 1) at (i + 1/2) / steps, the others
-    staying where they are. The latents that change the images most come first: one that the
-    decoder ignores has nothing to show.
+    Each row moves one latent through the quantiles of N(0, 1) at (i + 1/2) / steps, while the
+    others stay fixed. The rows are sorted: the latent that changes the images most comes first,
+    and latents that the decoder ignores come last.
 
     Args:
-        model: A trained model with `generate`.
+        model: Trained model with a method `generate`.
         steps: Images in a row.
-        rows: The most latents to show.
-        z: Where the others stay, (latent_dim,); by default at 0.
-        label: Class of all images, for a conditional model.
+        rows: Maximum number of latents to show.
+        z: Values of the fixed latents, (latent_dim,); by default 0.
+        label: Class of all images, for a model with classes.
 
     Returns:
-        The latents' numbers, from 0, and their images.
+        The numbers of the latents, from 0, and their images.
     """
     check_steps(steps)
     if rows < 1:
@@ -70,14 +70,14 @@ def traversals(model, steps=11, rows=10, z=None, label=0):
 
 
 def scatter(mean, y=None):
-    """A picture of codes in the plane, a colour for each class, uint8 (rows, columns, 3).
+    """Return a picture of codes in the plane, a colour for each class, uint8 (rows, columns, 3).
 
     Args:
-        mean: (n, latent_dim), at least 2: what `VAE.encode` gives first. Of more than two latents
-            those are shown whose mean varies most.
+        mean: (n, latent_dim), with at least 2 latents: the first output of `VAE.encode`. If there
+            are more than two latents, the two whose mean varies most are shown.
         y: Integer labels (n,), or None.
     """
-    # Take a while to import. Not pyplot: it would keep every figure.
+    # These are slow to import. pyplot is not used, because it would keep every figure.
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -87,7 +87,7 @@ def scatter(mean, y=None):
         raise ValueError(f"`mean` has shape {mean.shape}. Pass (n, latent_dim), at least (1, 2).")
     first, second = sorted(np.argsort(-np.var(mean, axis=0), kind="stable")[:2])
     figure = Figure(figsize=(5.6, 4.8), dpi=100, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.15)  # Else the label of an axis is cut off.
+    figure.get_layout_engine().set(w_pad=0.15)  # Otherwise the label of an axis is cut off.
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
     classes = [None] if y is None else np.unique(y)
@@ -95,7 +95,7 @@ def scatter(mean, y=None):
     size = np.clip(4000 / len(mean), 3, 20)
     for i, label in enumerate(classes):
         points = mean if y is None else mean[np.asarray(y) == label]
-        # Every colour is used again, if there are too many classes.
+        # If there are too many classes, colours are used again.
         colour = [colours(i % colours.N)]
         axes.scatter(points[:, first], points[:, second], s=size, c=colour, lw=0, label=label)
     axes.set(xlabel=f"$z_{{{first + 1}}}$", ylabel=f"$z_{{{second + 1}}}$", aspect="equal")
@@ -110,12 +110,12 @@ class Manifold(_EpochPicture):
     """Draws `manifold`, the images of the plane of a z of size 2, every few epochs.
 
     Args:
-        directory: Where `manifold_0001.png`, ... go; it is made.
+        directory: Folder for `manifold_0001.png`, ...; it is made.
         steps: Images on a side.
-        every: Epochs between pictures; the last epoch has one in any case.
+        every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel becomes a square of this side.
-        label: Class of all images, for a conditional model.
-        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+        label: Class of all images, for a model with classes.
+        tensorboard_dir: Log directory, to write the pictures there too (needs the package
             `tensorboard`).
 
     Example:
@@ -148,17 +148,17 @@ class Manifold(_EpochPicture):
 
 
 class Traversals(_EpochPicture):
-    """Draws `traversals`, the images along one latent a row, every few epochs.
+    """Draws `traversals`, with the images along one latent in each row, every few epochs.
 
     Args:
-        directory: Where `traversals_0001.png`, ... go; it is made.
+        directory: Folder for `traversals_0001.png`, ...; it is made.
         steps: Images in a row.
-        rows: The most latents to show; those that change the images most.
-        every: Epochs between pictures; the last epoch has one in any case.
+        rows: Maximum number of latents to show: those that change the images most.
+        every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel becomes a square of this side.
-        z: Where the other latents stay, (latent_dim,); by default at 0.
-        label: Class of all images, for a conditional model.
-        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+        z: Values of the fixed latents, (latent_dim,); by default 0.
+        label: Class of all images, for a model with classes.
+        tensorboard_dir: Log directory, to write the pictures there too (needs the package
             `tensorboard`).
 
     Example:
@@ -193,14 +193,14 @@ class Traversals(_EpochPicture):
 
 
 class LatentScatter(_EpochPicture):
-    """Draws `scatter`, where the encoder's means lie in the plane, every few epochs.
+    """Draws `scatter`, the encoder's means in the plane, every few epochs.
 
     Args:
         images: (n, height, width, channels), best from the test set; the first 5,000 are drawn.
-        labels: Of the images, (n,), or None; a conditional model needs them.
-        directory: Where `scatter_0001.png`, ... go; it is made.
-        every: Epochs between pictures; the last epoch has one in any case.
-        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+        labels: Labels of the images, (n,), or None; a model with classes needs them.
+        directory: Folder for `scatter_0001.png`, ...; it is made.
+        every: Epochs between pictures; the last epoch always has one.
+        tensorboard_dir: Log directory, to write the pictures there too (needs the package
             `tensorboard`).
 
     Example:
@@ -217,14 +217,14 @@ class LatentScatter(_EpochPicture):
         self.labels = None if labels is None else np.asarray(labels)[:5000]
 
     def draw(self):
-        conditional = getattr(self.model, "num_classes", None) is not None
-        codes = self.model.encode(self.images, *([self.labels] if conditional else []))
-        # Of a VAE the mean; an autoencoder's z is all there is.
+        labels = {"y": self.labels} if has_classes(self.model) else {}
+        codes = self.model.encode(self.images, **labels)
+        # A VAE gives mean and log_var, an autoencoder z alone.
         return scatter(codes[0] if isinstance(codes, tuple) else codes, self.labels)
 
 
 def quantiles(steps):
-    """The middles, by probability, of `steps` parts of N(0, 1) of equal probability."""
+    """Return the medians of `steps` intervals of equal probability under N(0, 1)."""
     normal = statistics.NormalDist()
     return np.array([normal.inv_cdf((i + 0.5) / steps) for i in range(steps)])
 
@@ -235,6 +235,4 @@ def check_steps(steps):
 
 
 def _generate(model, z, label):
-    if getattr(model, "num_classes", None) is None:
-        return model.generate(z)
-    return model.generate(z, y=label)
+    return model.generate(z, y=label) if has_classes(model) else model.generate(z)

@@ -1,26 +1,26 @@
 import numpy as np
 
 from keras_gen import metrics
-from keras_gen.callbacks.grids import _EpochPicture, check_num_samples
+from keras_gen.callbacks.grids import _EpochPicture, check_num_samples, has_classes
 
 
 class ModeCoverage(_EpochPicture):
     """Counts the modes of a toy mixture that a GAN covers, every epoch, and draws its samples.
 
     Adds `modes`, `high_quality` and `mode_kl` of `metrics.mode_coverage` to the logs of every
-    epoch, so the progress bar and the history show them, and callbacks that stand behind this
-    one, such as `CSVLogger`. The pictures have the real points light and the samples dark, in
-    a frame about the real ones; a sample outside is not seen.
+    epoch. So they are in the progress bar, in the history, and in callbacks that come after this
+    one, such as `CSVLogger`. The pictures show the real points in light grey and the samples in
+    black, in a frame around the real points; samples outside it are not shown.
 
     Args:
-        data: A `kg.data.ring`, `kg.data.grid` or other mixture in the plane: what has `x`,
+        data: A `kg.data.ring`, `kg.data.grid` or other mixture in the plane: an object with `x`,
             `centres`, `sigma` and `weights`.
-        directory: Where `epoch_0001.png`, ... go; it is made.
+        directory: Folder for `epoch_0001.png`, ...; it is made.
         num_samples: Samples of the model, from the same z each time.
-        every: Epochs between pictures; the modes are counted in all.
-        seed: Of z, which is drawn from N(0, I).
+        every: Epochs between pictures; the modes are counted in every epoch.
+        seed: Seed of z, which is drawn from N(0, I).
         ema: As in `SampleGrid`.
-        tensorboard_dir: Log directory, if the pictures shall go there too (takes the package
+        tensorboard_dir: Log directory, to write the pictures there too (needs the package
             `tensorboard`).
 
     Example:
@@ -61,17 +61,17 @@ class ModeCoverage(_EpochPicture):
 
     def on_epoch_end(self, epoch, logs=None):
         self.count()
-        # All callbacks are given one dictionary, Keras's own history last.
+        # All callbacks get one dictionary, and Keras's own history gets it last.
         if logs is not None:
             logs.update(self.coverage)
         super().on_epoch_end(epoch, logs)
 
     def count(self):
-        # Seeded anew and drawn here, so that training draws the same with and without it.
+        # A generator of its own, so that training draws the same with and without this callback.
         random = np.random.default_rng(self.seed)
         z = random.standard_normal((self.num_samples, self.model.latent_dim))
         arguments = {"ema": True} if self.ema else {}
-        if hasattr(self.model, "num_classes"):  # A class is a mode.
+        if has_classes(self.model):  # A class is a mode.
             weights = self.data.weights
             arguments["y"] = random.choice(len(weights), size=self.num_samples, p=weights)
         self.samples = self.model.generate(z.astype("float32"), **arguments)
@@ -80,7 +80,7 @@ class ModeCoverage(_EpochPicture):
         )
 
     def draw(self):
-        # Take a while to import. Not pyplot: it would keep every figure.
+        # These are slow to import. pyplot is not used, because it would keep every figure.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 

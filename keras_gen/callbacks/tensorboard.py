@@ -1,4 +1,4 @@
-"""Images for TensorBoard, by its own package: TensorFlow is not needed."""
+"""Images for TensorBoard, written by its own package: TensorFlow is not needed."""
 
 import io
 
@@ -6,18 +6,18 @@ import io
 class ImageWriter:
     def __init__(self, log_dir):
         try:
-            # Here, so that a missing package is refused before training.
+            # Imported here, so that a missing package raises before training.
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
         except ImportError as error:
             raise ImportError(
-                "`tensorboard_dir` takes the package tensorboard: `pip install tensorboard`, "
+                "`tensorboard_dir` needs the package tensorboard: `pip install tensorboard`, "
                 "or leave `tensorboard_dir` out."
             ) from error
         self.file_writer = EventFileWriter
         self.log_dir = log_dir
 
     def open(self):
-        """Starts a new event file, as every `fit` does."""
+        """Start a new event file, one for each `fit`."""
         self.writer = self.file_writer(str(self.log_dir))
 
     def write(self, tag, picture, step):

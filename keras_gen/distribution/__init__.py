@@ -1,4 +1,4 @@
-"""Training on several devices: each takes its part of every batch, and all take the same step."""
+"""Training on several devices: each gets a part of every batch, and all make the same step."""
 
 import contextlib
 import dataclasses
@@ -8,6 +8,7 @@ import keras
 
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.layers import BatchNormalization
+from keras_gen.layers.traversal import all_layers
 
 if keras.config.backend() == "tensorflow":
     from keras_gen.distribution import tensorflow as engine
@@ -22,9 +23,9 @@ class Devices:
     """The devices of a run, over all its processes.
 
     Attributes:
-        count: How many there are; every batch is divided by it.
+        count: Number of devices, by which every batch is divided.
         process: Number of this process, from 0.
-        processes: How many run the script.
+        processes: Number of processes that run the script.
     """
 
     count: int = 1
@@ -42,24 +43,30 @@ _devices = Devices()
 
 @contextlib.contextmanager
 def data_parallel():
-    """Models that are made and trained within it use all devices; gives the `Devices`.
+    """Train models on all devices: those that are made and trained within the `with` block.
 
-    The same script runs on one device, and on all backends:
+    The same script runs on one device and on several, on all backends:
 
-    * TensorFlow: `MirroredStrategy` over the visible GPUs, or CPUs; with the environment variable
-      `TF_CONFIG`, `MultiWorkerMirroredStrategy`. It comes before anything is computed.
-    * JAX: `keras.distribution.DataParallel` over `jax.devices()`. With
-      `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or Keras's
-      `KERAS_DISTRIBUTION_JOB_ADDRESSES` and its kin, those of several processes.
-    * PyTorch: the processes that torchrun started, each with one device, as
-      `DistributedDataParallel` has them.
+    * TensorFlow: `MirroredStrategy` over the visible GPUs, or CPUs. With the environment variable
+      `TF_CONFIG` it is `MultiWorkerMirroredStrategy`, and the block must begin before anything is
+      computed.
+    * JAX: `keras.distribution.DataParallel` over `jax.devices()`. The devices of several processes
+      are used with the environment variables `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and
+      `JAX_PROCESS_ID`, or with Keras's, such as `KERAS_DISTRIBUTION_JOB_ADDRESSES`.
+    * PyTorch: the processes that torchrun started, each with one device, as for
+      `DistributedDataParallel`.
 
-    A batch is that of all devices together, and they must be able to share it equally. Losses,
-    gradients, `kg.layers.BatchNormalization` and logs are those of one device and the same
-    batch; noise and dropout are drawn anew on each. Every process runs the whole script;
-    `kg.data.ArrayDataset` and batched `tf.data` reach each in parts, when they are given to `fit`
-    or `evaluate`. `train_on_batch` takes the part of this process. The callbacks of `kg.callbacks`
-    write files in the chief alone; what else writes asks `devices.is_chief`.
+    The batch size counts the examples of all devices together, and must be divisible by their
+    number. Losses, gradients, `kg.layers.BatchNormalization` and logs are the same as on one device
+    with that batch; each device draws noise and dropout of its own.
+
+    Every process runs the whole script. If `fit` or `evaluate` gets a `kg.data.ArrayDataset` or a
+    batched `tf.data.Dataset`, each process reads its part. `train_on_batch` expects the part of
+    this process. The callbacks of `kg.callbacks` write files only in the chief process; other code
+    that writes must ask `devices.is_chief`.
+
+    Yields:
+        `Devices`.
 
     Example:
 
@@ -68,7 +75,7 @@ def data_parallel():
         vae = kg.VAE(*kg.networks.mlp_vae((28, 28, 1), latent_dim=20))
         vae.compile(optimizer="adam")
         vae.fit(train, epochs=20)
-        vae.save("vae.keras")  # In every process; the first one writes the file.
+        vae.save("vae.keras")  # All processes call it; the first one writes the file.
     ```
     """
     global _devices
@@ -83,7 +90,7 @@ def data_parallel():
 
 
 def is_chief():
-    """True in the one process that writes files and shows progress, and wherever there is one."""
+    """Return True in the process that writes files and shows progress, and if there is only one."""
     return _devices.is_chief
 
 
@@ -93,26 +100,26 @@ def count_devices(model):
 
 
 def gathers_predictions():
-    """Return whether Keras's `predict` gives a process all that its batch gives."""
+    """Return whether Keras's `predict` gives every process the predictions for the whole batch."""
     return engine.gathers_predictions()
 
 
 def process():
-    """Return the number of this process, from 0, and how many train together."""
+    """Return the number of this process, from 0, and the number of processes."""
     return engine.process()
 
 
 def processes():
-    """How many processes train together."""
+    """Return how many processes train together."""
     return _devices.processes
 
 
 def check_compiled(model):
-    """Raises ValueError where `compile` asks for what this backend lacks on several devices."""
+    """Raise ValueError if this backend does not support a `compile` option on several devices."""
     name = keras.config.backend()
     if name != "jax" and keras.distribution.distribution() is not None:
         raise ValueError(
-            f"A `keras.distribution` is set, and {name} takes no notice of it. Use "
+            f"A `keras.distribution` is set, which keras_gen does not support on {name}. Use "
             f"`kg.distribution.data_parallel()`."
         )
     if engine.count_devices(model) == 1:
@@ -131,9 +138,9 @@ def check_compiled(model):
 
 
 def check_trained(model):
-    """Before a model is trained or evaluated: the same weights in every process, to begin with.
+    """Check a model before it is trained or evaluated, and give all processes the same weights.
 
-    Warns of batch norm that sees the part of one device alone.
+    Warn of batch normalisation that sees the part of one device alone.
     """
     check_compiled(model)
     if engine.count_devices(model) > 1 and keras.config.backend() != "jax":
@@ -142,7 +149,7 @@ def check_trained(model):
 
 
 def check_batch_size(n, batch_size, devices):
-    """Raises ValueError if `devices` cannot share equally each batch of `n` examples."""
+    """Raise ValueError if `n` examples give a batch that `devices` cannot share equally."""
     for size in (min(n, batch_size), n % batch_size or batch_size):
         if size % devices:
             raise ValueError(
@@ -154,16 +161,16 @@ def check_batch_size(n, batch_size, devices):
 
 
 def own_part(model, data):
-    """What this process reads of `data`, which `fit` or `evaluate` got.
+    """Return the part of the data of `fit` or `evaluate` that this process reads.
 
     Raises:
-        ValueError: If the devices cannot share what can be seen of it.
+        ValueError: If it can be seen that the devices cannot share the batches equally.
     """
     part, parts = engine.process()
     devices = engine.count_devices(model)
     if isinstance(data, OrderedDataset):
         data.part = (part, parts)
-        return engine.with_own_memory(data) if devices > 1 else data
+        return engine.with_copied_batches(data) if devices > 1 else data
     if hasattr(data, "element_spec"):  # tf.data
         if devices > 1:
             _check_stream(data, devices)
@@ -178,30 +185,30 @@ def own_part(model, data):
         return own
     if parts > 1:
         raise ValueError(
-            f"The data are a {type(data).__name__}, and {parts} processes are to read a part of it "
-            f"each. Pass `kg.data.ArrayDataset(x, batch_size=...)`, whose order is the same in "
+            f"The data are a {type(data).__name__}, and each of {parts} processes must read a part "
+            f"of it. Pass `kg.data.ArrayDataset(x, batch_size=...)`, whose order is the same in "
             f"all of them, or a batched tf.data.Dataset."
         )
-    return engine.with_own_memory(data) if devices > 1 else data
+    return engine.with_copied_batches(data) if devices > 1 else data
 
 
 def _check_stream(data, devices):
     sizes = {spec.shape[0] for spec in keras.tree.flatten(data.element_spec)}
     if any(size is None or size % devices for size in sizes):
         raise ValueError(
-            f"The batches of the tf.data.Dataset have the sizes {sizes}, and {devices} devices are "
-            f"to share each equally. Make them by `.batch(n, drop_remainder=True)`, with n a "
+            f"The batches of the tf.data.Dataset have the sizes {sizes}, and {devices} devices "
+            f"must share each equally. Make them by `.batch(n, drop_remainder=True)`, with n a "
             f"multiple of {devices}."
         )
 
 
 def _warn_of_batch_norm(model):
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         plain = isinstance(layer, keras.layers.BatchNormalization)
         if plain and not layer.synchronized and not isinstance(layer, BatchNormalization):
             warnings.warn(
-                f"{layer.name!r} normalises the part of each device by itself. For the batch of "
-                f"all, use `kg.layers.BatchNormalization`.",
+                f"{layer.name!r} normalises the part of each device by itself. To normalise the "
+                f"whole batch, use `kg.layers.BatchNormalization`.",
                 stacklevel=2,
             )
             return

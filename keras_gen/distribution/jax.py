@@ -1,7 +1,7 @@
 """Several devices on JAX: `keras.distribution.DataParallel`.
 
-Inside a step arrays are whole batches, whichever device holds which part: means, batch norm and
-noise are those of one device.
+Inside a step an array is a whole batch, although its parts lie on several devices: means, batch
+normalisation and noise are the same as on one device.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ def data_parallel():
             num_processes=int(os.environ["JAX_NUM_PROCESSES"]),
             process_id=int(os.environ["JAX_PROCESS_ID"]),
         )
-    # Each process reads its own part of a batch; Keras can divide only `tf.data`.
+    # Each process reads its own part of a batch. Keras can divide only `tf.data`.
     distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
     with distribution.scope():
         yield jax.device_count(), jax.process_index(), jax.process_count()
@@ -43,12 +43,12 @@ def process():
     return jax.process_index(), jax.process_count()
 
 
-def with_own_memory(data):
+def with_copied_batches(data):
     return data
 
 
 def synchronize(variables):
-    """Do nothing: the same seed has made them equal in every process."""
+    """Do nothing: the same seed made them equal in every process."""
 
 
 def gathers_predictions():

@@ -1,4 +1,4 @@
-"""Noise of its own for every replica."""
+"""Different noise on every replica."""
 
 import contextlib
 import functools
@@ -7,11 +7,12 @@ import keras
 
 
 @contextlib.contextmanager
-def own_noise(seed_of_replica):
-    """Within it all seed generators, a user's Dropout included, draw differently on each replica.
+def different_noise(seed_of_replica):
+    """Make all seed generators draw differently on each replica, those of Dropout too.
 
-    A generator's state is the same on all replicas, as all variables are. `seed_of_replica` makes
-    of a drawn state that of the replica which asks. Keras has no place for it but the class.
+    The state of a generator is the same on all replicas, like every variable. `seed_of_replica`
+    turns it into a state for the replica that draws. Keras offers no hook for this, so the method
+    of the class is replaced within the block.
     """
     plain = keras.random.SeedGenerator.next
 

@@ -1,4 +1,4 @@
-"""Several devices on TensorFlow: `tf.distribute`, in one process or, by TF_CONFIG, in several."""
+"""Several devices on TensorFlow: `tf.distribute`, in one process, or with TF_CONFIG in several."""
 
 import contextlib
 import inspect
@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gen.distribution.noise import own_noise
+from keras_gen.distribution.noise import different_noise
 
-no_jit_compile = "XLA refuses variables that lie on several devices"
-no_gradient_accumulation = "it branches, and replicas cannot meet within a branch"
+no_jit_compile = "XLA does not support variables that lie on several devices"
+no_gradient_accumulation = "it has a branch, and replicas cannot exchange gradients within one"
 
 
 @contextlib.contextmanager
@@ -21,13 +21,13 @@ def data_parallel():
         cluster = json.loads(os.environ["TF_CONFIG"])
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         process, processes = cluster["task"]["index"], len(cluster["cluster"].get("worker", ()))
-        if "chief" in cluster["cluster"]:  # It is no worker there, and comes before them.
+        if "chief" in cluster["cluster"]:  # A chief is not among the workers, and comes first.
             process, processes = process + (cluster["task"]["type"] != "chief"), processes + 1
     else:
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
         process, processes = 0, 1
-    with own_noise(_seed_of_replica), strategy.scope():
+    with different_noise(_seed_of_replica), strategy.scope():
         yield strategy.num_replicas_in_sync, process, processes
 
 
@@ -39,12 +39,12 @@ def process():
     return 0, 1
 
 
-def with_own_memory(data):
+def with_copied_batches(data):
     """Return `data` whose batches are copies.
 
-    TensorFlow does not copy the NumPy arrays that Python code hands to a `tf.data` pipeline, and
-    under `tf.distribute` a replica may write over its part of them: where they are views, into
-    the arrays of the user.
+    TensorFlow does not copy the NumPy arrays that Python code passes to a `tf.data` pipeline, and
+    under `tf.distribute` a replica may write over its part of them. If they are views, that would
+    change the user's arrays.
     """
     if isinstance(data, keras.utils.PyDataset):
         return _Copies(data)
@@ -69,7 +69,7 @@ def replica():
 
 
 def _seed_of_replica(state):
-    # Streams of neighbouring seeds have nothing in common here: TensorFlow hashes them.
+    # TensorFlow hashes seeds, so the streams of neighbouring seeds have nothing in common.
     return state + tf.cast(tf.stack([replica() * 1_000_003, 0]), state.dtype)
 
 

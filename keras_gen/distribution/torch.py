@@ -1,7 +1,7 @@
 """Several devices on PyTorch: a process for each, started by torchrun.
 
-`backend.descend` takes the mean of the gradients, as DistributedDataParallel does around a
-`forward`; a step has several.
+`backend.descend` averages the gradients over the processes. DistributedDataParallel does so around
+one `forward`, and a step here has several.
 """
 
 import contextlib
@@ -10,12 +10,12 @@ import os
 import torch
 import torch.distributed as dist
 
-from keras_gen.distribution.noise import own_noise
+from keras_gen.distribution.noise import different_noise
 
 no_jit_compile = "torch.compile does not see the processes exchange their gradients"
 no_gradient_accumulation = None
 
-_GOLDEN = 0x9E3779B9  # 2^32 / the golden ratio: multiples of it, modulo 2^32, lie far apart.
+_GOLDEN = 0x9E3779B9  # 2^32 / the golden ratio. Its multiples modulo 2^32 lie far apart.
 _seeded = None
 
 
@@ -25,17 +25,17 @@ def data_parallel():
         if torch.cuda.device_count() > 1:
             raise ValueError(
                 f"PyTorch needs a process for each of the {torch.cuda.device_count()} devices. "
-                f"Start the script by torchrun: `torchrun --nproc-per-node="
+                f"Start the script with torchrun: `torchrun --nproc-per-node="
                 f"{torch.cuda.device_count()} script.py`, or `torchrun ... -m train.vae`."
             )
         yield 1, 0, 1
         return
     if torch.cuda.is_available():
-        # Keras puts everything on "cuda", which is the current one.
+        # Keras puts everything on "cuda", which is the current device.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
-        with own_noise(_seed_of_process):
+        with different_noise(_seed_of_process):
             yield dist.get_world_size(), dist.get_rank(), dist.get_world_size()
     finally:
         dist.destroy_process_group()
@@ -51,12 +51,12 @@ def process():
     return dist.get_rank(), dist.get_world_size()
 
 
-def with_own_memory(data):
+def with_copied_batches(data):
     return data
 
 
 def synchronize(variables):
-    """Give every process the values of the first, and a stream of its own to unseeded dropout."""
+    """Give every process the values of the first, and its own stream to dropout without a seed."""
     global _seeded
     if not dist.is_initialized():
         return
@@ -81,5 +81,5 @@ def _seed_of_process(state):
     rank = replica()
     if rank == 0:
         return state
-    # Keras adds up the two: streams of neighbouring seeds are one stream, shifted.
+    # Keras adds the two numbers, so the streams of neighbouring seeds are one stream, shifted.
     return state.long() + torch.tensor([rank * _GOLDEN % 2**32, 0], device=state.device)

@@ -1,4 +1,4 @@
-"""Layers that generative models need and Keras does not have, or has wrong."""
+"""Layers for generative models: those that Keras lacks, and those that it computes wrongly."""
 
 from keras_gen.layers.batch_normalization import BatchNormalization
 from keras_gen.layers.group_normalization import GroupNormalization

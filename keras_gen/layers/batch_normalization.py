@@ -8,10 +8,10 @@ from keras_gen.layers.moments import moments
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` for several devices, and for second derivatives.
 
-    Arguments, weights and outputs are those of Keras's layer. Within a step the mean and the
-    variance are those of the batch of all devices together, which Keras's own offers on
-    TensorFlow alone; and under a penalty on a discriminator's gradient, which is differentiated
-    twice, Keras's own is wrong on TensorFlow.
+    Arguments, weights and outputs are those of Keras's layer. Two things differ. Within a training
+    step the mean and the variance are those of the whole batch, over all devices; Keras's layer
+    can do that on TensorFlow alone. And the second derivative is right on every backend. Keras's
+    is wrong on TensorFlow, which matters for a penalty on a discriminator's gradient.
 
     Example:
 
@@ -23,9 +23,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         Ioffe and Szegedy (2015): https://arxiv.org/abs/1502.03167
     """
 
-    # Keras 3.15.1: the one place where the layer takes them. Public moments would replace it.
+    # Keras 3.15.1: the only place where the layer computes them. There is no public one.
     def _moments(self, inputs, mask):
         if mask is not None or self.synchronized:
-            # These two sum for themselves, and are right.
+            # In these two cases Keras computes its own sums, and they are right.
             return super()._moments(inputs, mask)
         return moments(inputs, self._reduction_axes, average=backend.mean_over_replicas)

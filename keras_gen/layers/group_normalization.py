@@ -7,10 +7,10 @@ from keras_gen.layers.moments import moments
 
 @keras.saving.register_keras_serializable("keras_gen")
 class GroupNormalization(keras.layers.GroupNormalization):
-    """`keras.layers.GroupNormalization` with a right second derivative on every backend.
+    """`keras.layers.GroupNormalization` with a correct second derivative on every backend.
 
-    For discriminators under a penalty on their gradient. Arguments, weights and outputs are
-    those of Keras's layer; on TensorFlow Keras's own gives wrong penalty gradients.
+    Use it in discriminators with a penalty on their gradient: on TensorFlow, Keras's layer gives
+    wrong gradients of the penalty. Arguments, weights and outputs are those of Keras's layer.
 
     Example:
 
@@ -35,7 +35,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         factor = ops.rsqrt(variance + self.epsilon)
         shape = [1] * len(grouped.shape)
         shape[axis : axis + 2] = self.groups, channels // self.groups
-        if self.scale:  # The factor is small, the images are not.
+        if self.scale:  # The factor is a small tensor, the images are a large one.
             factor = factor * ops.cast(ops.reshape(self.gamma, shape), x.dtype)
         outputs = (grouped - mean) * factor
         if self.center:

@@ -7,11 +7,11 @@ from keras_gen.layers.moments import moments
 
 @keras.saving.register_keras_serializable("keras_gen")
 class LayerNormalization(keras.layers.LayerNormalization):
-    """`keras.layers.LayerNormalization` with a right second derivative on every backend.
+    """`keras.layers.LayerNormalization` with a correct second derivative on every backend.
 
-    For critics under a penalty on their gradient, as in WGAN-GP. Arguments, weights and
-    outputs are those of Keras's layer; on TensorFlow Keras's own gives wrong penalty
-    gradients. `axis=[1, 2, 3]` normalises a whole image, as the WGAN-GP paper does.
+    Use it in critics with a penalty on their gradient, as in WGAN-GP: on TensorFlow, Keras's layer
+    gives wrong gradients of the penalty. Arguments, weights and outputs are those of Keras's
+    layer. `axis=[1, 2, 3]` normalises a whole image, as in the WGAN-GP paper.
 
     Example:
 

@@ -4,13 +4,13 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Maxout(keras.layers.Layer):
-    """The largest of every `pieces` channels that stand side by side.
+    """Maximum over every group of `pieces` neighbouring channels.
 
     After a Dense layer of `units * pieces` it is the paper's maxout layer of `units`: each unit
     is the maximum of `pieces` linear functions.
 
     Args:
-        pieces: How many channels become one; k in the paper. It divides their number.
+        pieces: Channels in a group; k in the paper. It must divide the number of channels.
 
     Example:
 
@@ -32,7 +32,7 @@ class Maxout(keras.layers.Layer):
         if input_shape[-1] % self.pieces:
             raise ValueError(
                 f"Maxout makes one of every {self.pieces} channels, and its input has "
-                f"{input_shape[-1]}. Pass a multiple."
+                f"{input_shape[-1]}. Pass a multiple of {self.pieces} channels."
             )
 
     def call(self, inputs):

@@ -8,16 +8,16 @@ from keras_gen.layers.minibatch_std_dev import check_batch
 
 @keras.saving.register_keras_serializable("keras_gen")
 class MinibatchDiscrimination(keras.layers.Layer):
-    """Appends to each example how close the others of its batch are: a cure for collapse.
+    """Appends to each example its closeness to the others in the batch, against mode collapse.
 
     M_i = f(x_i) T, (num_kernels, kernel_dim), and o(x_i)_b = sum_j exp(-|M_ib - M_jb|_1) over
-    the whole batch, i itself included, which adds 1. Real and fake examples go through the
-    discriminator in calls of their own, so each is compared with its like.
+    the whole batch. The sum includes j = i, which adds 1. The discriminator is called on real and
+    on fake examples separately, so real ones are compared with real ones and fakes with fakes.
 
     Args:
-        num_kernels: How many numbers are appended; B in the paper.
+        num_kernels: Number of values that are appended; B in the paper.
         kernel_dim: Length of the vectors that are compared; C in the paper.
-        kernel_initializer: Of T.
+        kernel_initializer: Initializer of T.
 
     Example:
 
@@ -42,7 +42,7 @@ class MinibatchDiscrimination(keras.layers.Layer):
     def build(self, input_shape):
         if len(input_shape) != 2:
             raise ValueError(
-                f"MinibatchDiscrimination takes features of shape (batch, size), and its input "
+                f"MinibatchDiscrimination needs features of shape (batch, size), and its input "
                 f"has shape {tuple(input_shape)}. Put Flatten() before it."
             )
         self.kernel = self.add_weight(
@@ -53,10 +53,10 @@ class MinibatchDiscrimination(keras.layers.Layer):
 
     def call(self, inputs):
         check_batch(self, inputs)
-        # Differences of numbers that are nearly the same.
+        # float32, because the differences below are of nearly equal numbers.
         rows = in_float32(ops.matmul(inputs, self.kernel))
         rows = ops.reshape(rows, (-1, self.num_kernels, self.kernel_dim))  # M: (n, B, C)
-        others = backend.gather_from_replicas(rows)  # All of them, on whatever device.
+        others = backend.gather_from_replicas(rows)  # The rows of all devices.
         differences = ops.expand_dims(rows, 1) - ops.expand_dims(others, 0)  # (n, all, B, C)
         distances = ops.sum(ops.abs(differences), axis=-1)  # (n, n, B)
         closeness = ops.sum(ops.exp(-distances), axis=1)  # o: (n, B)

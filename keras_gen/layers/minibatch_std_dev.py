@@ -10,14 +10,14 @@ from keras_gen.layers.moments import moments
 class MinibatchStdDev(keras.layers.Layer):
     """Appends one channel that says how much the examples of a batch differ.
 
-    The standard deviation of every feature over a group of examples, averaged over features
-    and positions: one number for each group. Input (batch, ..., channels), output with one
-    channel more. Batches of one example are refused.
+    Its value is one number for each group of examples: the standard deviation of every feature
+    over the group, averaged over features and positions. The input is (batch, ..., channels), and
+    the output has one channel more. A batch of one example raises ValueError.
 
     Args:
         group_size: None makes the whole batch one group, of any size. An integer must divide
             the batch size; the groups are interleaved, as in the authors' code, which uses 4. On
-            several devices the groups lie within the part of each, JAX excepted.
+            several devices, except on JAX, a group lies within one device's part of the batch.
 
     Example:
 
@@ -49,7 +49,7 @@ class MinibatchStdDev(keras.layers.Layer):
         whole = self.group_size is None
         average = backend.mean_over_replicas if whole else lambda mean: mean
         _, variance = moments(grouped, 0, keepdims=True, average=average)
-        deviation = ops.sqrt(variance + 1e-8)  # The square root of zero has an infinite slope.
+        deviation = ops.sqrt(variance + 1e-8)  # The slope of the square root at 0 is infinite.
         spread = ops.mean(deviation, axis=list(range(2, len(grouped.shape))), keepdims=True)
         channel = spread + ops.zeros_like(grouped[..., :1])  # (G, n / G, ..., 1)
         channel = ops.reshape(channel, (*ops.shape(inputs)[:-1], 1))
@@ -63,7 +63,7 @@ class MinibatchStdDev(keras.layers.Layer):
 
 
 def check_batch(layer, inputs, divisor=None):
-    """Raises ValueError where a layer that compares examples gets a batch it cannot take."""
+    """Raise ValueError if a layer that compares examples cannot handle a batch of this size."""
     size = inputs.shape[0]
     if size is None:
         return

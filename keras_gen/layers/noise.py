@@ -5,7 +5,7 @@ from keras_gen import backend, seeds
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Noise(seeds.SavesSeeds, keras.layers.Layer):
-    """A stream of random numbers with a state of its own, saved with the model.
+    """Stream of random numbers with a state of its own, which is saved with the model.
 
     Args:
         seed: Integer or None.
@@ -25,11 +25,11 @@ class Noise(seeds.SavesSeeds, keras.layers.Layer):
         self.built = True
 
     def normal(self, shape):
-        """Draws from N(0, 1)."""
+        """Draw from N(0, 1)."""
         return backend.normal(shape, self.compute_dtype, self.seed_generator)
 
     def uniform(self, shape):
-        """Draws from U[0, 1)."""
+        """Draw from U[0, 1)."""
         return backend.uniform(shape, self.compute_dtype, self.seed_generator)
 
     def get_config(self):

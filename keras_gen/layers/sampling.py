@@ -6,17 +6,17 @@ from keras_gen.layers.noise import Noise
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Sampling(Noise):
-    """The reparameterisation: z = mean + exp(log_var / 2) * eps, eps from N(0, I).
+    """Reparameterised draw from N(mean, exp(log_var)): z = mean + exp(log_var / 2) * eps.
 
-    A draw from N(mean, exp(log_var)) whose gradient reaches `mean` and `log_var`. It draws
-    at inference too: whoever wants the mean says so with `deterministic=True`.
+    eps is from N(0, I), and the gradient reaches `mean` and `log_var`. The layer draws at
+    inference too: pass `deterministic=True` for the mean.
 
     Args:
-        seed: Integer or None. The state of its generator is saved with the layer.
+        seed: Integer or None. The state of the random generator is saved with the layer.
 
     Call arguments:
         inputs: `(mean, log_var)`, two tensors of one shape, usually (batch, latent_dim).
-        deterministic: True gives `mean` itself.
+        deterministic: True returns `mean` itself.
 
     Example:
 
@@ -36,7 +36,7 @@ class Sampling(Noise):
         return mean + ops.exp(0.5 * log_var) * self.noise(ops.shape(mean))
 
     def noise(self, shape):
-        """eps, standard normal: the one place where this layer draws."""
+        """Draw eps, standard normal: the one place where this layer draws."""
         return self.normal(shape)
 
     def compute_output_shape(self, input_shape):

@@ -6,17 +6,17 @@ from keras_gen.dtypes import in_float32
 
 @keras.saving.register_keras_serializable("keras_gen")
 class SpectralNormalization(keras.layers.Wrapper):
-    """A layer with its kernel divided by its largest singular value, sigma.
+    """Wrapper that divides a layer's kernel by its largest singular value, sigma.
 
-    The kernel counts as a matrix with one column for each output channel. Training mode
-    improves the estimate of its singular vector, a weight of this layer, by power iteration;
-    the kernel is divided in training and at inference alike, with the gradient going through
-    sigma. The wrapped layer's own `kernel` stays as it was: the raw weights are trained.
+    The kernel is read as a matrix with one column for each output channel. In training, power
+    iteration improves the estimate of its singular vector, which is a weight of this wrapper. The
+    kernel is divided in training and at inference, and the gradient goes through sigma. The
+    wrapped layer's own `kernel` is not changed: the raw weights are trained.
 
     Args:
         layer: A Dense, Conv1D to Conv3D, or Conv1DTranspose to Conv3DTranspose layer, with
             its activation, bias and regularisers.
-        power_iterations: Steps in each training call, at least 1.
+        power_iterations: Power iterations in each training call, at least 1.
 
     Example:
 
@@ -49,7 +49,7 @@ class SpectralNormalization(keras.layers.Wrapper):
             shape=(1, self._matrix().shape[1]),
             initializer="random_normal",
             trainable=False,
-            # On torch what is assigned to a variable under autocast is lost.
+            # On torch, values assigned to a variable under autocast are lost.
             autocast=False,
             name="u",
         )
@@ -59,16 +59,16 @@ class SpectralNormalization(keras.layers.Wrapper):
         return self.layer(inputs / ops.cast(self.sigma(training), inputs.dtype))
 
     def sigma(self, training=False):
-        """The largest singular value of the kernel as estimated, a scalar in float32 or wider."""
+        """Return the estimated largest singular value of the kernel, in float32 or wider."""
         matrix = self._matrix()
-        constant = ops.stop_gradient(matrix)
+        fixed_matrix = ops.stop_gradient(matrix)
         u = _unit(ops.convert_to_tensor(self.u))
         if training:
             for _ in range(self.power_iterations):
-                u = _unit(ops.matmul(_right(constant, u), constant))
+                u = _unit(ops.matmul(_left_singular_vector(fixed_matrix, u), fixed_matrix))
             self.u.assign(u)
-        sigma = ops.sum(ops.matmul(_right(constant, u), matrix) * u)
-        # A kernel of zeros has nothing to be divided by.
+        sigma = ops.sum(ops.matmul(_left_singular_vector(fixed_matrix, u), matrix) * u)
+        # A kernel of zeros is divided by 1.
         return ops.where(sigma > 0, sigma, ops.ones_like(sigma))
 
     def compute_output_shape(self, input_shape):
@@ -84,7 +84,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         return ops.reshape(kernel, (-1, kernel.shape[-1]))
 
 
-# Where the kernel has its output channels.
+# The axis of the kernel that holds the output channels.
 _LAST_AXIS = (
     keras.layers.Dense,
     keras.layers.Conv1D,
@@ -98,8 +98,8 @@ _LAST_AXIS_BUT_ONE = (
 )
 
 
-def _right(matrix, u):
-    """The unit vector v, (1, rows), that goes with u, (1, columns)."""
+def _left_singular_vector(matrix, u):
+    """Return the unit vector v, (1, rows), that belongs to u, (1, columns)."""
     return _unit(ops.matmul(u, ops.transpose(matrix)))
 
 

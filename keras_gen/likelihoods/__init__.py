@@ -1,9 +1,9 @@
-"""p(x|z): how a decoder's raw outputs, the parameters, make a density of the data.
+"""Likelihoods p(x|z): densities of the data, whose parameters are a decoder's raw outputs.
 
-A likelihood is a Keras layer, as it may own a weight (a learned sigma). Its decoder has
+A likelihood is a Keras layer, because it may own a weight (a learned sigma). Its decoder has
 `parameters_per_value` outputs for every number in `x`, all on the last axis: data of shape
-(28, 28, 1) and a likelihood with 2 parameters take a decoder that ends in (28, 28, 2). Those of
-one kind lie together: for (32, 32, 3), three means and then three log scales.
+(28, 28, 1) and a likelihood with 2 parameters need a decoder that ends in (28, 28, 2). Parameters
+of one kind stand together: for (32, 32, 3), three means and then three log scales.
 """
 
 from keras_gen.likelihoods.base import Likelihood, elementwise
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def get(identifier):
-    """The likelihood itself, or the default one of a name, such as "bernoulli"."""
+    """Return a likelihood as it is, or make one from a name such as "bernoulli"."""
     named = {
         "bernoulli": Bernoulli,
         "continuous_bernoulli": ContinuousBernoulli,

@@ -9,12 +9,12 @@ from keras_gen.dtypes import in_float32
 
 
 def elementwise(value_log_prob):
-    """Marks a `value_log_prob` that treats all values alike, wherever they stand in an example.
+    """Mark a `value_log_prob` that treats every value alike, wherever it stands in an example.
 
-    `log_prob` then gives it examples without their axes, (batch, values). On a CPU XLA takes many
-    times as long where the last axis is 1, as it is in grey images, even if only what comes out
-    has its axes joined. The mark is on the method, so that one which overrides it has none: it
-    may care for places.
+    `log_prob` then flattens the examples to (batch, values) before it calls the method. On a CPU,
+    XLA is many times slower if the last axis has size 1, as in grey images, even if only the
+    output is flattened. The mark belongs to the method. A method that overrides it has no mark,
+    because it may depend on the position.
     """
     value_log_prob.elementwise = True
     return value_log_prob
@@ -23,13 +23,13 @@ def elementwise(value_log_prob):
 class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
     """Base class: a subclass writes `value_log_prob`, `mean`, `sample` and `check_data`.
 
-    A `value_log_prob` that looks at every value for itself is faster with `@elementwise`.
+    A `value_log_prob` that treats every value by itself is faster with `@elementwise`.
 
     Args:
         seed: Integer or None, for `sample`.
     """
 
-    parameters_per_value = 1
+    parameters_per_value = 1  # Decoder outputs for every value of x.
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
@@ -39,7 +39,7 @@ class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
         self.built = True  # A weight is made in __init__: its shape does not depend on x.
 
     def log_prob(self, x, parameters):
-        """log p(x | parameters) in nats, summed over everything but the batch: (batch,)."""
+        """Return log p(x | parameters) of every example in nats, (batch,)."""
         x, parameters = in_float32(x), in_float32(parameters)
         self.check_shapes(tuple(x.shape), tuple(parameters.shape))
         shape = tuple(x.shape[1:])
@@ -50,34 +50,34 @@ class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
         return ops.sum(value_log_prob, axis=list(range(1, len(value_log_prob.shape))))
 
     def value_log_prob(self, x, parameters):
-        """log p of every number in `x`, in nats, in the shape of `x`."""
+        """Return log p of every number in `x`, in nats, in the shape of `x`."""
         raise NotImplementedError
 
     def mean(self, parameters):
-        """E[x | parameters], in the shape of the data."""
+        """Return E[x | parameters], in the shape of the data."""
         raise NotImplementedError
 
     def sample(self, parameters):
-        """A draw from p(x | parameters), in the shape of the data."""
+        """Draw from p(x | parameters), in the shape of the data."""
         raise NotImplementedError
 
     def check_data(self, x):
-        """Raises ValueError where the NumPy array `x` holds a value of density zero."""
+        """Raise ValueError if the NumPy array `x` holds a value of density zero."""
         raise NotImplementedError
 
     def check_shapes(self, x_shape, parameters_shape):
-        """Raises ValueError unless a decoder's output shape fits the data's, batch apart."""
-        wanted = (*x_shape[1:-1], x_shape[-1] * self.parameters_per_value)
-        if tuple(parameters_shape[1:]) != wanted:
+        """Raise ValueError unless the decoder's output has the right shape for the data."""
+        expected = (*x_shape[1:-1], x_shape[-1] * self.parameters_per_value)
+        if tuple(parameters_shape[1:]) != expected:
             raise ValueError(
                 f"The decoder's output has shape {tuple(parameters_shape[1:])}. For data of "
-                f"shape {tuple(x_shape[1:])}, {type(self).__name__} takes {wanted}: "
+                f"shape {tuple(x_shape[1:])}, {type(self).__name__} takes {expected}: "
                 f"{self.parameters_per_value} output(s) for every value. Change the decoder's "
                 f"last layer, or pass another likelihood."
             )
 
     def noise(self, distribution, parameters):
-        """A draw of `keras.random.uniform` or `normal` in the shape and type of `parameters`."""
+        """Draw from `keras.random.uniform` or `normal`, in the shape and type of `parameters`."""
         dtype = keras.backend.standardize_dtype(parameters.dtype)
         return distribution(ops.shape(parameters), dtype=dtype, seed=self.seed_generator)
 
@@ -92,7 +92,7 @@ class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
 
 
 def check_in_unit_interval(x, likelihood):
-    """Raises ValueError unless all of the NumPy array `x` lies in [0, 1]."""
+    """Raise ValueError unless every value of the NumPy array `x` lies in [0, 1]."""
     low, high = float(np.min(x)), float(np.max(x))
     if not (low >= 0 and high <= 1):  # NaN fails both comparisons.
         raise ValueError(

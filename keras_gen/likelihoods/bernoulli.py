@@ -7,12 +7,12 @@ from keras_gen.likelihoods.base import Likelihood, check_in_unit_interval, eleme
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Bernoulli(Likelihood):
-    """Each value is 1 with probability sigmoid(logit); the decoder gives the logits.
+    """Bernoulli for every value: it is 1 with probability sigmoid(l), with logits l as outputs.
 
     log p(x) = x log sigmoid(l) + (1 - x) log(1 - sigmoid(l)), which is minus the binary
-    cross-entropy. For grey values in (0, 1) it is used all over the literature, though it is
-    then no density: it never exceeds minus the entropy of the pixels, H(x), and E[x] is right.
-    `ContinuousBernoulli` is the density.
+    cross-entropy. It is often used for grey values in (0, 1) too. For these it is not a density:
+    it never exceeds minus the entropy of the pixels, -H(x). Its mean is still right.
+    `ContinuousBernoulli` is a density.
 
     Args:
         seed: Integer or None, for `sample`.

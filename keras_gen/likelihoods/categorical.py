@@ -9,12 +9,12 @@ from keras_gen.likelihoods.base import Likelihood
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Categorical(Likelihood):
-    """Each value is one of the levels k / (num_classes - 1), with a probability for each.
+    """Categorical for every value: a probability for each of the levels k / (num_classes - 1).
 
     log P(x) = logit_k - log sum_j exp(logit_j). The decoder has `num_classes` logits for each
     value, on the last axis: the logits of level 0 for all channels, then those of level 1, and
-    so on. For 256 levels that is 256 times the size of the data: take a decoder whose last layer
-    is a convolution.
+    so on. For 256 levels that is 256 times the size of the data, so use a decoder whose last
+    layer is a convolution.
 
     Args:
         num_classes: Number of levels; 256 for 8-bit images, 2 for binary ones.
@@ -29,8 +29,8 @@ class Categorical(Likelihood):
     ```
 
     Reference:
-        van den Oord et al. (2016), "Pixel Recurrent Neural Networks", where a pixel is such a
-        variable: https://arxiv.org/abs/1601.06759
+        van den Oord et al. (2016), "Pixel Recurrent Neural Networks", which models pixels this
+        way: https://arxiv.org/abs/1601.06759
     """
 
     def __init__(self, num_classes=256, seed=None, **kwargs):

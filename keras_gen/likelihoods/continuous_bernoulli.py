@@ -9,12 +9,12 @@ from keras_gen.likelihoods.bernoulli import Bernoulli
 
 @keras.saving.register_keras_serializable("keras_gen")
 class ContinuousBernoulli(Bernoulli):
-    """Each value in [0, 1] has the density of a Bernoulli, normalised; the decoder gives logits.
+    """Continuous Bernoulli for every value in [0, 1]: the normalised density, with logits l.
 
-    p(x) = C(l) sigmoid(l)^x sigmoid(-l)^(1 - x) with C(l) such that it integrates to 1, which is
-    exp(l x) l / (exp(l) - 1). It is a density: log p is positive where it exceeds 1, and is no
-    longer comparable with a Bernoulli's. `mean` is the mean of that density, not sigmoid(l):
-    at l = 2 it is 0.66 and not 0.88.
+    p(x) = C(l) sigmoid(l)^x sigmoid(-l)^(1 - x) = exp(l x) l / (exp(l) - 1). C(l) makes it
+    integrate to 1. As a density it may exceed 1, so log p may be positive; do not compare it with
+    that of `Bernoulli`. `mean` is the mean of this density, not sigmoid(l): at l = 2 it is 0.66,
+    not 0.88.
 
     Args:
         seed: Integer or None, for `sample`.
@@ -46,5 +46,5 @@ class ContinuousBernoulli(Bernoulli):
         # The inverse of F(x) = (1 - exp(-r x)) / (1 - exp(-r)), r = |l|; its limit at 0 is x = u.
         rate = ops.maximum(ops.abs(logits), 1e-6)
         x = -ops.log1p(uniform * ops.expm1(-rate)) / rate
-        x = ops.clip(x, 0.0, 1.0)  # Rounding.
+        x = ops.clip(x, 0.0, 1.0)  # Rounding may leave the interval.
         return ops.where(logits < 0, x, 1 - x)

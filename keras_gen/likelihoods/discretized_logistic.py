@@ -13,21 +13,22 @@ THRESHOLDS_AT_ONCE = 16
 
 @keras.saving.register_keras_serializable("keras_gen")
 class DiscretizedLogistic(Likelihood):
-    """Each value is a logistic variable rounded to the nearest of the levels k / (levels - 1).
+    """Discretised logistic: each value is rounded to the nearest level k / (num_levels - 1).
 
-    P(x) = F(x + h) - F(x - h), F(t) = sigmoid((t - mean) / scale), where h is half a level; the
-    lowest level takes all that is below it and the highest all that is above. The decoder gives
-    the means, in the units of x, and then the log scales. These are probabilities: -log P /
-    (D log 2) is the bits per dimension of the literature, with D values in an example.
+    P(x) = F(x + h) - F(x - h), F(t) = sigmoid((t - mean) / scale), where h is half the distance
+    between levels. The lowest level includes everything below it, and the highest everything
+    above. The decoder gives the means, in the units of x, and then the log scales. P is a
+    probability: -log P / (D log 2) is the bits per dimension of the literature, with D values in
+    an example.
 
-    scale = min_scale + exp(log_scale): gradients stay finite however small exp(log_scale) is,
-    and a raw output of any size gives a finite log P. `mean` is E[x] of the rounded variable,
-    which lies in [0, 1], by an exact sum over the levels.
+    scale = min_scale + exp(log_scale). So gradients stay finite for any small exp(log_scale), and
+    every raw output gives a finite log P. `mean` is E[x] of the rounded variable, an exact sum
+    over the levels; it lies in [0, 1].
 
     Args:
         num_levels: Number of levels; 256 for 8-bit images.
-        min_scale: The smallest scale, positive, in the units of x. The default is close to the
-            exp(-7) of PixelCNN++ on [-1, 1].
+        min_scale: Smallest scale, positive, in the units of x. The default is close to PixelCNN++,
+            which has exp(-7) for data in [-1, 1].
         seed: Integer or None, for `sample`.
 
     Example:
@@ -57,13 +58,13 @@ class DiscretizedLogistic(Likelihood):
     def value_log_prob(self, x, parameters):
         mean, log_scale = self._mean_and_log_scale(parameters)
         level = 1 / (self.num_levels - 1)
-        # In units of the scale: the level's two edges, and its width.
+        # The two edges of the level and its width, in units of the scale.
         inverse_scale = ops.exp(-log_scale)
         upper = ((x - mean) + 0.5 * level) * inverse_scale
         lower = ((x - mean) - 0.5 * level) * inverse_scale
         log_width = math.log(level) - log_scale
-        # sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - exp(-(u - l))): no difference of
-        # numbers that are nearly the same. An edge beyond the last level leaves its factor out.
+        # sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - exp(-(u - l))), which avoids the
+        # difference of nearly equal numbers. The lowest and highest level lack one edge each.
         half = 0.5 * ops.exp(log_width)
         log_difference = log_width - half + numerics.log_sinhc(half)  # log(1 - exp(-width))
         lowest, highest = x < 0.5 * level, x > 1 - 0.5 * level

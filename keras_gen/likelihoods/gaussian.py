@@ -11,14 +11,14 @@ from keras_gen.likelihoods.base import Likelihood, elementwise
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Gaussian(Likelihood):
-    """Each value is normal around the decoder's output, with one sigma for all.
+    """Gaussian for every value, with the decoder's output as mean and one sigma for all.
 
     log p(x) = -(x - mean)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2.
 
     Args:
         sigma: Standard deviation, positive, in the units of the data.
-        learn_sigma: True trains sigma (as log sigma, a weight) from that start: the
-            sigma-VAE of Rybkin et al. (2021), https://arxiv.org/abs/2006.13202
+        learn_sigma: True trains log sigma, a weight that starts at log(`sigma`): the sigma-VAE of
+            Rybkin et al. (2021), https://arxiv.org/abs/2006.13202
         seed: Integer or None, for `sample`.
 
     Example:
@@ -66,17 +66,17 @@ class Gaussian(Likelihood):
 
 @keras.saving.register_keras_serializable("keras_gen")
 class HeteroscedasticGaussian(Likelihood):
-    """Each value is normal with a mean and a sigma of its own, both from the decoder.
+    """Gaussian for every value, with a mean and a sigma of its own from the decoder.
 
     log p(x) = -(x - mean)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2. The decoder gives the
     means and then as many values of log_sigma.
 
-    sigma^2 = min_sigma^2 + exp(2 log_sigma), as if a little noise were on the data. Without it
-    the density of pixels that are always black grows without bound as their sigma falls
-    (Mattei and Frellsen, 2018); with it, gradients are finite for raw outputs of any size.
+    sigma^2 = min_sigma^2 + exp(2 log_sigma), as if the data had a little noise. Without the first
+    term, the density of pixels that are always black grows without bound as their sigma falls
+    (Mattei and Frellsen, 2018). With it, gradients are finite for every raw output.
 
     Args:
-        min_sigma: The smallest standard deviation, positive, in the units of the data.
+        min_sigma: Smallest standard deviation, positive, in the units of the data.
         seed: Integer or None, for `sample`.
 
     Example:

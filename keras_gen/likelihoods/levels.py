@@ -1,4 +1,4 @@
-"""Data on a grid in [0, 1], as decoded images are: x = k / (num_levels - 1)."""
+"""Data on a grid in [0, 1], such as decoded images: x = k / (num_levels - 1)."""
 
 import numbers
 
@@ -9,17 +9,17 @@ from keras_gen.likelihoods.base import check_in_unit_interval
 
 
 def check_number(name, num_levels):
-    """Raises ValueError unless there are at least two levels."""
+    """Raise ValueError unless there are at least two levels."""
     if not isinstance(num_levels, numbers.Integral) or num_levels < 2:
         raise ValueError(f"`{name}` is {num_levels!r}. Pass an integer, 2 or more: 256 for 8 bits.")
 
 
 def check_levels(x, num_levels, likelihood):
-    """Raises ValueError unless all of the NumPy array `x` lies on the grid."""
+    """Raise ValueError unless every value of the NumPy array `x` lies on the grid."""
     check_in_unit_interval(x, likelihood)
     scaled = x * (num_levels - 1)
     off = np.abs(scaled - np.rint(scaled))
-    # Of a level: float32 keeps even 16-bit images within that.
+    # In levels. The rounding of float32 is below that, even for 16-bit images.
     if np.max(off) > 0.01:
         top = num_levels - 1
         to_eight_bits = 'For 8-bit images: `x.astype("float32") / 255`. ' if top == 255 else ""
@@ -32,5 +32,5 @@ def check_levels(x, num_levels, likelihood):
 
 
 def round_to_level(x, num_levels):
-    """k of the level nearest to each value, as a float."""
+    """Return the number k of the level nearest to each value, as a float."""
     return ops.round(ops.clip(x, 0.0, 1.0) * (num_levels - 1))

@@ -1,17 +1,17 @@
-"""Functions that keep their digits where the formula as it is written loses them."""
+"""Numerically stable forms of functions whose plain formula loses digits."""
 
 from keras import ops
 
-# Where a series in float32 is as good as the formula: y = 0.7, found by comparing both with 40
-# digits. There the value is right to 1e-7 and its derivative to 2e-7; at y = 0.05 the formula's
-# derivative would be wrong by 2e-5, and at 0 it is NaN.
+# Below this y a series is used, above it the formula. At y = 0.7 both are equally good in float32,
+# as a comparison with 40 digits showed: the value is right to 1e-7 and its derivative to 2e-7. At
+# y = 0.05 the formula's derivative would be wrong by 2e-5, and at 0 it is NaN.
 SWITCH = 0.7
 
 
 def log_sinhc(y):
-    """log(sinh(y) / y), even and smooth, 0 at y = 0."""
+    """Return log(sinh(y) / y), an even and smooth function, 0 at y = 0."""
     near = ops.abs(y) < SWITCH
-    # Each branch gets harmless numbers where the other is taken: 0 * NaN in a gradient is NaN.
+    # Each branch gets harmless numbers where the other is used: 0 * NaN in a gradient is NaN.
     square = ops.square(ops.where(near, y, 0.0))
     series = square * _polynomial(square, (1 / 6, -1 / 180, 1 / 2835, -1 / 37800, 1 / 467775))
     size = ops.where(near, 1.0, ops.abs(y))
@@ -20,12 +20,15 @@ def log_sinhc(y):
 
 
 def exponential_mean(slope):
-    """The mean of the density ~ exp(slope x) on [0, 1], 1 / (1 - exp(-slope)) - 1 / slope."""
+    """Return the mean of the density ~ exp(slope x) on [0, 1].
+
+    It is 1 / (1 - exp(-slope)) - 1 / slope.
+    """
     near = ops.abs(slope) < 2 * SWITCH
     small = ops.where(near, slope, 0.0)
     coefficients = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160)
     series = 0.5 + small * _polynomial(ops.square(small), coefficients)
-    # For the slope -|s|, whose exp does not overflow; the mean for |s| is its mirror image.
+    # The mean for the slope -|s|, whose exp does not overflow. The mean for |s| is 1 minus it.
     size = ops.where(near, 1.0, ops.abs(slope))
     decay = ops.exp(-size)
     lower = 1 / size - decay / (1 - decay)
@@ -33,12 +36,12 @@ def exponential_mean(slope):
 
 
 def soft_floor(log_scale, log_floor):
-    """log(exp(log_scale) + exp(log_floor)): smooth, and `log_scale` itself far above the floor."""
+    """Return log(exp(log_scale) + exp(log_floor)), a smooth maximum of the two."""
     return log_floor + ops.softplus(log_scale - log_floor)
 
 
 def _polynomial(x, coefficients):
-    """The sum of coefficients[i] x^i."""
+    """Return the sum of coefficients[i] x^i."""
     total = 0.0
     for coefficient in reversed(coefficients):
         total = total * x + coefficient

@@ -1,4 +1,4 @@
-"""What models minimise, one value per example: densities, divergences, losses, penalties."""
+"""Objectives with one value per example: densities, divergences, losses and penalties."""
 
 from keras_gen.losses import adversarial, penalties
 from keras_gen.losses.adversarial import (

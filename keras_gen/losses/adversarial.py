@@ -1,8 +1,8 @@
-"""What the two players of a GAN minimise, from the discriminator's raw outputs.
+"""Losses of the two players of a GAN, as functions of the discriminator's raw outputs.
 
 A loss takes the outputs on real and on fake examples, each (batch, 1) or (batch,), and gives
-one value per example, (batch,). A real and a fake example share a row of the
-discriminator's loss; only a relativistic loss makes a pair of them.
+one value per example, (batch,). Row i of the discriminator's loss adds the terms of real example i
+and of fake example i. Only a relativistic loss compares the two.
 """
 
 import keras
@@ -14,19 +14,19 @@ from keras_gen.dtypes import in_float32
 class AdversarialLoss:
     """Base class: a subclass writes `discriminator_value` and `generator_value`.
 
-    `needs_real` says that the generator's loss takes `real_logits` too. `probability` is
-    None unless the raw output is a logit; then it is the method that gives D(x).
+    `needs_real` says that the generator's loss needs `real_logits` too. `probability` is the
+    method that gives D(x), or None if the raw output is not a logit.
     """
 
     needs_real = False
     probability = None
 
     def discriminator_loss(self, real_logits, fake_logits):
-        """What the discriminator minimises, (batch,), in float32 or wider."""
+        """Return the discriminator's loss, (batch,), in float32 or wider."""
         return self.discriminator_value(*_rows(real_logits, fake_logits))
 
     def generator_loss(self, real_logits, fake_logits):
-        """What the generator minimises, (batch,); `real_logits` is None unless `needs_real`."""
+        """Return the generator's loss, (batch,); `real_logits` may be None unless `needs_real`."""
         if self.needs_real and real_logits is None:
             raise ValueError(
                 f"The generator's loss of {type(self).__name__} compares the outputs on fake "
@@ -35,11 +35,11 @@ class AdversarialLoss:
         return self.generator_value(*_rows(real_logits, fake_logits))
 
     def discriminator_value(self, real_logits, fake_logits):
-        """The discriminator's loss of two (batch,) tensors."""
+        """Return the discriminator's loss of two (batch,) tensors."""
         raise NotImplementedError
 
     def generator_value(self, real_logits, fake_logits):
-        """The generator's loss of two (batch,) tensors, the first perhaps None."""
+        """Return the generator's loss of two (batch,) tensors; the first may be None."""
         raise NotImplementedError
 
     def get_config(self):
@@ -52,10 +52,10 @@ class AdversarialLoss:
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Minimax(AdversarialLoss):
-    """The zero-sum game: D maximises log D(x) + log(1 - D(G(z))), and G minimises it.
+    """Zero-sum game: D maximises log D(x) + log(1 - D(G(z))), and G minimises it.
 
-    The generator's gradient vanishes where the discriminator is sure of its fakes: the
-    saturating loss, for study. In nats; at D = 1/2 the discriminator's is 2 log 2.
+    This loss saturates: the generator's gradient vanishes where the discriminator recognises the
+    fakes. It is here for study. It is in nats; at D = 1/2 the discriminator's loss is 2 log 2.
 
     Args:
         label_smoothing: In [0, 1). The discriminator's target on real examples is
@@ -83,7 +83,7 @@ class Minimax(AdversarialLoss):
         self.label_smoothing = label_smoothing
 
     def probability(self, logits):
-        """D(x) = sigmoid(logit), in the shape of `logits`."""
+        """Return D(x) = sigmoid(logit), in the shape of `logits`."""
         return ops.sigmoid(in_float32(logits))
 
     def discriminator_value(self, real_logits, fake_logits):
@@ -103,9 +103,9 @@ class Minimax(AdversarialLoss):
 
 @keras.saving.register_keras_serializable("keras_gen")
 class NonSaturating(Minimax):
-    """The discriminator of `Minimax`; the generator minimises -log D(G(z)) instead.
+    """Usual loss of a GAN: the discriminator's is that of `Minimax`, the generator's -log D(G(z)).
 
-    Its gradient is largest where the discriminator is sure of its fakes: the usual loss.
+    The generator's gradient is largest where the discriminator recognises the fakes.
 
     Args:
         label_smoothing: As in `Minimax`.
@@ -129,7 +129,7 @@ class NonSaturating(Minimax):
 class LeastSquares(AdversarialLoss):
     """Squared errors: D minimises (D(x) - 1)^2 / 2 + D(G(z))^2 / 2, G (D(G(z)) - 1)^2 / 2.
 
-    The raw output is compared with the targets 0 and 1 as it is. No nats.
+    The raw output itself is compared with the targets 0 and 1; the loss is not in nats.
 
     Example:
 
@@ -152,7 +152,7 @@ class LeastSquares(AdversarialLoss):
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Hinge(AdversarialLoss):
-    """D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), and G minimises -D(G(z)).
+    """Hinge loss: D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G minimises -D(G(z)).
 
     Example:
 
@@ -174,11 +174,11 @@ class Hinge(AdversarialLoss):
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Wasserstein(AdversarialLoss):
-    """D minimises D(G(z)) - D(x), and G minimises -D(G(z)), for a critic of slope at most 1.
+    """Wasserstein loss: D minimises D(G(z)) - D(x), and G minimises -D(G(z)).
 
-    Minus the discriminator's loss estimates the Wasserstein-1 distance, in the units of the
-    data. The bound on the slope comes from elsewhere: clipped weights, `GradientPenalty` or
-    `SpectralNormalization`.
+    If the critic's slope is at most 1, minus the discriminator's loss estimates the Wasserstein-1
+    distance, in the units of the data. The loss does not bound the slope itself: use clipped
+    weights, `GradientPenalty` or `SpectralNormalization`.
 
     Example:
 
@@ -201,11 +201,12 @@ class Wasserstein(AdversarialLoss):
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Relativistic(AdversarialLoss):
-    """Pairs: D minimises softplus(-(D(x) - D(G(z)))), and G softplus(D(x) - D(G(z))).
+    """Relativistic loss: D minimises softplus(-(D(x) - D(G(z)))), and G softplus(D(x) - D(G(z))).
 
-    -log of the probability that the real one of a pair looks the more real to D, and that
-    the fake one does. The outputs matter by their difference alone, so no single one has a
-    probability. In nats; log 2 for both players where the outputs are equal.
+    Each real example is paired with a fake one. The losses are -log of the probability that D
+    rates the real one higher, and -log of the probability that it rates the fake one higher. Only
+    the difference of the outputs matters, so a single output has no probability. In nats; both
+    losses are log 2 if the outputs are equal.
 
     Example:
 
@@ -231,7 +232,7 @@ class Relativistic(AdversarialLoss):
 
 
 def get(identifier):
-    """The loss itself, or the default one of a name such as "non_saturating"."""
+    """Return a loss as it is, or make one from a name such as "non_saturating"."""
     named = {
         "minimax": Minimax,
         "non_saturating": NonSaturating,
@@ -251,7 +252,7 @@ def get(identifier):
 
 
 def _rows(real_logits, fake_logits):
-    """Both as (batch,) in float32 or wider; None stays None."""
+    """Return both as (batch,) in float32 or wider; None stays None."""
     real_logits, fake_logits = (
         None if logits is None else in_float32(_row(logits))
         for logits in (real_logits, fake_logits)
@@ -273,5 +274,5 @@ def _row(logits):
         return ops.squeeze(logits, axis=1)
     raise ValueError(
         f"The discriminator's output has shape {tuple(logits.shape)}, and one number per example "
-        f"is wanted: (batch, 1). End it in Dense(1) without an activation."
+        f"is expected: (batch, 1). End it in Dense(1) without an activation."
     )

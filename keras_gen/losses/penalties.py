@@ -1,6 +1,6 @@
-"""Penalties on the slope of a discriminator: where it is taken and what it costs.
+"""Penalties on a discriminator's gradient: the points where it is taken, and its cost there.
 
-The model takes the gradient of the discriminator's raw output at `points` and adds the mean
+The model computes the gradient of the discriminator's raw output at `points`, and adds the mean
 of `value` to the discriminator's loss:
 
     noise = penalty.draw(random, x_real)
@@ -14,25 +14,26 @@ from keras import ops
 
 from keras_gen import layers
 from keras_gen.dtypes import in_float32
+from keras_gen.layers.traversal import all_layers
 
 
 class Penalty:
     """Base class: a subclass writes `points` and `value`, and `draw` if its points are random."""
 
     def draw(self, random, x_real):
-        """The noise that `points` takes, or None.
+        """Return the noise that `points` needs, or None.
 
-        `random` is the model's: it has `normal(shape)` and `uniform(shape)`, the second over
-        [0, 1). Nothing else here draws, so recorded noise can stand in for it.
+        `random` is the model's stream, with `normal(shape)` and `uniform(shape)`, the second over
+        [0, 1). Only this method draws, so recorded noise can replace it.
         """
         return None
 
     def points(self, x_real, x_fake, noise):
-        """Where the slope is taken, in the shape of `x_real`; row i goes with real row i."""
+        """Return the points where the gradient is taken; row i belongs to row i of `x_real`."""
         raise NotImplementedError
 
     def value(self, gradient):
-        """What the gradient at the points costs, one value per example, (batch,)."""
+        """Return the cost of the gradient at the points, one value per example, (batch,)."""
         raise NotImplementedError
 
     @classmethod
@@ -42,14 +43,14 @@ class Penalty:
 
 @keras.saving.register_keras_serializable("keras_gen")
 class GradientPenalty(Penalty):
-    """WGAN-GP: weight * (|grad D(x)| - target)^2 between a real and a fake example.
+    """Penalty of WGAN-GP: weight * (|grad D(x)| - target)^2, between real and fake examples.
 
-    x = eps x_real + (1 - eps) x_fake with eps from U[0, 1], one for each pair; |grad| is the
-    Euclidean norm over everything but the batch.
+    x = eps x_real + (1 - eps) x_fake, with one eps from U[0, 1] for each pair. |grad| is the
+    Euclidean norm over all axes except the batch.
 
     Args:
         weight: Not negative; lambda in the paper.
-        target: The slope that costs nothing. 0 gives the zero-centred variant.
+        target: Norm of the gradient that costs nothing. 0 gives the zero-centred variant.
 
     Example:
 
@@ -74,7 +75,8 @@ class GradientPenalty(Penalty):
         if None not in sizes and sizes[0] != sizes[1]:
             raise ValueError(
                 f"GradientPenalty mixes each real example with a fake one, and there are "
-                f"{sizes[0]} real and {sizes[1]} fake examples. Draw as many as there are real."
+                f"{sizes[0]} real and {sizes[1]} fake examples. Draw as many fake ones as there "
+                f"are real ones."
             )
         eps = ops.cast(noise, x_real.dtype)
         return eps * x_real + (1.0 - eps) * x_fake
@@ -88,16 +90,16 @@ class GradientPenalty(Penalty):
 
 @keras.saving.register_keras_serializable("keras_gen")
 class DRAGAN(Penalty):
-    """weight * (|grad D(x)| - target)^2 around the real examples.
+    """Penalty of DRAGAN: weight * (|grad D(x)| - target)^2, around the real examples.
 
-    x = x_real + scale * std * noise with noise from N(0, I) and std the standard deviation
-    of all numbers in the batch. The paper draws from N(0, c I) without std, for one range of
-    pixels; scaling by std, with this default, is what public implementations do.
+    x = x_real + scale * std * noise, with noise from N(0, I); std is the standard deviation of
+    all numbers in the batch. The paper draws from N(0, c I) without std, for one range of pixels.
+    Public implementations scale by std, with this default.
 
     Args:
         weight: Not negative; lambda in the paper.
-        scale: Standard deviation of the noise, in units of the batch's.
-        target: The slope that costs nothing; k in the paper.
+        scale: Standard deviation of the noise, in units of that of the batch.
+        target: Norm of the gradient that costs nothing; k in the paper.
 
     Example:
 
@@ -130,10 +132,10 @@ class DRAGAN(Penalty):
 
 @keras.saving.register_keras_serializable("keras_gen")
 class R1(Penalty):
-    """gamma / 2 |grad D(x)|^2 at the real examples.
+    """R1 penalty: gamma / 2 |grad D(x)|^2 at the real examples.
 
     Args:
-        gamma: Not negative. The paper's images take 10, a toy set takes 1 or less.
+        gamma: Not negative. The paper uses 10 for images; toy data need 1 or less.
 
     Example:
 
@@ -161,7 +163,7 @@ class R1(Penalty):
 
 @keras.saving.register_keras_serializable("keras_gen")
 class R2(R1):
-    """gamma / 2 |grad D(x)|^2 at the fake examples.
+    """R2 penalty: gamma / 2 |grad D(x)|^2 at the fake examples.
 
     Args:
         gamma: Not negative.
@@ -181,7 +183,7 @@ class R2(R1):
 
 
 def get(identifier):
-    """The penalty itself, or the default one of a name such as "r1"."""
+    """Return a penalty as it is, or make one from a name such as "r1"."""
     named = {"gradient_penalty": GradientPenalty, "dragan": DRAGAN, "r1": R1, "r2": R2}
     if isinstance(identifier, Penalty):
         return identifier
@@ -194,14 +196,14 @@ def get(identifier):
 
 
 def check_second_derivatives(discriminator):
-    """Raises ValueError where a penalty's gradient would be wrong on this backend.
+    """Raise ValueError if a penalty's gradient would be wrong on this backend.
 
-    On TensorFlow some of Keras's layers have a right gradient that is wrong, without a word,
-    when it is differentiated once more. Layers at any depth are looked at.
+    On TensorFlow the second derivative of some of Keras's layers is wrong, without an error or a
+    warning. Layers at every depth of the discriminator are checked.
     """
     if keras.config.backend() != "tensorflow":
         return
-    for layer in discriminator._flatten_layers():  # Nested models and wrappers included.
+    for layer in all_layers(discriminator):
         replacement = _replacement(layer)
         if replacement:
             raise ValueError(
@@ -212,7 +214,7 @@ def check_second_derivatives(discriminator):
 
 
 def _replacement(layer):
-    """What to write in place of a layer whose second derivative is wrong, or None."""
+    """Return what to use instead of a layer if its second derivative is wrong, or None."""
     for name in ("BatchNormalization", "LayerNormalization", "GroupNormalization"):
         wrong, right = getattr(keras.layers, name), getattr(layers, name)
         if isinstance(layer, wrong) and not isinstance(layer, right):
@@ -224,7 +226,7 @@ def _replacement(layer):
 
 
 def _norm(gradient):
-    # The square root of zero has an infinite slope: at a flat discriminator all would be NaN.
+    # The slope of the square root at 0 is infinite: a flat discriminator would make all NaN.
     return ops.sqrt(_squared_norm(gradient) + 1e-12)
 
 

@@ -1,32 +1,32 @@
-"""What q(z|x) does with its latents: how many are used, and what their rate is spent on.
+"""Measurements of q(z|x): how many latents it uses, and what their rate consists of.
 
-All take what `VAE.encode` gives, `mean` and `log_var` of q(z|x), each (n, latent_dim).
+The functions take the output of `VAE.encode`: `mean` and `log_var` of q(z|x), each (n, latent_dim).
 """
 
 import math
 
 import numpy as np
 
-# Numbers of q(z_i|x_j) that are held at a time.
+# Values of q(z_i|x_j) in memory at a time.
 CHUNK = 2**22
 
 
 def kl_per_latent(mean, log_var):
-    """KL(q(z_k|x) || p(z_k)) of every latent, (latent_dim,): the mean over examples, in nats.
+    """Return KL(q(z_k|x) || p(z_k)) of every latent, (latent_dim,): means over examples, in nats.
 
-    Their sum is the rate, the `kl` that a `VAE` logs. A latent near 0 has collapsed onto the
-    prior.
+    Their sum is the rate, the `kl` that a `VAE` logs. A latent whose KL is near 0 has collapsed
+    onto the prior.
 
     Reference:
         Kingma and Welling (2014), appendix B: https://arxiv.org/abs/1312.6114
     """
     mean, log_var = _posteriors(mean, log_var)
-    # expm1: var - 1 loses its digits where the posterior equals the prior.
+    # expm1, because var - 1 loses its digits where the posterior equals the prior.
     return 0.5 * np.mean(mean**2 + np.expm1(log_var) - log_var, axis=0)
 
 
 def active_units(mean, threshold=0.01):
-    """How many latents have a posterior mean whose variance over the data exceeds `threshold`.
+    """Return how many latents have a mean whose variance over the data exceeds `threshold`.
 
     Example:
 
@@ -44,26 +44,26 @@ def active_units(mean, threshold=0.01):
 
 
 def elbo_surgery(mean, log_var, num_samples=2, seed=0):
-    """Splits the rate into what z tells about the example, and q(z)'s distance from the prior.
+    """Split the rate into the information of z about the example, and KL(q(z) || p(z)).
 
     With q(z) = 1/n sum_i q(z|x_i), the aggregate posterior of these n examples,
 
         1/n sum_i KL(q(z|x_i) || p(z)) = I(i; z) + KL(q(z) || p(z)).
 
-    The mutual information I(i; z) between z and the number of its example lies between 0 and
-    log n, and nears log n wherever z identifies its example: compare it with log n, and only at
-    equal n. The rate is a closed form, I(i; z) a Monte Carlo estimate and the rest is their
-    difference, so the identity holds for what is returned and both estimates have one error.
+    I(i; z) is the mutual information between z and the number of its example. It lies between 0
+    and log n, and is near log n if z identifies its example: compare it with log n, and only
+    between equal n. The rate is exact, I(i; z) is a Monte Carlo estimate, and KL(q(z) || p(z)) is
+    their difference. So the identity holds for the results, and both estimates have the same error.
 
     Args:
         mean: (n, latent_dim).
         log_var: (n, latent_dim).
         num_samples: Draws of z per example, at least 2; the time grows as num_samples * n^2.
-        seed: Of NumPy's generator.
+        seed: Seed of NumPy's generator.
 
     Returns:
-        `rate`, `mutual_information`, `aggregate_kl` and `standard_error`, of either of the last
-        two, in nats.
+        A dictionary of `rate`, `mutual_information`, `aggregate_kl`, and `standard_error`, that
+        of each of the last two, in nats.
 
     Example:
 
@@ -78,8 +78,8 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0):
     mean, log_var = _posteriors(mean, log_var)
     if num_samples < 2:
         raise ValueError(
-            f"`num_samples` is {num_samples}. Pass at least 2: the standard error is that of the "
-            f"draws of one example."
+            f"`num_samples` is {num_samples}. Pass at least 2: the standard error comes from the "
+            f"differences between draws of one example."
         )
     random = np.random.default_rng(seed)
     n = len(mean)
@@ -89,7 +89,7 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0):
         row[:] = _information(z, mean, log_var)
     rate = float(np.sum(kl_per_latent(mean, log_var)))
     mutual_information = float(information.mean())
-    # Every example has its own draws: what differs between examples is no error.
+    # Every example has its own draws, so differences between examples are not an error.
     variance = information.var(axis=0, ddof=1).mean() / (num_samples * n)
     return {
         "rate": rate,
@@ -100,14 +100,14 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0):
 
 
 def _information(z, mean, log_var):
-    """KL(q(i|z) || uniform) = log n - H(q(i|z)) of every z, (n,).
+    """Return KL(q(i|z) || uniform) = log n - H(q(i|z)) of every z, (n,).
 
-    Its mean over q(z) is I(i; z), as is that of log q(z|x_i) - log q(z) with the i that z comes
-    from; this one is never negative, and varies less.
+    Its mean over q(z) is I(i; z). The mean of log q(z|x_i) - log q(z), with the i that z was drawn
+    for, is the same; but this one is never negative, and varies less.
     """
     n = len(mean)
     precision = np.exp(-log_var)
-    # log q(z|x_j) is linear in (z^2, z, 1): one matrix product, and no (n, n, latent_dim).
+    # log q(z|x_j) is linear in (z^2, z, 1), so one matrix product needs no (n, n, latent_dim).
     constant = -0.5 * np.sum(log_var + mean**2 * precision, axis=1, keepdims=True)
     weights = np.concatenate([-0.5 * precision, mean * precision, constant], axis=1).T
     features = np.concatenate([z**2, z, np.ones((n, 1))], axis=1)
@@ -118,7 +118,7 @@ def _information(z, mean, log_var):
         log_q -= log_q.max(axis=1, keepdims=True)
         q = np.exp(log_q)
         total = q.sum(axis=1)
-        # q(j|z) = q / total, so the sum of q(j|z) log(n q(j|z)) is this.
+        # The sum of q(j|z) log(n q(j|z)), with q(j|z) = q / total.
         result.append(np.sum(q * log_q, axis=1) / total - np.log(total / n))
     return np.concatenate(result)
 

@@ -6,7 +6,7 @@ from keras_gen import backend
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Means(keras.metrics.Metric):
-    """Running means of several scalars, kept in one vector: one update a step for all.
+    """Running means of several scalars in one vector, so that a step updates all of them at once.
 
     Args:
         names: Names of the scalars; `result()` is a dictionary in their order.
@@ -27,9 +27,9 @@ class Means(keras.metrics.Metric):
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, values, count):
-        """Adds scalars, by name, that are means over `count` examples.
+        """Add scalars, by name, each of which is a mean over `count` examples.
 
-        Each device brings those of its part of a batch.
+        Each device passes the means over its part of a batch.
         """
         count = ops.cast(count, self.dtype)
         stacked = ops.stack([ops.cast(values[name], self.dtype) for name in self.names])

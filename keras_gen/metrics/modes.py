@@ -1,25 +1,25 @@
-"""How many modes of a known mixture the samples cover, how well, and how evenly."""
+"""Coverage of the modes of a known mixture by samples: how many, how well, and how evenly."""
 
 import numpy as np
 
 
 def mode_coverage(samples, centres, sigma, weights=None):
-    """What samples of a generator show of a mixture of round Gaussians.
+    """Measure how well samples cover the modes of a mixture of round Gaussians.
 
-    A sample is of high quality if it lies within 3 sigma of the nearest centre, and belongs to
-    that mode; the others belong to none. Perfect samples in the plane are of high quality with
+    A sample within 3 sigma of the nearest centre is of high quality, and belongs to that mode. The
+    other samples belong to no mode. Perfect samples in the plane are of high quality with
     probability 1 - exp(-9 / 2) = .98889, and the KL of n of them is about (modes - 1) / (2 n).
 
     Args:
         samples: (n, dimensions).
         centres: (modes, dimensions), as `kg.data.ring().centres`.
         sigma: Standard deviation of every mode along every axis.
-        weights: True probability of every mode, (modes,); by default all the same.
+        weights: True probability of every mode, (modes,); by default all are equal.
 
     Returns:
-        `modes`: how many have at least one sample of high quality; `high_quality`: the share of
-        the samples that are; `mode_kl`: KL(modes of the samples of high quality || weights) in
-        nats, NaN if there is none.
+        A dictionary of `modes`, the number of modes with at least one sample of high quality;
+        `high_quality`, the share of samples of high quality; and `mode_kl`, KL(modes of the
+        samples of high quality || weights) in nats, NaN if there are no such samples.
 
     Example:
 
@@ -47,7 +47,7 @@ def mode_coverage(samples, centres, sigma, weights=None):
             f"`weights` is {weights}. Pass a probability for each of the {len(centres)} modes."
         )
     distances = np.linalg.norm(samples[:, None] - centres, axis=-1)  # (n, modes)
-    # A sample that is not finite is within 3 sigma of nothing.
+    # A sample that is not finite belongs to no mode.
     high_quality = distances.min(axis=1) <= 3 * sigma
     counts = np.bincount(distances.argmin(axis=1)[high_quality], minlength=len(centres))
     return {
@@ -58,18 +58,19 @@ def mode_coverage(samples, centres, sigma, weights=None):
 
 
 def class_coverage(classes, num_classes=1000):
-    """What the classes of samples, as a classifier sees them, show of modes of one weight.
+    """Measure how well the predicted classes of samples cover all classes, equally likely ones.
 
-    For Stacked MNIST: 26,000 samples, each of class 100 a + 10 b + c by a classifier of single
-    digits on its three channels. There a perfect sampler's KL is .0237 +- .0010: .0194 as for
-    any 26,000 draws, and .0043 as MNIST's digits are not equally frequent.
+    On Stacked MNIST, draw 26,000 samples; the class of each is 100 a + 10 b + c, with the digits
+    that a classifier sees in the three channels. A perfect sampler has a KL of .0237 +- .0010:
+    .0194 because of the 26,000 draws, and .0043 because MNIST's digits are not equally frequent.
 
     Args:
         classes: Predicted classes (n,), integers from 0 to `num_classes` - 1.
-        num_classes: How many there are.
+        num_classes: Number of classes.
 
     Returns:
-        `modes`: how many classes occur; `mode_kl`: KL(classes of the samples || uniform) in nats.
+        A dictionary of `modes`, the number of classes that occur, and `mode_kl`,
+        KL(classes of the samples || uniform) in nats.
 
     Example:
 
@@ -101,11 +102,11 @@ def class_coverage(classes, num_classes=1000):
 
 
 def _kl(counts, weights):
-    """KL(counts / n || weights), with 0 log 0 = 0."""
+    """Return KL(counts / n || weights), with 0 log 0 = 0."""
     if not counts.any():
         return float("nan")
     seen = counts > 0
     p = counts[seen] / counts.sum()
-    # A mode without weight that is seen is infinitely surprising.
+    # A sample of a mode of weight 0 makes the KL infinite.
     with np.errstate(divide="ignore"):
         return float(np.sum(p * (np.log(p) - np.log(weights[seen]))))

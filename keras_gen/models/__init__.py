@@ -1,8 +1,6 @@
 """Generative models: one file per paper, the algorithm from top to bottom."""
 
 from keras_gen.models.autoencoder import Autoencoder
-from keras_gen.models.conditional_gan import ConditionalGAN
-from keras_gen.models.conditional_vae import ConditionalVAE
 from keras_gen.models.denoising import DenoisingAutoencoder, DenoisingVAE
 from keras_gen.models.gan import GAN
 from keras_gen.models.iwae import IWAE, DReGIWAE
@@ -16,8 +14,6 @@ __all__ = [
     "VAE",
     "WGAN",
     "Autoencoder",
-    "ConditionalGAN",
-    "ConditionalVAE",
     "DReGIWAE",
     "TwoLayerIWAE",
     "DenoisingAutoencoder",

@@ -2,18 +2,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import backend, likelihoods
+from keras_gen import backend, checks, likelihoods
 from keras_gen.dtypes import total_in_float32
 from keras_gen.export import Signature
-from keras_gen.models.base import (
-    GenerativeModel,
-    check_networks,
-    describe,
-    ends_in_sigmoid,
-    predict,
-    spec,
-)
-from keras_gen.models.latents import check_pairs, check_z, path
+from keras_gen.inference import interpolate_examples, predict
+from keras_gen.models.base import GenerativeModel
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -24,10 +17,15 @@ class Autoencoder(GenerativeModel):
     z drawn from N(0, I), or from anything else, falls between the codes, where the decoder
     was never trained. A `VAE` pays a KL term for the missing prior.
 
+    With `num_classes` all of it is given the label: the networks are called on [x, y] and [z, y],
+    the model on [x, y], `fit` needs `(x, y)`, and the methods need `y=`, labels (n,) or one for
+    all.
+
     Args:
         encoder: Keras model, x -> z of shape (batch, latent_dim).
         decoder: Keras model, z -> parameters of the likelihood.
         likelihood: A likelihood layer, or "bernoulli" or "gaussian".
+        num_classes: None, or the number of classes: labels are integers from 0 on.
 
     Example:
 
@@ -44,9 +42,9 @@ class Autoencoder(GenerativeModel):
 
     logged = ("loss", "reconstruction")
 
-    def __init__(self, encoder, decoder, likelihood="bernoulli", **kwargs):
-        check_networks(encoder=encoder, decoder=decoder)
-        super().__init__(**kwargs)
+    def __init__(self, encoder, decoder, likelihood="bernoulli", num_classes=None, **kwargs):
+        checks.check_networks(encoder=encoder, decoder=decoder)
+        super().__init__(num_classes=num_classes, **kwargs)
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihoods.get(likelihood)
@@ -54,102 +52,119 @@ class Autoencoder(GenerativeModel):
         if all(hasattr(network, "input_shape") for network in (encoder, decoder)):
             # Functional networks leave nothing to build. Not `self.build`: that would lock
             # the model, and a subclass could add no layers after `super().__init__`.
-            self._fit_together(self.example_input(encoder, None))
+            self._fit_together(self.input_shape_of(encoder, None))
             self.built = True
 
     @backend.step
     def train_step(self, data):
-        x, sample_weight = self.unpack(data)
-        _, terms = backend.descend(
-            self.optimizer, self.trainable_variables, self.objective, x, sample_weight
-        )
-        return self.track(terms, x)
+        data = self.unpack(data)
+        _, terms = backend.descend(self.optimizer, self.trainable_variables, self.objective, *data)
+        return self.update_metrics(terms, data[0])
 
     @backend.step
     def test_step(self, data):
-        x, sample_weight = self.unpack(data)
-        _, terms = self.objective(x, sample_weight, training=False)
-        return self.track(terms, x)
+        data = self.unpack(data, training=False)
+        _, terms = self.objective(*data, training=False)
+        return self.update_metrics(terms, data[0])
 
-    def objective(self, x, sample_weight, *, training=True):
-        """The loss to minimise and the scalars to log, in nats per example."""
-        z = self.encoder(x, training=training)  # (batch, latent_dim)
-        parameters = self.decoder(z, training=training)
+    def objective(self, x, sample_weight, y=None, *, training=True):
+        """Return the loss to minimise and the scalars to log, in nats per example."""
+        z = self.encoded(x, y, training)  # (batch, latent_dim)
+        parameters = self.decoded(z, y, training)
         reconstruction = -self.likelihood.log_prob(x, parameters)  # -log p(x|z), (batch,)
         reconstruction = ops.mean(sample_weight * reconstruction)
         loss = reconstruction + total_in_float32(self.losses)
         return loss, {"loss": loss, "reconstruction": reconstruction}
 
-    def call(self, x, training=False):
-        """The reconstruction E[x|z], of the shape of `x`."""
-        return self.likelihood.mean(self.decoder(self.code(x, training), training=training))
+    def unpack(self, data, training=True):
+        """Return `(x, sample_weight, y)` from a batch of `fit`, all that a step does to its data.
 
-    def code(self, x, training=False):
-        """The one z that stands for `x`, as a tensor (batch, latent_dim)."""
-        return self.encoder(x, training=training)
-
-    def encode(self, x, batch_size=128):
-        """z of a NumPy array of examples, (n, latent_dim)."""
-        return predict(self.encoder, self._examples(x), batch_size)
-
-    def decode(self, z, draw_pixels=False, batch_size=128):
-        """E[x|z] of a NumPy array z (n, latent_dim); with `draw_pixels` a draw from p(x|z)."""
-        return self._decode(self._codes(z), draw_pixels, batch_size)
-
-    def reconstruct(self, x, batch_size=128):
-        """E[x|z] at the z of every example, in the shape of `x`, NumPy."""
-        return self.decode(self.encode(x, batch_size), batch_size=batch_size)
-
-    def interpolate(self, x_from, x_to, steps=8):
-        """Examples between pairs: z moves from one's to the other's along a straight line.
-
-        Args:
-            x_from: NumPy array (n, ...).
-            x_to: NumPy array of the same shape.
-            steps: Number of points on each line, both ends included; at least 2.
-
-        Returns:
-            NumPy array (n, steps, ...).
+        `sample_weight` is (batch,), and y int32 (batch,), or None without classes. An example
+        whose label is out of range becomes NaN, so that the update is left out.
         """
-        check_pairs(steps, x_from=x_from, x_to=x_to)
-        z = path(self._code_of(x_from), self._code_of(x_to), steps, spherical=False)
-        x = self.decode(z.reshape(-1, z.shape[-1]))
-        return x.reshape(len(z), steps, *x.shape[1:])
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        checks.check_examples(x, self.example_shape, type(self).__name__)
+        checks.check_not_a_target(x, y, type(self).__name__)
+        sample_weight = checks.weights_of_examples(sample_weight)
+        if self.num_classes is None:
+            return x, sample_weight, None
+        x, y = checks.mark_unknown_labels(x, y, self.num_classes)
+        return x, sample_weight, y
+
+    def encoded(self, x, y=None, training=False):
+        """Return what the encoder gives in a step, a tensor z (batch, latent_dim)."""
+        return self.encoder(x if y is None else [x, y], training=training)
+
+    def decoded(self, z, y=None, training=False):
+        """Return the parameters of p(x|z), a tensor."""
+        return self.decoder(z if y is None else [z, y], training=training)
+
+    def call(self, inputs, training=False):
+        """Return the reconstruction E[x|z] of x, or with classes of [x, y], in the shape of x."""
+        x, y = self.split_labels(inputs)
+        return self.likelihood.mean(self.decoded(self.code(x, y, training), y, training))
+
+    def code(self, x, y=None, training=False):
+        """Return the one z that stands for each example, a tensor (batch, latent_dim)."""
+        return self.encoder(x if y is None else [x, y], training=training)
+
+    def encode(self, x, batch_size=128, *, y=None):
+        """Return z of a NumPy array of examples, (n, latent_dim)."""
+        x = self.as_examples(x)
+        y = self.labels(y, len(x))
+        return predict(self.encoder, x if y is None else [x, y], batch_size)
+
+    def decode(self, z, draw_pixels=False, batch_size=128, *, y=None):
+        """Return E[x|z] of a NumPy array z (n, latent_dim), with `draw_pixels` a draw of x."""
+        self.check_sized()
+        z = checks.check_latents(z, self.latent_dim)
+        y = self.labels(y, len(z))
+        pixels = self.likelihood.sample if draw_pixels else self.likelihood.mean
+
+        def finish(parameters):
+            return ops.convert_to_numpy(pixels(ops.convert_to_tensor(parameters)))
+
+        return predict(self.decoder, z if y is None else [z, y], batch_size, finish)
+
+    def reconstruct(self, x, batch_size=128, *, y=None):
+        """Return E[x|z] at the z of each example, in the shape of `x`, NumPy."""
+        return self.decode(self.encode(x, batch_size, y=y), batch_size=batch_size, y=y)
+
+    def interpolate(self, x_from, x_to, steps=8, *, y=None):
+        """Return examples on lines between pairs: see `kg.inference.interpolate_examples`."""
+        return interpolate_examples(self, x_from, x_to, steps, y)
 
     def signatures(self):
         x = keras.InputSpec(shape=(None, *self.example_shape), dtype="float32", name="x")
         z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32", name="z")
         y = self.label_specs()
         return {
-            "reconstruct": Signature(self._reconstruction_of, [x, *y]),
-            "encode": Signature(self._code_by_name, [x, *y]),
-            "decode": Signature(self._mean_of, [z, *y]),
+            "reconstruct": Signature(self._reconstruct_signature, [x, *y]),
+            "encode": Signature(self._encode_signature, [x, *y]),
+            "decode": Signature(self._decode_signature, [z, *y]),
         }
 
     def check_data(self, x):
-        self.check_kind(x)
+        checks.check_examples(x, self.example_shape, type(self).__name__)
         self.likelihood.check_data(x)
 
-    def unpack(self, data):
-        """x and its weights (batch,) from what `fit` hands over; labels are left aside."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self.check_kind(x)
-        if y is not None and len(x.shape) > 1 and tuple(y.shape[1:]) == tuple(x.shape[1:]):
+    def as_examples(self, x):
+        """Return `x` as a NumPy array of Keras's float type; ValueError by `check_data`."""
+        x = np.asarray(x)
+        self.check_data(x)
+        return x.astype(keras.config.floatx(), copy=False)
+
+    def check_sized(self):
+        """Raise ValueError if the networks were never built, and so the sizes are not known."""
+        if self.latent_dim is None:
             raise ValueError(
-                f"`y` has the shape of `x`, {tuple(x.shape[1:])}, but {type(self).__name__} "
-                f"reconstructs `x` itself. Pass `x` alone."
+                f"This {type(self).__name__} does not know its sizes yet: its networks are not "
+                f"functional models. Call it on a batch, or `fit` it, first."
             )
-        if sample_weight is None:
-            sample_weight = ops.ones(1)
-        sample_weight = ops.cast(sample_weight, "float32")
-        if len(sample_weight.shape) > 1 and tuple(sample_weight.shape[1:]) != (1,):
-            raise ValueError(
-                f"`sample_weight` has shape {tuple(sample_weight.shape)}. Pass one weight for each "
-                f"example, (n,)."
-            )
-        return x, ops.reshape(sample_weight, (-1,))
 
     def build(self, input_shape):
+        if self.num_classes is not None and isinstance(input_shape[0], (list, tuple)):
+            input_shape, _ = input_shape  # Those of x and y, where the model is called.
         self._fit_together(input_shape)
 
     def get_config(self):
@@ -161,66 +176,41 @@ class Autoencoder(GenerativeModel):
         }
 
     def _fit_together(self, input_shape):
-        """Learns the sizes, building networks that are not built; refuses what disagrees."""
+        """Learn the sizes, building networks that are not built; refuse what disagrees."""
         x = keras.KerasTensor((None, *input_shape[1:]))
-        z = self._code_spec(spec(self.encoder, self.beside_labels(x)))
-        latent_dim = self.example_input(self.decoder, z.shape)[-1]
+        z = self.check_code(checks.output_spec(self.encoder, self.symbolic_inputs(x)))
+        latent_dim = self.input_shape_of(self.decoder, z.shape)[-1]
         if z.shape[-1] != latent_dim:
             raise ValueError(
-                f"The encoder's z has size {z.shape[-1]} and the decoder takes {latent_dim}. "
+                f"The encoder's z has size {z.shape[-1]}, but the decoder expects {latent_dim}. "
                 f"Build both with the same `latent_dim`."
             )
-        parameters = spec(self.decoder, self.beside_labels(keras.KerasTensor((None, latent_dim))))
+        z = keras.KerasTensor((None, latent_dim))
+        parameters = checks.output_spec(self.decoder, self.symbolic_inputs(z))
         self.likelihood.check_shapes(x.shape, parameters.shape)
-        if isinstance(self.likelihood, likelihoods.Bernoulli) and ends_in_sigmoid(self.decoder):
+        is_bernoulli = isinstance(self.likelihood, likelihoods.Bernoulli)
+        if is_bernoulli and checks.ends_in_sigmoid(self.decoder):
             raise ValueError(
-                "The decoder ends in a sigmoid. Bernoulli takes logits, and is stable for that: "
+                "The decoder ends in a sigmoid. Bernoulli expects logits, which keep it stable: "
                 "leave the activation out."
             )
         self.example_shape = tuple(x.shape[1:])
         self.latent_dim = latent_dim
 
-    def _code_spec(self, outputs):
+    def check_code(self, outputs):
+        """Return z of the encoder's symbolic outputs; ValueError if they are of another kind."""
         if not isinstance(outputs, keras.KerasTensor):
             raise ValueError(
                 f"The encoder of an Autoencoder gives one tensor z, and this one gives "
-                f"{describe(outputs)}. For (mean, log_var) use VAE."
+                f"{checks.describe(outputs)}. For (mean, log_var) use VAE."
             )
         return outputs
 
-    def _check_sized(self):
-        if self.latent_dim is None:
-            raise ValueError(
-                f"This {type(self).__name__} does not know its sizes yet: its networks are not "
-                f"functional models. Call it on a batch, or `fit` it, first."
-            )
-
-    def _reconstruction_of(self, x, *y):
+    def _reconstruct_signature(self, x, *y):
         return {"reconstruction": self.call([x, *y] if y else x)}
 
-    def _code_by_name(self, x):
-        return {"z": self.encoder(x, training=False)}
+    def _encode_signature(self, x, *y):
+        return {"z": self.code(x, *y)}
 
-    def _mean_of(self, z, *y):
-        parameters = self.decoder([z, *y] if y else z, training=False)
-        return {"x": self.likelihood.mean(parameters)}
-
-    def _code_of(self, x):
-        return self.encode(x)
-
-    def _codes(self, z):
-        self._check_sized()
-        return check_z(z, self.latent_dim)
-
-    def _decode(self, inputs, draw_pixels, batch_size):
-        pixels = self.likelihood.sample if draw_pixels else self.likelihood.mean
-
-        def finish(parameters):
-            return ops.convert_to_numpy(pixels(ops.convert_to_tensor(parameters)))
-
-        return predict(self.decoder, inputs, batch_size, finish)
-
-    def _examples(self, x):
-        x = np.asarray(x)
-        self.check_data(x)
-        return x.astype(keras.config.floatx(), copy=False)
+    def _decode_signature(self, z, *y):
+        return {"x": self.likelihood.mean(self.decoded(z, *y))}

@@ -1,4 +1,4 @@
-"""What all models share: the door of `fit`, the logs, and how they are saved."""
+"""The base class of all models: checks before `fit`, labels, logs, saving and export."""
 
 import copy
 import functools
@@ -11,8 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import accelerate, backend, distribution, export, optimizers, seeds  # noqa: F401
-from keras_gen.data import ArrayDataset
+from keras_gen import accelerate, backend, checks, distribution, export, optimizers, seeds  # noqa: F401
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
 
@@ -20,15 +19,21 @@ from keras_gen.metrics import Means
 class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 
-    `logged` names what a step's logs hold. Each step hands its scalars to `track`. `players`
-    names what `optimized` lists.
+    `logged` lists the names in a step's logs. Each step hands its scalars to `update_metrics`.
+    `players` names the entries of `optimized`.
+
+    Args:
+        num_classes: Labels are integers from 0 to `num_classes` - 1, and each network is given
+            the label next to its other input. None: a model without labels.
     """
 
     logged = ("loss",)
     players = ("model",)
 
-    def __init__(self, **kwargs):
+    def __init__(self, num_classes=None, **kwargs):
+        num_classes = checks.check_num_classes(num_classes)
         super().__init__(**kwargs)
+        self.num_classes = num_classes
         # For each player the updates that were left out, as something was not finite.
         self.skipped_updates = self.add_weight(
             shape=(len(self.players),),
@@ -79,7 +84,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
             self.build_optimizer()
 
     def optimized(self):
-        """Pairs of an optimizer and the variables that it moves."""
+        """Return pairs of an optimizer and the variables that it moves."""
         return [(self.optimizer, self.trainable_variables)]
 
     @functools.wraps(keras.Model.save)
@@ -91,14 +96,16 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
             super().save(pathlib.Path(folder) / pathlib.Path(filepath).name, *args, **kwargs)
 
     def build_optimizer(self):
-        """Makes the optimizer's state for the variables that it moves."""
+        """Make the optimizer's state for the variables that it moves."""
         optimizers.build(self.optimizer, self.trainable_variables)
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
-        history = self._call_checked(super().fit, args, kwargs)
-        optimizers.part(self.optimizer, self.trainable_variables)
-        return history
+        try:
+            return self._call_checked(super().fit, args, kwargs)
+        finally:
+            if self.compiled:
+                optimizers.part(self.optimizer, self.trainable_variables)
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):
@@ -119,52 +126,46 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         if not distribution.gathers_predictions():
             raise ValueError(
                 "Keras's `predict` divides a batch among the processes, and on JAX it does not "
-                "gather what the others have. Use `predict_on_batch`, or `reconstruct`, `encode`, "
-                "`generate`: they are computed in every process whole."
+                "gather the outputs of the others. Use `predict_on_batch`, or `reconstruct`, "
+                "`encode`, `generate`: each process computes them whole."
             )
         return super().predict(*args, **kwargs)
 
-    def checked(self, data, y=None):
-        """The data, whatever `fit` takes, refused if what can be seen of them is wrong.
+    def check_input_data(self, data, y=None):
+        """Return the data, of any kind that `fit` accepts; refuse them if they are visibly wrong.
 
-        Arrays are seen whole, of a stream the first batch; a generator is given back whole.
+        Arrays are checked whole, of a stream the first batch. A generator comes back whole. A
+        model that is not built is built for the data.
 
-        `y` are the labels, where they come apart from the data.
+        Args:
+            data: The argument `x` of `fit`.
+            y: The labels, if they are apart from the data.
 
         Raises:
-            ValueError: By `check_data`, or if there are no data.
+            ValueError: By `check_data` and `check_labels`, or if there are no data.
         """
-        if inspect.isgenerator(data):
-            first = next(data, None)
-            examples, data = first, _chain(first, data)
-        elif isinstance(data, keras.utils.PyDataset):
-            examples = data.arrays if isinstance(data, ArrayDataset) else data[0]
-            if isinstance(data, OrderedDataset):
-                self._check_batches(data.num_read, data.batch_size)
-        elif data is None or hasattr(data, "shape") or isinstance(data, (tuple, list)):
-            examples = data
-        else:
-            examples = next(iter(data), None)
-        if examples is None:
-            raise ValueError("There are no data: `x` is None or an empty stream.")
+        examples, data = checks.first_examples(data)
+        if isinstance(data, OrderedDataset):
+            self._check_batches(data.num_read, data.batch_size)
         x, labels, _ = keras.utils.unpack_x_y_sample_weight(examples)
-        if not isinstance(x, np.ndarray):  # Of one Keras would make a copy.
+        if not isinstance(x, np.ndarray):  # Keras would copy an array.
             x = ops.convert_to_numpy(x)
         self.check_data(x)
         self.check_labels(labels if y is None else y, len(x))
         if not self.built:
-            # Here and not in the first step: TensorFlow would be compiling that already.
+            # Here and not in the first step, which TensorFlow would be compiling already.
             self.build((None, *x.shape[1:]))
             if self.compiled:
                 self.build_optimizer()
         return data
 
     def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False):
-        """Writes the model's functions, `signatures`, to a folder of files that need no Keras.
+        """Write the model's functions, `signatures`, to a folder of files that need no Keras.
 
-        They are written beside `filepath`, loaded by a fresh process that knows neither Keras nor
+        They are written next to `filepath`, loaded by a fresh process that has neither Keras nor
         this library, and compared with the model in batches of 1 and 3; then they are put in
-        place. The batch is free. What a backend does not write, another that is installed does.
+        place. The size of the batch is free. A format that this backend does not write is written
+        by another that is installed.
 
         Args:
             filepath: Folder, which must not exist.
@@ -174,84 +175,106 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
 
         Returns:
             For each signature its largest difference from the model, at most 1e-5 of a value's
-            size, or of 1 where that is greater; None if it draws what cannot be compared.
+            size, or of 1 where that is greater; None if it draws noise that cannot be compared.
 
         Raises:
             ImportError: If no backend with the packages for the format is installed.
-            RuntimeError: If what was written cannot be loaded, or disagrees; it is deleted.
-            ValueError: If `filepath` exists, or the format is none of the two.
+            RuntimeError: If the files cannot be loaded, or disagree; they are deleted.
+            ValueError: If `filepath` exists, or the format is neither of the two.
         """
         return export.export(self, filepath, format, verbose, overwrite)
 
     def signatures(self):
-        """What is exported: a name -> `keras_gen.export.Signature`; the first is the default."""
+        """Return the exported functions: name -> `keras_gen.export.Signature`, the default first.
+
+        With `num_classes`, an input named `y` or `like` holds labels: `export` makes the outputs
+        NaN where a label is out of range.
+        """
         raise NotImplementedError(
             f"{type(self).__name__} names no function to export. Give it a method `signatures`, "
             f"such as `VAE` has."
         )
 
-    def label_specs(self, packing=1):
-        """What a signature is given beside x or z: nothing, where there are no labels."""
-        return []
-
-    def log_likelihood(self, x, num_samples=5000, **options):
-        """Raises NotImplementedError: of a VAE it is an estimate of log p(x)."""
-        raise NotImplementedError(
-            f"{type(self).__name__} gives no log-likelihood: that takes a prior p(z) and a density "
-            f"p(x|z). An autoencoder lacks the first, a GAN the second; use VAE."
-        )
-
     def check_data(self, x):
-        """Raises ValueError where the NumPy array `x` cannot be trained on."""
+        """Raise ValueError if the model cannot be trained on the NumPy array `x`."""
         raise NotImplementedError
 
     def check_labels(self, y, n):
-        """Raises ValueError where the labels of `n` examples, or None, cannot be used."""
-
-    def beside_labels(self, x, packing=1):
-        """The inputs of a network: `x`, a KerasTensor, and its labels where there are some."""
-        return x
-
-    def example_input(self, network, default):
-        """The shape that a network takes for examples or z, or `default` if it is not built."""
-        shape = getattr(network, "input_shape", default)
-        if not isinstance(shape, tuple) or isinstance(shape[0], (list, tuple)):
+        """Raise ValueError if `fit` cannot use the labels of `n` examples, or None."""
+        if self.num_classes is None:
+            return
+        if y is None:
             raise ValueError(
-                f"{type(self).__name__} gives {network.name!r} one input, and it takes "
-                f"{len(shape)}. For labels beside the examples use ConditionalVAE or "
-                f"ConditionalGAN."
+                f"The labels are missing: this {type(self).__name__} was built with "
+                f"num_classes={self.num_classes} and learns from pairs. Pass `fit(x, y)`, or data "
+                f"in batches of (x, y)."
             )
-        return shape
-
-    def check_kind(self, x):
-        """Raises ValueError on a wrong type or shape; a tensor inside a step is known so far."""
-        dtype = keras.backend.standardize_dtype(x.dtype)
-        if not keras.backend.is_float_dtype(dtype):
-            raise ValueError(
-                f"The data are of type {dtype}, and floats are wanted. For 8-bit images: "
-                f'`x.astype("float32") / 255`.'
-            )
-        if x.shape[0] == 0:
-            raise ValueError(f"The data are empty: their shape is {tuple(x.shape)}.")
-        if self.example_shape is not None and tuple(x.shape[1:]) != self.example_shape:
-            raise ValueError(
-                f"The data have shape {tuple(x.shape)}, and {type(self).__name__} was built for "
-                f"(n, {', '.join(map(str, self.example_shape))}). Reshape the data or build the "
-                f"networks for them."
-            )
+        checks.check_labels(y, n, self.num_classes, type(self).__name__)
 
     def check_batch_size(self, n, batch_size):
-        """Raises ValueError if `n` examples in batches of `batch_size` leave one too small."""
+        """Raise ValueError if `n` examples in batches of `batch_size` leave one too small."""
 
-    def track(self, terms, x):
-        """Adds a step's scalars, means over the batch `x`, and returns the epoch's logs."""
+    def labels(self, y, n):
+        """Return labels given to a public method as int32 (n,), or None without classes.
+
+        `y` is an array (n,) of integers or one integer for all.
+
+        Raises:
+            ValueError: If `y` is missing, given to a model without classes, or wrong.
+        """
+        return checks.normalize_labels(y, n, self.num_classes, type(self).__name__)
+
+    def split_labels(self, inputs):
+        """Return `(x, y)` from the inputs of a call, [x, y] with classes, else x; y may be None."""
+        if self.num_classes is None:
+            return inputs, None
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            raise ValueError(
+                "A model with `num_classes` is called on two inputs: pass a list [x, y], or [z, y] "
+                "to a GAN."
+            )
+        return inputs
+
+    def symbolic_inputs(self, x, packing=1):
+        """Return the inputs of a network: `x`, a KerasTensor, and with classes its labels."""
+        if self.num_classes is None:
+            return x
+        return [x, keras.KerasTensor(_label_shape(packing), dtype="int32")]
+
+    def label_specs(self, packing=1):
+        """Return the inputs of a signature next to x or z: a list of one, or none."""
+        if self.num_classes is None:
+            return []
+        return [keras.InputSpec(shape=_label_shape(packing), dtype="int32", name="y")]
+
+    def input_shape_of(self, network, default):
+        """Return the shape that a network expects for examples or z, or `default`."""
+        return checks.input_shape_of(network, default, self.num_classes, type(self).__name__)
+
+    def update_metrics(self, terms, x):
+        """Add a step's scalars, means over the batch `x`, and return the epoch's logs."""
         self.means.update_state(terms, count=ops.shape(x)[0])
         return self.get_metrics_result()
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}
 
     @property
     def metrics(self):
         # Without Keras's own tracker of a loss, which nothing here would update.
-        return [metric for metric in super().metrics if metric is not self._loss_tracker]
+        return [
+            metric
+            for metric in super().metrics
+            if not (type(metric) is keras.metrics.Mean and metric.name == "loss")
+        ]
+
+    def get_metrics_result(self):
+        # Keras 3.16 would add up over processes on PyTorch what `Means` has added up.
+        logs = {}
+        for metric in self.metrics:
+            result = metric.result()
+            logs.update(result if isinstance(result, dict) else {metric.name: result})
+        return logs
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -270,11 +293,12 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         config = copy.deepcopy(config)
         return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: under `tf.distribute` Keras would start a pass over the data and drop it.
+    # Keras 3.15.1: it would call a GAN on data, or a model without its labels, and on several
+    # devices start a pass over the data. All is built when `fit` has checked the data.
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        pass
 
-        The door of `fit` has built all there is.
-        """
+    _maybe_symbolic_build = _symbolic_build  # Keras 3.15.1: the same for TensorFlow's trainer.
 
     def _call_checked(self, method, args, kwargs):
         """Calls Keras's `method`, its data checked first."""
@@ -285,7 +309,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
                 f"`{method.__name__}` got `class_weight`, but no class is predicted here. To "
                 f"weight examples, pass `sample_weight`."
             )
-        x = arguments["x"] = self.checked(arguments.get("x"), arguments.get("y"))
+        x = arguments["x"] = self.check_input_data(arguments.get("x"), arguments.get("y"))
         on_batch = "on_batch" in method.__name__
         if hasattr(x, "shape"):
             if on_batch and distribution.process()[1] > 1:  # `x` is the part of this process.
@@ -305,7 +329,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
             distribution.check_trained(self)
             self._same_on_all = True
         if method.__name__ == "fit":
-            _add_callback(arguments, ReportSkippedUpdates())
+            _add_callback(arguments, ReportSkippedUpdates(), self)
             _tell_callbacks(arguments)
         if self.compiled and not on_batch:
             arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)
@@ -318,7 +342,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         self.check_batch_size(n // devices, batch_size // devices)
 
     def _checked_validation(self, data):
-        data = distribution.own_part(self, self.checked(data))
+        data = distribution.own_part(self, self.check_input_data(data))
         if not isinstance(data, (tuple, list)):
             return data
         parts = dict(zip(("x", "y", "sample_weight"), data, strict=False))
@@ -337,61 +361,8 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
                     )
 
 
-def spec(network, x):
-    """What `network` gives for a KerasTensor; a network that is not built is built."""
-    if network.built:  # A call would leave a node in it.
-        return network.compute_output_spec(x)
-    outputs = network(x)
-    network.trainable = network.trainable  # Again, for the layers that the call has built.
-    return outputs
-
-
-def check_networks(**networks):
-    """Raises ValueError unless all are Keras models."""
-    for name, network in networks.items():
-        if not isinstance(network, keras.Model):
-            raise ValueError(
-                f"`{name}` is a {type(network).__name__}. Pass a Keras model: `kg.networks` builds "
-                f"some, in pairs."
-            )
-
-
-def ends_in_sigmoid(network):
-    """True where a functional network is seen to squash what it gives."""
-    layers = getattr(network, "layers", None)
-    return bool(layers) and getattr(layers[-1], "activation", None) is keras.activations.sigmoid
-
-
-def describe(outputs):
-    """What a network gives, in words for an error."""
-    if isinstance(outputs, dict):
-        return f"a dictionary with the keys {list(outputs)}"
-    return f"{len(outputs)} tensors" if isinstance(outputs, (list, tuple)) else "one tensor"
-
-
-def predict(network, inputs, batch_size, finish=lambda outputs: outputs):
-    """The outputs of a Keras model for NumPy arrays, one or a list, in compiled calls of one size.
-
-    `finish` is applied to those of each batch: what is large then never exists for all.
-
-    Not `network.predict`: on torch that draws from the global generator, so a picture drawn
-    while training would change the order of the data.
-    """
-    n = len(keras.tree.flatten(inputs)[0])
-    outputs = []
-    for start in range(0, n, batch_size):
-        batch = filled_batch(inputs, start, batch_size)
-        batch = network.predict_on_batch(batch)
-        # Under `tf.distribute` each replica takes the whole batch, and their outputs are joined.
-        outputs.append(finish(keras.tree.map_structure(lambda a: a[:batch_size], batch)))
-    return keras.tree.map_structure(lambda *batches: np.concatenate(batches)[:n], *outputs)
-
-
-def filled_batch(inputs, start, batch_size):
-    """A batch filled up with repetitions: every other size would be compiled anew."""
-    return keras.tree.map_structure(
-        lambda a: np.resize(a[start : start + batch_size], (batch_size, *a.shape[1:])), inputs
-    )
+def _label_shape(packing):
+    return (None,) if packing == 1 else (None, packing)
 
 
 class ReportSkippedUpdates(keras.callbacks.Callback):
@@ -418,12 +389,13 @@ class ReportSkippedUpdates(keras.callbacks.Callback):
         return np.array(ops.convert_to_numpy(self.model.skipped_updates))
 
 
-def _add_callback(arguments, callback):
+def _add_callback(arguments, callback, model):
     given = arguments.get("callbacks")
-    if isinstance(given, keras.callbacks.CallbackList):
-        given.append(callback)
-    else:
+    if not isinstance(given, keras.callbacks.CallbackList):
         arguments["callbacks"] = [callback, *keras.tree.flatten(given or [])]
+    elif not any(type(other) is type(callback) for other in given.callbacks):
+        callback.set_model(model)
+        given.callbacks.append(callback)
 
 
 def _tell_callbacks(arguments):
@@ -439,11 +411,6 @@ def _keep_weights(arguments):
     """Gives arguments with a `sample_weight` a `y`, without which Keras drops the weights."""
     if arguments.get("sample_weight") is not None and arguments.get("y") is None:
         arguments["y"] = np.zeros(len(arguments["x"]), "float32")
-
-
-def _chain(first, rest):
-    yield first
-    yield from rest
 
 
 def _name_public_optimizers(config):

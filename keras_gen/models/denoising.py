@@ -1,4 +1,4 @@
-"""Autoencoders that are shown noisy examples and asked for the clean ones."""
+"""Autoencoders that learn to restore clean examples from noisy ones."""
 
 import math
 import numbers
@@ -7,28 +7,29 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import seeds
-from keras_gen.dtypes import total_in_float32
+from keras_gen import checks, seeds
+from keras_gen.inference import predict
 from keras_gen.layers.noise import Noise
 from keras_gen.models.autoencoder import Autoencoder
-from keras_gen.models.base import predict
 from keras_gen.models.vae import VAE
 
 
 class _Denoising:
-    """Mixed into an autoencoder, before it: the noise, and its removal."""
+    """Mixin before an autoencoder's class: adds noise in steps, and removes it in `denoise`."""
 
     def add_noise(self, stddev):
-        low, high = check_stddev(stddev)
+        self.lowest_stddev, self.highest_stddev = check_stddev(stddev)
         self.stddev = stddev
-        self.lowest_stddev, self.highest_stddev = low, high
-        # Behind the three streams that a VAE takes from the same seed.
+        # A VAE uses the first three streams of the same seed.
         *_, training, evaluation = seeds.split(self.seed, 5)
         self.noise = Noise(training, dtype="float32")
         self.evaluation_noise = Noise(evaluation, dtype="float32")
 
+    def encoded(self, x, y=None, training=False):
+        return super().encoded(self.corrupted(x, training), y, training)
+
     def corrupted(self, x, training=False):
-        """x + stddev * eps, eps from N(0, I), a tensor; a range draws one stddev an example."""
+        """Return x + stddev * eps, eps from N(0, I); a range draws one stddev for each example."""
         noise = self.noise if training else self.evaluation_noise
         stddev = self.lowest_stddev
         if stddev < self.highest_stddev:
@@ -37,18 +38,20 @@ class _Denoising:
         eps = noise.normal(ops.shape(x))
         return ops.cast(x, "float32") + stddev * eps
 
-    def denoise(self, x, batch_size=128):
-        """E[x|z] of noisy examples, NumPy, which may lie outside the range of clean ones."""
+    def denoise(self, x, batch_size=128, *, y=None):
+        """Return E[x|z] of noisy examples, NumPy; they may lie outside the range of clean ones."""
         x = np.asarray(x)
-        self.check_kind(x)
-        if not np.all(np.isfinite(x)):
-            raise ValueError("The examples hold NaN or infinite values. Remove them first.")
+        checks.check_examples(x, self.example_shape, type(self).__name__)
+        checks.check_finite(x)
+        y = self.labels(y, len(x))
         clean = []
         for start in range(0, len(x), batch_size):  # A code may be larger than its example.
-            rows = x[start : start + batch_size].astype(keras.config.floatx(), copy=False)
-            code = predict(self.encoder, rows, batch_size)
+            rows = slice(start, start + batch_size)
+            noisy = x[rows].astype(keras.config.floatx(), copy=False)
+            y_rows = None if y is None else y[rows]
+            code = predict(self.encoder, noisy if y is None else [noisy, y_rows], batch_size)
             z = code[0] if isinstance(code, (list, tuple)) else code  # of a VAE, the mean
-            clean.append(self.decode(z, batch_size=batch_size))
+            clean.append(self.decode(z, batch_size=batch_size, y=y_rows))
         return np.concatenate(clean)
 
     def signatures(self):
@@ -64,22 +67,23 @@ class _Denoising:
 class DenoisingAutoencoder(_Denoising, Autoencoder):
     """Autoencoder of noisy examples: minimises -log p(x|z) at z = encoder(x + noise).
 
-    The noise is drawn anew in every step, in training and in evaluation, and the target is the
-    clean example. Under Gaussian and Bernoulli likelihoods the best reconstruction is
+    Each step draws fresh noise, in training and in evaluation, and the target is the clean
+    example. Under Gaussian and Bernoulli likelihoods the best reconstruction is
     E[x|x + noise], the estimate of least mean squared error.
 
     Args:
         encoder: Keras model, x -> z of shape (batch, latent_dim).
         decoder: Keras model, z -> parameters of the likelihood.
         stddev: Standard deviation of the noise, in the units of the data; or (low, high), and
-            every example draws its own from between, uniformly: one model for all of them.
+            each example draws its own from between, uniformly: one model for all of them.
         likelihood: A likelihood layer, or "bernoulli" or "gaussian"; of the clean example.
         seed: Integer or None, of the noise.
+        num_classes: As in `Autoencoder`.
 
     Example:
 
     ```python
-    model = kg.DenoisingAutoencoder(*kg.networks.unet((28, 28, 1)), stddev=0.5)
+    model = kg.DenoisingAutoencoder(*kg.networks.unet_autoencoder((28, 28, 1)), stddev=0.5)
     model.compile(optimizer="adam")
     model.fit(x, epochs=3)
     clean = model.denoise(x_noisy)
@@ -97,14 +101,6 @@ class DenoisingAutoencoder(_Denoising, Autoencoder):
         self.seed = seed
         self.add_noise(stddev)
 
-    def objective(self, x, sample_weight, *, training=True):
-        z = self.encoder(self.corrupted(x, training), training=training)  # (batch, latent_dim)
-        parameters = self.decoder(z, training=training)
-        reconstruction = -self.likelihood.log_prob(x, parameters)  # of the clean x: (batch,)
-        reconstruction = ops.mean(sample_weight * reconstruction)
-        loss = reconstruction + total_in_float32(self.losses)
-        return loss, {"loss": loss, "reconstruction": reconstruction}
-
 
 @keras.saving.register_keras_serializable("keras_gen")
 class DenoisingVAE(_Denoising, VAE):
@@ -112,13 +108,13 @@ class DenoisingVAE(_Denoising, VAE):
 
     -ELBO = -E_{x'} E_{q(z|x')}[log p(x|z)] + E_{x'} KL(q(z|x') || p(z)) with x' = x + noise, which
     Im et al. show to be above -log p(x) as any -ELBO: q~(z|x) = E_{x'} q(z|x') is a mixture,
-    richer than one normal. `encode`, `reconstruct` and `code` take x as it is.
+    richer than one normal. `encode`, `reconstruct` and `code` use x as it is.
 
     Args:
         encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
         decoder: Keras model, z -> parameters of the likelihood.
         stddev: As in `DenoisingAutoencoder`.
-        likelihood, beta, seed: As in `VAE`.
+        likelihood, beta, seed, num_classes: As in `VAE`.
 
     Example:
 
@@ -139,17 +135,14 @@ class DenoisingVAE(_Denoising, VAE):
         super().__init__(encoder, decoder, likelihood, beta=beta, seed=seed, **kwargs)
         self.add_noise(stddev)
 
-    def encoded(self, x, y=None, training=False):
-        return super().encoded(self.corrupted(x, training), y, training)
-
 
 def check_stddev(stddev):
-    """(low, high) of a number or a pair; ValueError for anything else."""
+    """Return (low, high) of a number or a pair; ValueError for anything else."""
     pair = stddev if isinstance(stddev, (tuple, list)) else (stddev, stddev)
     numeric = len(pair) == 2 and all(isinstance(s, numbers.Real) for s in pair)
     if not numeric or not 0 <= pair[0] <= pair[1] < math.inf or pair[1] == 0:
         raise ValueError(
             f"`stddev` is {stddev!r}. Pass the noise's standard deviation, a positive number, or "
-            f"(low, high) for one drawn from between for every example."
+            f"(low, high) for one drawn from between for each example."
         )
     return pair

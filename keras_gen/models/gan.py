@@ -1,26 +1,21 @@
 import contextlib
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_gen import backend, seeds
+from keras_gen import backend, checks, seeds
 from keras_gen.dtypes import in_float32, total_in_float32
 from keras_gen.export import Signature, samplers
+from keras_gen.inference import interpolate_latents, predict
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
+from keras_gen.layers.traversal import all_layers
 from keras_gen.losses import adversarial
 from keras_gen.losses import penalties as gradient_penalties
-from keras_gen.models.base import (
-    GenerativeModel,
-    check_networks,
-    ends_in_sigmoid,
-    predict,
-    spec,
-)
-from keras_gen.models.latents import check_z, path
+from keras_gen.models.base import GenerativeModel
 from keras_gen.optimizers import PlayerOptimizers, averaged
 
-# In float16 the slope of this times the output is taken: a power of 2, as that changes no digit.
+# In float16 the output is multiplied by this before its slope is computed: a power of 2, which
+# changes no digit.
 SLOPE_SCALE = 256.0
 
 
@@ -28,8 +23,8 @@ SLOPE_SCALE = 256.0
 class GAN(GenerativeModel):
     """Generative adversarial network: algorithm 1 of Goodfellow et al. (2014).
 
-    On every batch the discriminator takes `d_steps` gradient steps, each on its own part of
-    the batch with fresh noise, and the generator then takes `g_steps`. A step moves the
+    On each batch the discriminator takes `d_steps` gradient steps, each on its own part of
+    the batch with fresh noise, and then the generator takes `g_steps`. A step moves the
     trainable variables of one player only; batch norm's moving statistics move whenever their
     network runs in training mode, as in the DCGAN reference loop.
 
@@ -38,17 +33,26 @@ class GAN(GenerativeModel):
     as probabilities, `p_real` and `p_fake`, where the loss has them, and `penalty` where there
     is one.
 
+    With `num_classes` it is the GAN of p(x|y): both players are given the label, equation 2 of
+    Mirza and Osindero (2014). A fake example has the label of the real one in its place, and so
+    has a penalised point between the two. The networks decide how they use it: `kg.networks`
+    build discriminators that concatenate it to the image, or project on it. The generator is
+    called on [z, y], the discriminator on [x, y], the model on [z, y]; `fit` needs `(x, y)`, and
+    the methods need `y=`, labels (n,) or one for all. With packing, the discriminator's y is
+    (batch, packing).
+
     Args:
         generator: Keras model, z (batch, latent_dim) -> examples.
         discriminator: Keras model, examples -> one raw output, (batch, 1); no sigmoid.
         latent_dim: Size of z, which is drawn from N(0, I).
         loss: An adversarial loss, or a name such as "non_saturating", "hinge".
         penalties: Penalties on the discriminator's gradient, objects or names.
-        d_steps: Steps of the discriminator on every batch.
-        g_steps: Steps of the generator on every batch.
+        d_steps: Steps of the discriminator on each batch.
+        g_steps: Steps of the generator on each batch.
         packing: The discriminator sees this many examples at once, joined on the last axis
             (PacGAN: Lin et al. 2018, https://arxiv.org/abs/1712.04086).
         seed: Integer or None.
+        num_classes: None, or the number of classes: labels are integers from 0 on.
 
     Example:
 
@@ -60,11 +64,21 @@ class GAN(GenerativeModel):
     )
     gan.fit(x, epochs=50)
     images = gan.sample(64)
+
+    networks = kg.networks.dcgan((28, 28, 1), latent_dim=64, num_classes=10)
+    gan = kg.GAN(*networks, latent_dim=64, num_classes=10)
+    gan.compile(generator_optimizer="adam", discriminator_optimizer="adam")
+    gan.fit(x, y, epochs=50)
+    sevens = gan.sample(64, y=7)
     ```
 
-    Reference:
+    References:
         Goodfellow et al. (2014), "Generative Adversarial Nets":
         https://arxiv.org/abs/1406.2661
+        Mirza and Osindero (2014), "Conditional Generative Adversarial Nets":
+        https://arxiv.org/abs/1411.1784
+        Miyato and Koyama (2018), "cGANs with Projection Discriminator":
+        https://arxiv.org/abs/1802.05637
     """
 
     players = ("generator", "discriminator")
@@ -80,16 +94,16 @@ class GAN(GenerativeModel):
         g_steps=1,
         packing=1,
         seed=None,
+        num_classes=None,
         **kwargs,
     ):
         for name, count in (("d_steps", d_steps), ("g_steps", g_steps), ("packing", packing)):
-            if count < 1:
-                raise ValueError(f"`{name}` is {count}. Pass at least 1.")
+            checks.check_count(name, count)
         adversarial_loss = adversarial.get(loss)
         penalties = [gradient_penalties.get(penalty) for penalty in penalties]
-        check_networks(generator=generator, discriminator=discriminator)
+        checks.check_networks(generator=generator, discriminator=discriminator)
         self.logged = _names(adversarial_loss, penalties)
-        super().__init__(**kwargs)
+        super().__init__(num_classes=num_classes, **kwargs)
         self.generator = generator
         self.discriminator = discriminator
         self.latent_dim = latent_dim
@@ -111,11 +125,11 @@ class GAN(GenerativeModel):
 
     @backend.step
     def train_step(self, data):
-        data = self.unpack(data)  # (x,), and (x, y) where there are labels
-        parts = [[self.pack(a[i :: self.d_steps]) for a in data] for i in range(self.d_steps)]
+        x, y = self.unpack(data)
+        parts = list(zip(self.split(x), self.split(y), strict=True))
         d_terms = [self.discriminator_step(*part) for part in parts]
         g_terms = [self.generator_step(*parts[-1]) for _ in range(self.g_steps)]
-        return self.track({**_mean(d_terms), **_mean(g_terms)}, data[0])
+        return self.update_metrics({**_mean(d_terms), **_mean(g_terms)}, x)
 
     def discriminator_step(self, x_real, y=None):
         """One descent of the discriminator on packed examples, with fresh noise."""
@@ -131,7 +145,7 @@ class GAN(GenerativeModel):
         return terms
 
     def training_fakes(self, z, y=None):
-        """What the discriminator is trained on, packed."""
+        """Return the fake examples that the discriminator is trained on, packed."""
         return self.pack(self.fakes(z, y, training=True))
 
     def generator_step(self, x_real, y=None):
@@ -146,21 +160,21 @@ class GAN(GenerativeModel):
 
     @backend.step
     def test_step(self, data):
-        data = self.unpack(data)
-        x_real, *y = map(self.pack, data)
+        x, y = self.unpack(data, training=False)
+        x_real, y = self.pack(x), self.pack(y)
         z = self.draw_z(x_real, self.evaluation_noise)
-        x_fake = self.pack(self.fakes(z, *y, training=False))
+        x_fake = self.pack(self.fakes(z, y, training=False))
         points = self.penalised_points(x_real, x_fake, self.evaluation_noise)
-        _, d_terms = self.discriminator_objective(x_real, x_fake, points, *y, training=False)
-        _, g_terms = self.generator_objective(z, x_real, *y, training=False)
-        return self.track({**d_terms, **g_terms}, data[0])
+        _, d_terms = self.discriminator_objective(x_real, x_fake, points, y, training=False)
+        _, g_terms = self.generator_objective(z, x_real, y, training=False)
+        return self.update_metrics({**d_terms, **g_terms}, x)
 
     def discriminator_objective(self, x_real, x_fake, points, y=None, *, training=True):
-        """What the discriminator minimises on packed examples, and the scalars to log."""
+        """Return the discriminator's loss on packed examples, and the scalars to log."""
         real_logits = self.logits(x_real, y, training)
         added_losses = total_in_float32(self.discriminator.losses)
         fake_logits = self.logits(x_fake, y, training)
-        # A regulariser is in both sums, a layer's `add_loss` speaks of one call each.
+        # A regulariser is in both sums, a layer's `add_loss` in that of its own call.
         added_losses = 0.5 * (added_losses + total_in_float32(self.discriminator.losses))
 
         loss = ops.mean(self.adversarial_loss.discriminator_loss(real_logits, fake_logits))
@@ -177,7 +191,7 @@ class GAN(GenerativeModel):
         return loss + added_losses, terms
 
     def generator_objective(self, z, x_real, y=None, *, training=True):
-        """What the generator minimises, and the scalars to log; `x_real` and `y` are packed."""
+        """Return the generator's loss, and the scalars to log; `x_real` and `y` are packed."""
         real_logits = None
         if self.adversarial_loss.needs_real:
             real_logits = self.logits(x_real, y, training)
@@ -188,37 +202,44 @@ class GAN(GenerativeModel):
         return loss + added_losses, {"g_loss": loss}
 
     def slope(self, x, y, training):
-        """The gradient of the discriminator's raw output at packed examples, in float32."""
-        # A float16 of 6e-5 or less loses its digits, and a slope is as small in every pixel.
+        """Return the gradient of the discriminator's raw output at packed examples, in float32."""
+        # A float16 of 6e-5 or less loses its digits, and slopes are as small in each pixel.
         scale = SLOPE_SCALE if _has_float16(self.discriminator) else 1.0
         gradient = backend.input_gradient(lambda x: scale * self.logits(x, y, training), x)
         return in_float32(gradient) / scale
 
     def fakes(self, z, y=None, training=False):
-        """The generator's examples; labels `y`, packed, are for models that have them."""
-        return in_float32(self.generator(z, training=training))
+        """Return the generator's examples in float32 or wider; labels `y` may be packed."""
+        inputs = z if y is None else [z, ops.reshape(y, (-1,))]
+        return in_float32(self.generator(inputs, training=training))
 
     def logits(self, x, y=None, training=False):
-        """The discriminator's raw outputs on packed examples, (packs, 1), in float32 or wider."""
-        return in_float32(self.discriminator(x, training=training))
+        """Return the discriminator's raw outputs on packed examples, (packs, 1), as `fakes`."""
+        return in_float32(self.discriminator(x if y is None else [x, y], training=training))
 
     def penalised_points(self, x_real, x_fake, noise):
-        """Where each penalty takes the slope; `noise` is the stream to draw from."""
+        """Return the points where each penalty needs the slope, drawn from the stream `noise`."""
         return [
             penalty.points(x_real, x_fake, penalty.draw(noise, x_real))
             for penalty in self.penalties
         ]
 
     def draw_z(self, x_real, noise):
-        """A z for every example in the packs `x_real`: (batch, latent_dim)."""
+        """Return a z for each example in the packs `x_real`: (batch, latent_dim)."""
         return noise.normal((ops.shape(x_real)[0] * self.packing, self.latent_dim))
 
-    def pack(self, x):
-        """Joins each `packing` examples in a row on the last axis; a remainder is cut.
+    def split(self, x):
+        """Return a packed part of the batch for each step of the discriminator; None for none."""
+        if x is None:
+            return [None] * self.d_steps
+        return [self.pack(x[i :: self.d_steps]) for i in range(self.d_steps)]
 
-        Labels (n,) become (packs, packing).
+    def pack(self, x):
+        """Join each `packing` examples in a row on the last axis; a remainder is cut.
+
+        Labels (n,) become (packs, packing), and None stays None.
         """
-        if self.packing == 1:
+        if self.packing == 1 or x is None:
             return x
         packs = ops.shape(x)[0] // self.packing
         x = ops.reshape(x[: packs * self.packing], (packs, self.packing, *x.shape[1:]))
@@ -227,11 +248,29 @@ class GAN(GenerativeModel):
         x = ops.moveaxis(x, 1, -2)  # (packs, ..., packing, channels)
         return ops.reshape(x, (packs, *x.shape[1:-2], self.packing * x.shape[-1]))
 
-    def track(self, terms, x):
-        return super().track({"loss": terms["d_loss"] + terms["g_loss"], **terms}, x)
+    def unpack(self, data, training=True):
+        """Return `(x, y)` from a batch of `fit`, y None without classes.
+
+        An example whose label is out of range becomes NaN, so that the update is left out.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        checks.check_examples(x, self.example_shape, type(self).__name__)
+        if sample_weight is not None:
+            raise ValueError(
+                f"A {type(self).__name__} cannot weight examples: the generator imitates the data "
+                f"as they come. Repeat the examples that matter more."
+            )
+        if x.shape[0] is not None:
+            self.check_batch_size(x.shape[0], x.shape[0])
+        if self.num_classes is None:
+            return x, None
+        return checks.mark_unknown_labels(x, y, self.num_classes)
+
+    def update_metrics(self, terms, x):
+        return super().update_metrics({"loss": terms["d_loss"] + terms["g_loss"], **terms}, x)
 
     def compile(self, generator_optimizer=None, discriminator_optimizer=None, **kwargs):
-        """Configures training: an optimizer for each player, and else as `keras.Model.compile`.
+        """Configure training: an optimizer for each player, and else as `keras.Model.compile`.
 
         Args:
             generator_optimizer: Keras optimizer or its name. With `use_ema=True` the averages
@@ -241,26 +280,15 @@ class GAN(GenerativeModel):
         Raises:
             ValueError: If an optimizer is missing, or a loss or metrics are given.
         """
-        given = {
-            "generator_optimizer": generator_optimizer,
-            "discriminator_optimizer": discriminator_optimizer,
-        }
-        for name, optimizer in given.items():
-            if optimizer is None or "optimizer" in kwargs:
-                raise ValueError(
-                    f"`compile` of a {type(self).__name__} takes two optimizers: pass "
-                    f"`generator_optimizer` and `discriminator_optimizer`; `{name}` is "
-                    f"{optimizer!r}."
-                )
-        if generator_optimizer is discriminator_optimizer and not isinstance(
-            generator_optimizer, str
-        ):
+        if "optimizer" in kwargs:
             raise ValueError(
-                "`generator_optimizer` and `discriminator_optimizer` are the same object. Pass "
-                "two: each keeps the state of its own player."
+                f"`compile` of a {type(self).__name__} needs two optimizers: pass "
+                f"`generator_optimizer` and `discriminator_optimizer` in place of `optimizer`."
             )
         scales = kwargs.pop("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
-        players = PlayerOptimizers(*(_scaled(optimizer, scales) for optimizer in given.values()))
+        players = PlayerOptimizers.of(
+            generator_optimizer, discriminator_optimizer, scales, type(self).__name__
+        )
         super().compile(optimizer=players, auto_scale_loss=False, **kwargs)
 
     def get_compile_config(self):
@@ -282,49 +310,41 @@ class GAN(GenerativeModel):
             self.generator.trainable_variables, self.discriminator.trainable_variables
         )
 
-    def call(self, z, training=False):
-        """The examples generated from z."""
-        return self.generator(z, training=training)
+    def call(self, inputs, training=False):
+        """Return the examples generated from z, or with classes from [z, y]."""
+        z, y = self.split_labels(inputs)
+        return self.fakes(z, y, training)
 
-    def generate(self, z, ema=False, batch_size=128):
-        """Examples from a NumPy array z (n, latent_dim), NumPy.
+    def generate(self, z, ema=False, batch_size=128, *, y=None):
+        """Return examples from a NumPy array z (n, latent_dim), NumPy.
 
         Args:
             z: NumPy array.
             ema: True uses the generator's averaged weights, as its optimizer keeps them
                 (`use_ema=True`).
+            batch_size: Number of examples in each call of the generator.
+            y: Labels (n,), or one for all, if the model has classes.
         """
-        return self._generate(check_z(z, self.latent_dim), ema, batch_size)
+        z = checks.check_latents(z, self.latent_dim)
+        y = self.labels(y, len(z))
+        with self._generating_weights(ema):
+            return predict(self.generator, z if y is None else [z, y], batch_size)
 
-    def sample(self, num_samples, ema=False, batch_size=128):
-        """`num_samples` examples from the model, NumPy: `generate` with z from N(0, I)."""
-        return self.generate(self.user_z(num_samples), ema, batch_size)
+    def sample(self, num_samples, ema=False, batch_size=128, *, y=None):
+        """Return `num_samples` examples from the model, NumPy: `generate` with z from N(0, I)."""
+        return self.generate(self.draw_latents(num_samples), ema, batch_size, y=y)
 
-    def user_z(self, num_samples):
-        """Draws from N(0, I) for pictures, NumPy (num_samples, latent_dim)."""
-        if num_samples < 1:
-            raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
+    def draw_latents(self, num_samples):
+        """Return draws from N(0, I) for pictures, NumPy (num_samples, latent_dim)."""
+        checks.check_count("num_samples", num_samples)
         return ops.convert_to_numpy(self.user_noise.normal((num_samples, self.latent_dim)))
 
-    def interpolate(self, z_from, z_to, steps=8, spherical=True, ema=False):
-        """Examples between pairs of z, both ends included.
-
-        Args:
-            z_from: NumPy array (n, latent_dim).
-            z_to: NumPy array of the same shape.
-            steps: Number of points between each pair, ends included; at least 2.
-            spherical: True follows the great circle, whose points have the length of draws
-                from N(0, I) (White 2016, https://arxiv.org/abs/1609.04468); False the line.
-
-        Returns:
-            NumPy array (n, steps, ...).
-        """
-        z = path(z_from, z_to, steps, spherical)
-        x = self.generate(z.reshape(-1, z.shape[-1]), ema)
-        return x.reshape(len(z), steps, *x.shape[1:])
+    def interpolate(self, z_from, z_to, steps=8, spherical=True, ema=False, *, y=None):
+        """Return examples between pairs of z: see `kg.inference.interpolate_latents`."""
+        return interpolate_latents(self, z_from, z_to, steps, spherical, y, ema=ema)
 
     def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False, ema=False):
-        """As `GenerativeModel.export`; `ema=True` with the generator's averaged weights."""
+        """As `GenerativeModel.export`; `ema=True` uses the generator's averaged weights."""
         with self._generating_weights(ema):
             return super().export(filepath, format, verbose, overwrite)
 
@@ -335,7 +355,7 @@ class GAN(GenerativeModel):
         x = keras.InputSpec(shape=packed, dtype="float32", name="x")
         signatures = {
             "generate": Signature(lambda z, *y: {"x": self.fakes(z, *y)}, [z, *self.label_specs()]),
-            **samplers(self.user_noise, self.latent_dim, self.fakes),
+            **samplers(self.user_noise, self.latent_dim, self.fakes, self.num_classes is not None),
         }
         if not self._compares_examples():  # Else an output would depend on the rest of the batch.
             signatures["discriminate"] = Signature(
@@ -344,39 +364,22 @@ class GAN(GenerativeModel):
         return signatures
 
     def check_data(self, x):
-        self.check_kind(x)
-        if not np.all(np.isfinite(x)):
-            raise ValueError("The data hold NaN or infinite values. Remove them before training.")
+        checks.check_examples(x, self.example_shape, type(self).__name__)
+        checks.check_finite(x)
 
     def check_batch_size(self, n, batch_size):
-        wanted = self.d_steps * self.packing * (2 if self._compares_examples() else 1)
+        needed = self.d_steps * self.packing * (2 if self._compares_examples() else 1)
         for size in {min(n, batch_size), n % batch_size or batch_size}:
-            if size < wanted:
+            if size < needed:
                 raise ValueError(
-                    f"A batch of {size} examples is too small: {wanted} are wanted, for "
+                    f"A batch of {size} examples is too small: {needed} are needed, for "
                     f"d_steps={self.d_steps}, packing={self.packing} and the discriminator's "
                     f"layers. There are {n} examples in batches of {batch_size}: change the "
                     f"batch size, or leave the last examples out."
                 )
 
-    def unpack(self, data):
-        """`(x,)` from what `fit` hands over; labels are left aside."""
-        x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self.check_kind(x)
-        if sample_weight is not None:
-            raise ValueError(
-                f"A {type(self).__name__} cannot weight examples: the generator imitates the data "
-                f"as they come. Draw examples as often as they shall count."
-            )
-        if x.shape[0] is not None:
-            self.check_batch_size(x.shape[0], x.shape[0])
-        return (x,)
-
     def build(self, input_shape):
         self._fit_together(input_shape)
-
-    def _symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: Keras would call the generator on data. The door of `fit` builds the model."""
 
     def get_config(self):
         return {
@@ -393,35 +396,34 @@ class GAN(GenerativeModel):
         }
 
     def _fit_together(self, input_shape=None):
-        """Learns the sizes, building networks that are not built; refuses what disagrees."""
+        """Learn the sizes, building networks that are not built; refuse what disagrees."""
         z = keras.KerasTensor((None, self.latent_dim))
-        takes = self.example_input(self.generator, z.shape)
-        if takes[-1] != self.latent_dim:
+        latent_dim = self.input_shape_of(self.generator, z.shape)[-1]
+        if latent_dim != self.latent_dim:
             raise ValueError(
-                f"`latent_dim` is {self.latent_dim}, but the generator takes vectors of "
-                f"{takes[-1]}. Pass latent_dim={takes[-1]}."
+                f"`latent_dim` is {self.latent_dim}, but the generator expects vectors of "
+                f"{latent_dim}. Pass latent_dim={latent_dim}."
             )
-        x = spec(self.generator, self.beside_labels(z))
+        x = checks.output_spec(self.generator, self.symbolic_inputs(z))
         packed = (None, *x.shape[1:-1], x.shape[-1] * self.packing)
-        takes = self.example_input(self.discriminator, packed)
-        if tuple(takes) != packed:
+        expected = tuple(self.input_shape_of(self.discriminator, packed))
+        if expected != packed:
             raise ValueError(
                 f"The generator's examples have shape {x.shape[1:]}, {self.packing} packed "
-                f"{packed[1:]}, and the discriminator takes {tuple(takes[1:])}. Build both for "
-                f"the same examples and packing={self.packing}."
+                f"{packed[1:]}, but the discriminator expects {expected[1:]}. Build both for the "
+                f"same examples and packing={self.packing}."
             )
-        logits = spec(
-            self.discriminator, self.beside_labels(keras.KerasTensor(packed), self.packing)
-        )
+        inputs = self.symbolic_inputs(keras.KerasTensor(packed), self.packing)
+        logits = checks.output_spec(self.discriminator, inputs)
         if tuple(logits.shape) != (None, 1):
             raise ValueError(
                 f"The discriminator's output has shape {logits.shape}. One raw output for each "
-                f"example is wanted, (batch, 1)."
+                f"example is expected, (batch, 1)."
             )
-        if ends_in_sigmoid(self.discriminator):
+        if checks.ends_in_sigmoid(self.discriminator):
             raise ValueError(
-                "The discriminator ends in a sigmoid. Losses take raw outputs, logits, and are "
-                "stable for that: leave the activation out."
+                "The discriminator ends in a sigmoid. Losses expect raw outputs, logits, which "
+                "keep them stable: leave the activation out."
             )
         if self.penalties:
             gradient_penalties.check_second_derivatives(self.discriminator)
@@ -429,14 +431,10 @@ class GAN(GenerativeModel):
 
     def _compares_examples(self):
         comparing = (MinibatchDiscrimination, MinibatchStdDev)
-        return any(isinstance(layer, comparing) for layer in self.discriminator._flatten_layers())
-
-    def _generate(self, inputs, ema, batch_size):
-        with self._generating_weights(ema):
-            return predict(self.generator, inputs, batch_size)
+        return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
 
     def _generating_weights(self, ema):
-        """A context in which the generator has its averaged weights if `ema`, or its raw ones."""
+        """Return a context in which the generator has its averaged weights if `ema` is True."""
         if not ema:
             return contextlib.nullcontext()
         optimizer = self.optimizer.generator if self.compiled else None
@@ -444,7 +442,7 @@ class GAN(GenerativeModel):
 
 
 def _has_float16(network):
-    return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
+    return any(layer.compute_dtype == "float16" for layer in all_layers(network))
 
 
 def _names(adversarial_loss, penalties):
@@ -456,10 +454,3 @@ def _names(adversarial_loss, penalties):
 
 def _mean(terms):
     return {name: sum(t[name] for t in terms) / len(terms) for name in terms[0]}
-
-
-def _scaled(optimizer, scales):
-    optimizer = keras.optimizers.get(optimizer)
-    if scales and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer

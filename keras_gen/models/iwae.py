@@ -1,9 +1,9 @@
 import math
-import numbers
 
 import keras
 from keras import ops
 
+from keras_gen.checks import check_integer
 from keras_gen.dtypes import total_in_float32
 from keras_gen.losses import densities
 from keras_gen.models.vae import VAE
@@ -16,7 +16,7 @@ class IWAE(VAE):
     L_k = E[log 1/k sum_i w_i] with w_i = p(x, z_i) / q(z_i|x) and z_i from q(z|x), Burda et al.
     (2016), equation 8. L_1 is the ELBO, and L_k rises to log p(x) with k. `fit` logs `loss` =
     -L_k (and regularisers) and, as means over the same k draws, `reconstruction`, `kl` =
-    log q(z|x) - log p(z) and their negative sum, the `elbo`: what the same networks are worth at
+    log q(z|x) - log p(z) and their negative sum, the `elbo`, the value of the same networks at
     k = 1. With k = 1 this is `VAE`, which knows the KL in closed form.
 
     There is no `beta` and there are no `free_bits`: the bound has no KL term of its own that
@@ -27,7 +27,7 @@ class IWAE(VAE):
         decoder: Keras model, z -> parameters of the likelihood; it is given k z for every x.
         likelihood: A likelihood layer, or "bernoulli" or "gaussian".
         num_samples: k, at least 1.
-        seed, dynamic_binarization: As in `VAE`.
+        seed, dynamic_binarization, num_classes: As in `VAE`.
 
     Example:
 
@@ -42,13 +42,12 @@ class IWAE(VAE):
         https://arxiv.org/abs/1509.00519
     """
 
-    not_taken = ("beta", "free_bits")  # Of a VAE's arguments.
+    not_taken = ("beta", "free_bits")  # Arguments of a VAE that have no place in the bound.
 
     def __init__(
         self, encoder, decoder, likelihood="bernoulli", num_samples=5, seed=None, **kwargs
     ):
-        if not isinstance(num_samples, numbers.Integral) or num_samples < 1:
-            raise ValueError(f"`num_samples` is {num_samples!r}. Pass an integer, at least 1.")
+        check_integer("num_samples", num_samples)
         for name in self.not_taken:
             if name in kwargs:
                 raise ValueError(
@@ -59,7 +58,7 @@ class IWAE(VAE):
         self.num_samples = num_samples
 
     def objective(self, x, sample_weight, y=None, *, training=True):
-        """-L_k, with regularisers, and the scalars to log, in nats per example."""
+        """Return -L_k, with regularisers, and the scalars to log, in nats per example."""
         if self.num_samples == 1:
             return super().objective(x, sample_weight, y, training=training)
         # Each (num_samples, batch).
@@ -68,7 +67,7 @@ class IWAE(VAE):
         return self.terms(bound, log_p_x, log_p_z, log_q_z, sample_weight)
 
     def terms(self, bound, log_p_x, log_p_z, log_q_z, sample_weight):
-        """The loss and the scalars to log, from L_k (batch,) and what its weights are made of."""
+        """Return the loss and the scalars to log, from L_k (batch,) and its weights' parts."""
         loss = -ops.mean(sample_weight * bound) + total_in_float32(self.losses)
         reconstruction = -ops.mean(sample_weight * log_p_x)
         kl = ops.mean(sample_weight * (log_q_z - log_p_z))
@@ -95,7 +94,7 @@ class DReGIWAE(IWAE):
     quite `VAE`.
 
     Args:
-        encoder, decoder, likelihood, num_samples, seed: As in `IWAE`.
+        encoder, decoder, likelihood, num_samples, seed, num_classes: As in `IWAE`.
 
     Example:
 
@@ -125,12 +124,12 @@ class DReGIWAE(IWAE):
 
 
 def log_mean_exp(log_w):
-    """log 1/k sum_i w_i over the first axis, (k, batch) -> (batch,)."""
+    """Return log 1/k sum_i w_i over the first axis, (k, batch) -> (batch,)."""
     return ops.logsumexp(log_w, axis=0) - math.log(log_w.shape[0])
 
 
 def with_weighted_gradient(z):
-    """z (k, batch, d) as it is, and zeros (k, batch) that tell how to weight its gradient.
+    """Return z (k, batch, d) unchanged, and zeros (k, batch) that weight its gradient.
 
     The gradient that comes back through z is multiplied by the gradient of the zeros, divided by
     its sum over k. If each draw's term of a loss is v_i (f(z_i) + zero_i), with the v_i adding up

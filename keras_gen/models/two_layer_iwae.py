@@ -1,9 +1,10 @@
 import keras
 from keras import ops
 
+from keras_gen import checks
 from keras_gen.dtypes import in_float32
+from keras_gen.inference import predict
 from keras_gen.losses import densities
-from keras_gen.models.base import check_networks, describe, predict, spec
 from keras_gen.models.iwae import IWAE, log_mean_exp
 
 
@@ -16,15 +17,16 @@ class TwoLayerIWAE(IWAE):
     Burda et al. (2016), equation 8; the `kl` that `fit` logs is an estimate for k = 1 too, as
     that between two layers has no closed form.
 
-    z is the layer beside x, and takes the place that z has in a `VAE`: `encode`, `decode`,
-    `reconstruct` and `interpolate` are those of p(x|z) and q(z|x). `sample` starts at z_top.
+    z is the layer next to x, and has the place of z in a `VAE`: `encode`, `decode`,
+    `reconstruct` and `interpolate` are those of p(x|z) and q(z|x). `sample` starts at z_top. With
+    `num_classes` the label goes to p(x|z, y) and q(z|x, y); the top networks have none.
 
     Args:
         encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
         decoder: Keras model, z -> parameters of the likelihood.
         top_encoder: Keras model, z -> (mean, log_var) of q(z_top|z).
         top_decoder: Keras model, z_top -> (mean, log_var) of p(z|z_top).
-        likelihood, num_samples, seed: As in `IWAE`.
+        likelihood, num_samples, seed, num_classes: As in `IWAE`.
 
     Example:
 
@@ -50,7 +52,7 @@ class TwoLayerIWAE(IWAE):
         seed=None,
         **kwargs,
     ):
-        check_networks(top_encoder=top_encoder, top_decoder=top_decoder)
+        checks.check_networks(top_encoder=top_encoder, top_decoder=top_decoder)
         super().__init__(encoder, decoder, likelihood, num_samples, seed, **kwargs)
         self.top_encoder = top_encoder
         self.top_decoder = top_decoder
@@ -63,11 +65,10 @@ class TwoLayerIWAE(IWAE):
         return self.terms(bound, log_p_x, log_p_z, log_q_z, sample_weight)
 
     def log_densities(self, x, num_samples, y=None, training=False):
-        """log p(x|z), log p(z, z_top) and log q(z, z_top|x), tensors (num_samples, batch)."""
-        sampling = self.sampling if training else self.evaluation_sampling
+        """Return log p(x|z), log p(z, z_top), log q(z, z_top|x), tensors (num_samples, batch)."""
         z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
         top_mean, top_log_var = _draw_by_draw(self.top_encoder, z, training)
-        z_top = sampling((top_mean, top_log_var))
+        z_top = self._sampling(training)((top_mean, top_log_var))
         return (
             self.log_prob_of_draws(x, z, y, training),
             densities.log_normal(z, *_draw_by_draw(self.top_decoder, z_top, training))
@@ -80,11 +81,10 @@ class TwoLayerIWAE(IWAE):
         z_top = self.evaluation_sampling.noise((num_samples, batch, self.top_latent_dim))
         return self.evaluation_sampling(_draw_by_draw(self.top_decoder, z_top, training=False))
 
-    def user_z(self, num_samples, batch_size=128):
-        """Draws of z from p(z|z_top) p(z_top) for pictures, NumPy (num_samples, latent_dim)."""
-        if num_samples < 1:
-            raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
-        self._check_sized()
+    def draw_latents(self, num_samples, batch_size=128):
+        """Return draws of z from p(z|z_top) p(z_top) for pictures, (num_samples, latent_dim)."""
+        checks.check_count("num_samples", num_samples)
+        self.check_sized()
         z_top = self.user_sampling.noise((num_samples, self.top_latent_dim))
         normal = predict(self.top_decoder, ops.convert_to_numpy(z_top), batch_size)
         return ops.convert_to_numpy(self.user_sampling(tuple(normal)))
@@ -99,8 +99,10 @@ class TwoLayerIWAE(IWAE):
         return mean + ops.exp(0.5 * log_var) * eps
 
     def encode_top(self, z, batch_size=128):
-        """(mean, log_var) of q(z_top|z) for a NumPy array z, each (n, top latent_dim)."""
-        return tuple(predict(self.top_encoder, self._codes(z), batch_size))
+        """Return (mean, log_var) of q(z_top|z) for a NumPy array z, each (n, top latent_dim)."""
+        self.check_sized()
+        z = checks.check_latents(z, self.latent_dim)
+        return tuple(predict(self.top_encoder, z, batch_size))
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -119,7 +121,7 @@ class TwoLayerIWAE(IWAE):
         back = _normal_spec("top_decoder", self.top_decoder, z_top)
         if back.shape != z.shape:
             raise ValueError(
-                f"The `top_decoder` gives a z of size {back.shape[-1]}, and the `decoder` takes "
+                f"The `top_decoder` gives a z of size {back.shape[-1]}, but the `decoder` expects "
                 f"{self.latent_dim}. Give both the same size."
             )
         self.top_latent_dim = z_top.shape[-1]
@@ -129,19 +131,19 @@ def _normal_spec(name, network, z):
     size = getattr(network, "input_shape", z.shape)[-1]
     if size != z.shape[-1]:
         raise ValueError(
-            f"The `{name}` takes vectors of size {size}, and is given {z.shape[-1]}. Build the "
+            f"The `{name}` expects vectors of size {size}, but is given {z.shape[-1]}. Build the "
             f"networks for one another."
         )
-    outputs = spec(network, z)
+    outputs = checks.output_spec(network, z)
     if not isinstance(outputs, (list, tuple)) or len(outputs) != 2:
         raise ValueError(
-            f"The `{name}` gives {describe(outputs)}. End it in two Dense layers: the mean and "
-            f"log_var of a normal."
+            f"The `{name}` gives {checks.describe(outputs)}. End it in two Dense layers: the mean "
+            f"and log_var of a normal."
         )
     return outputs[0]
 
 
 def _draw_by_draw(network, z, training):
-    """(mean, log_var) of a network at z (num_samples, batch, d), tensors of such a shape."""
+    """Return (mean, log_var) of a network at z (num_samples, batch, d), in the same shape."""
     normal = network(ops.reshape(z, (-1, z.shape[-1])), training=training)
     return tuple(ops.reshape(in_float32(v), (z.shape[0], -1, v.shape[-1])) for v in normal)

@@ -5,15 +5,12 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_gen import backend, likelihoods, seeds
+from keras_gen import backend, checks, inference, likelihoods, seeds
 from keras_gen.dtypes import in_float32, total_in_float32
 from keras_gen.export import samplers
 from keras_gen.layers import Sampling
 from keras_gen.losses import densities, divergences
-from keras_gen.models import anomaly, inpainting
 from keras_gen.models.autoencoder import Autoencoder
-from keras_gen.models.base import describe, predict
-from keras_gen.models.likelihood_estimate import log_mean_weight
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -25,6 +22,12 @@ class VAE(Autoencoder):
     `loss` = `reconstruction` + beta * `kl` (and regularisers), `kl` and the `elbo` itself; with
     free bits `loss` charges more than `kl`.
 
+    With `num_classes` it is the VAE of p(x|y), Sohn et al. (2015), equation 4:
+    -ELBO = -E_q[log p(x|z, y)] + KL(q(z|x, y) || p(z)), a bound on -log p(x|y). The prior of z is
+    N(0, I) whatever the label, so z is left with what the label does not say. The networks are
+    called on [x, y] and [z, y], the model on [x, y], `fit` needs `(x, y)`, and the methods need
+    `y=`, labels (n,) or one for all.
+
     Args:
         encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
         decoder: Keras model, z -> parameters of the likelihood.
@@ -32,15 +35,15 @@ class VAE(Autoencoder):
         beta: Weight of the KL term, not negative; or a Keras `LearningRateSchedule`, read at
             `optimizer.iterations`, such as `kg.schedules.LinearWarmUp`. Validation uses the last
             training step's value.
-        free_bits: Nats that every latent may tell at no charge: the loss has max(free_bits, KL_j)
+        free_bits: Nats that each latent may cost at no charge: the loss has max(free_bits, KL_j)
             in place of latent j's KL, the mean over the batch, and so no reason to push it
             below, Kingma et al. (2016).
-        dynamic_binarization: True takes grey values in [0, 1] as the probabilities of black and
-            white pixels, and draws these anew for each batch, in validation and
+        dynamic_binarization: True reads grey values in [0, 1] as the probabilities of black and
+            white pixels, and draws these afresh for each batch, in validation and
             `log_likelihood` too: the data are x from Bernoulli(grey), as in Burda et al. (2016).
-            For the Bernoulli likelihood. `encode`, `reconstruct` and calls take what they are
-            given.
+            For the Bernoulli likelihood. `encode`, `reconstruct` and calls use x as it is.
         seed: Integer or None.
+        num_classes: None, or the number of classes: labels are integers from 0 on.
 
     Example:
 
@@ -49,6 +52,12 @@ class VAE(Autoencoder):
     vae.compile(optimizer=keras.optimizers.Adam(1e-3))
     vae.fit(x, epochs=10)
     images = vae.sample(64)
+
+    networks = kg.networks.mlp_vae((28, 28, 1), latent_dim=10, num_classes=10)
+    vae = kg.VAE(*networks, num_classes=10)
+    vae.compile(optimizer="adam")
+    vae.fit(x, y, epochs=10)
+    sevens = vae.sample(64, y=7)
     ```
 
     References:
@@ -58,6 +67,11 @@ class VAE(Autoencoder):
         Kingma et al. (2016), "Improving Variational Inference with Inverse Autoregressive Flow",
         free bits: https://arxiv.org/abs/1606.04934
         Burda et al. (2016), "Importance Weighted Autoencoders": https://arxiv.org/abs/1509.00519
+        Kingma et al. (2014), "Semi-supervised Learning with Deep Generative Models", model M2:
+        https://arxiv.org/abs/1406.5298
+        Sohn et al. (2015), "Learning Structured Output Representation using Deep Conditional
+        Generative Models":
+        https://papers.nips.cc/paper/2015/hash/8d55a249e6baa5c06772297520da2051-Abstract.html
     """
 
     logged = ("loss", "reconstruction", "kl", "elbo")
@@ -71,6 +85,7 @@ class VAE(Autoencoder):
         free_bits=0.0,
         dynamic_binarization=False,
         seed=None,
+        num_classes=None,
         **kwargs,
     ):
         if not isinstance(beta, LearningRateSchedule) and not (
@@ -82,13 +97,13 @@ class VAE(Autoencoder):
             )
         if not (isinstance(free_bits, numbers.Real) and 0 <= free_bits < math.inf):
             raise ValueError(
-                f"`free_bits` is {free_bits!r}. It is what each latent may cost at no charge: pass "
+                f"`free_bits` is {free_bits!r}. Each latent may cost that much at no charge: pass "
                 f"a number of nats that is not negative."
             )
-        super().__init__(encoder, decoder, likelihood, **kwargs)
+        super().__init__(encoder, decoder, likelihood, num_classes, **kwargs)
         if dynamic_binarization and type(self.likelihood) is not likelihoods.Bernoulli:
             raise ValueError(
-                f"`dynamic_binarization` makes pixels black or white, and the likelihood is "
+                f"`dynamic_binarization` makes pixels black or white, but the likelihood is "
                 f"{type(self.likelihood).__name__}. Pass Bernoulli, or leave it out."
             )
         self.beta = beta
@@ -108,33 +123,27 @@ class VAE(Autoencoder):
                 name="beta",
             )
 
-    @backend.step
-    def train_step(self, data):
-        # (x, sample_weight), and y where there are labels
-        data = self.observed(self.unpack(data), self.sampling)
-        if isinstance(self.beta, LearningRateSchedule):
-            self.scheduled_beta.assign(self.beta(self.optimizer.iterations))
-        _, terms = backend.descend(self.optimizer, self.trainable_variables, self.objective, *data)
-        return self.track(terms, data[0])
+    def unpack(self, data, training=True):
+        """Return `(x, sample_weight, y)` as `Autoencoder.unpack`, and more of what a step must do.
 
-    @backend.step
-    def test_step(self, data):
-        data = self.observed(self.unpack(data), self.evaluation_sampling)
-        _, terms = self.objective(*data, training=False)
-        return self.track(terms, data[0])
+        Under dynamic binarisation x is a fresh draw. In training a scheduled beta moves on.
+        """
+        x, sample_weight, y = super().unpack(data, training)
+        if training and isinstance(self.beta, LearningRateSchedule):
+            self.scheduled_beta.assign(self.beta(self.optimizer.iterations))
+        return self.binarize(x, training), sample_weight, y
 
     def objective(self, x, sample_weight, y=None, *, training=True):
-        """-ELBO, with beta and regularisers, and the scalars to log, in nats per example."""
-        sampling = self.sampling if training else self.evaluation_sampling
+        """Return -ELBO, with beta and regularisers, and the scalars to log, in nats per example."""
         mean, log_var = map(in_float32, self.encoded(x, y, training))  # of q(z|x)
-        z = sampling((mean, log_var))  # (batch, latent_dim)
+        z = self._sampling(training)((mean, log_var))  # (batch, latent_dim)
         parameters = self.decoded(z, y, training)  # of p(x|z)
         reconstruction = -self.likelihood.log_prob(x, parameters)  # (batch,)
         kl = divergences.kl_of_latents(mean, log_var)  # (batch, latent_dim)
 
         reconstruction = ops.mean(sample_weight * reconstruction)
         kl = ops.mean(sample_weight[:, None] * kl, axis=0)  # (latent_dim,)
-        if self.free_bits:  # They are compared with the mean over the batch of all devices.
+        if self.free_bits:  # Compared with the mean over the batch of all devices.
             kl = backend.mean_over_replicas(kl)
         charged_kl = ops.sum(ops.maximum(kl, self.free_bits))
         kl = ops.sum(kl)
@@ -143,15 +152,19 @@ class VAE(Autoencoder):
         elbo = -(reconstruction + kl)
         return loss, {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": elbo}
 
-    def observed(self, data, stream):
-        """`data`, which begin with x; under dynamic binarisation with a draw from Bernoulli(x)."""
-        x, *rest = data
-        if self.dynamic_binarization:
-            x = ops.cast(ops.less(stream.uniform(ops.shape(x)), x), x.dtype)
-        return x, *rest
+    def binarize(self, x, training=True):
+        """Return x, or under dynamic binarisation a draw from Bernoulli(x), from a step's stream.
+
+        NaN stays NaN: it must not become a black pixel that is learned from.
+        """
+        if not self.dynamic_binarization:
+            return x
+        x = ops.convert_to_tensor(x)
+        drawn = ops.cast(ops.less(self._sampling(training).uniform(ops.shape(x)), x), x.dtype)
+        return ops.where(ops.isnan(x), x, drawn)
 
     def log_densities(self, x, num_samples, y=None, training=False):
-        """log p(x|z), log p(z) and log q(z|x) at draws from q, tensors (num_samples, batch)."""
+        """Return log p(x|z), log p(z), log q(z|x) at draws from q, tensors (num_samples, batch)."""
         z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
         return (
             self.log_prob_of_draws(x, z, y, training),
@@ -160,14 +173,13 @@ class VAE(Autoencoder):
         )
 
     def posterior_draws(self, x, num_samples, y=None, training=False):
-        """z, mean and log_var of q(z|x), tensors (num_samples, batch, latent_dim)."""
-        sampling = self.sampling if training else self.evaluation_sampling
+        """Return z from q(z|x), its mean and log_var, each (num_samples, batch, latent_dim)."""
         mean, log_var = map(in_float32, self.encoded(x, y, training))
         mean, log_var = (ops.repeat(v[None], num_samples, axis=0) for v in (mean, log_var))
-        return sampling((mean, log_var)), mean, log_var
+        return self._sampling(training)((mean, log_var)), mean, log_var
 
     def log_prob_of_draws(self, x, z, y=None, training=False):
-        """log p(x|z) at z (num_samples, batch, latent_dim), a tensor (num_samples, batch)."""
+        """Return log p(x|z) at draws z (num_samples, batch, latent_dim): (num_samples, batch)."""
         num_samples = z.shape[0]
         # Not `tile`: of one example PyTorch copies nothing here.
         x = ops.broadcast_to(x[None], (num_samples, *ops.shape(x)))
@@ -178,59 +190,53 @@ class VAE(Autoencoder):
         return ops.reshape(self.likelihood.log_prob(x, parameters), (num_samples, -1))
 
     def prior_draws(self, num_samples, batch):
-        """z from p(z) for evaluation, a tensor (num_samples, batch, latent_dim)."""
+        """Return draws z of p(z) for evaluation, a tensor (num_samples, batch, latent_dim)."""
         return self.evaluation_sampling.noise((num_samples, batch, self.latent_dim))
 
-    def encoded(self, x, y=None, training=False):
-        """(mean, log_var) of q(z|x), tensors; labels `y` are for models that have them."""
-        return self.encoder(x, training=training)
-
-    def decoded(self, z, y=None, training=False):
-        """The parameters of p(x|z), a tensor."""
-        return self.decoder(z, training=training)
-
     def current_beta(self):
-        """The number itself, or the schedule's value at the last training step."""
+        """Return the number itself, or the schedule's value at the last training step."""
         if isinstance(self.beta, LearningRateSchedule):
             return ops.convert_to_tensor(self.scheduled_beta)
         return self.beta
 
-    def code(self, x, training=False):
-        """The mean of q(z|x), as a tensor (batch, latent_dim)."""
-        mean, _ = self.encoder(x, training=training)
+    def code(self, x, y=None, training=False):
+        """Return the mean of q(z|x), a tensor (batch, latent_dim)."""
+        mean, _ = super().code(x, y, training)
         return mean
 
-    def encode(self, x, batch_size=128):
-        """(mean, log_var) of q(z|x) for a NumPy array of examples, each (n, latent_dim)."""
-        return tuple(predict(self.encoder, self._examples(x), batch_size))
+    def encode(self, x, batch_size=128, *, y=None):
+        """Return (mean, log_var) of q(z|x) for a NumPy array of examples, each (n, latent_dim)."""
+        return tuple(super().encode(x, batch_size, y=y))
 
-    def generate(self, z, batch_size=128):
-        """E[x|z] of a NumPy array z (n, latent_dim): what a `GAN` generates from it."""
-        return self.decode(z, batch_size=batch_size)
+    def generate(self, z, batch_size=128, *, y=None):
+        """Return E[x|z] of a NumPy array z (n, latent_dim), as `generate` of a `GAN`."""
+        return self.decode(z, batch_size=batch_size, y=y)
 
-    def sample(self, num_samples, draw_pixels=False, batch_size=128):
-        """Examples from the model: z from N(0, I), then E[x|z].
+    def sample(self, num_samples, draw_pixels=False, batch_size=128, *, y=None):
+        """Return examples from the model: z from N(0, I), then E[x|z].
 
         Args:
-            num_samples: How many.
-            draw_pixels: True draws from p(x|z) instead of taking its mean.
+            num_samples: Number of examples.
+            draw_pixels: True draws from p(x|z) instead of returning its mean.
+            batch_size: Number of examples in each call of the decoder.
+            y: Labels (num_samples,), or one for all, if the model has classes.
 
         Returns:
             NumPy array (num_samples, ...).
         """
-        return self.decode(self.user_z(num_samples), draw_pixels, batch_size)
+        return self.decode(self.draw_latents(num_samples), draw_pixels, batch_size, y=y)
 
-    def user_z(self, num_samples):
-        """Draws from N(0, I) for pictures, NumPy (num_samples, latent_dim)."""
-        if num_samples < 1:
-            raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
-        self._check_sized()
+    def draw_latents(self, num_samples):
+        """Return draws from p(z) for pictures, NumPy (num_samples, latent_dim)."""
+        checks.check_count("num_samples", num_samples)
+        self.check_sized()
         return ops.convert_to_numpy(self.user_sampling.noise((num_samples, self.latent_dim)))
 
-    def reconstruct(self, x, sample=False, batch_size=128):
-        """E[x|z] at the mean of q(z|x), or with `sample` at a draw from it, NumPy."""
-        z = self._code(self.encode(x, batch_size), sample)
-        return self.decode(z, batch_size=batch_size)
+    def reconstruct(self, x, sample=False, batch_size=128, *, y=None):
+        """Return E[x|z] at the mean of q(z|x), or with `sample` at a draw from it, NumPy."""
+        mean, log_var = self.encode(x, batch_size, y=y)
+        z = ops.convert_to_numpy(self.user_sampling((mean, log_var))) if sample else mean
+        return self.decode(z, batch_size=batch_size, y=y)
 
     def log_likelihood(
         self,
@@ -240,88 +246,39 @@ class VAE(Autoencoder):
         return_standard_error=False,
         chunk_size=5_000,
         verbose=1,
+        *,
+        y=None,
     ):
-        """log p(x) of every example in nats, estimated by importance sampling: NumPy (n,).
-
-        log p(x) ~ log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), with K draws z_k from q(z|x). In
-        expectation it never exceeds log p(x), and comes nearer with K; at K = 1 it is the ELBO.
-
-        Args:
-            x: NumPy array (n, ...).
-            num_samples: K. 5,000 is what is usually published.
-            proposal: "posterior" draws z from q(z|x). "prior" draws it from p(z): few z explain
-                a given x, so this naive estimate is far too low for all but small models.
-            return_standard_error: True gives a pair, with the standard error of each estimate
-                from the spread of its weights (NaN for one draw). One that is not well below 1
-                is itself not to be trusted: few weights decide.
-            chunk_size: Draws through the decoder at a time; the memory grows with it alone.
-            verbose: 1 shows a progress bar, 0 does not.
-
-        References:
-            Burda et al. (2016), "Importance Weighted Autoencoders", section 5:
-            https://arxiv.org/abs/1509.00519
-            Rezende et al. (2014), "Stochastic Backpropagation": https://arxiv.org/abs/1401.4082
-        """
-        inputs = [self._examples(x)]
-        return self._log_likelihood(
-            inputs, num_samples, proposal, return_standard_error, chunk_size, verbose
+        """Return log p(x), or log p(x|y), in nats, estimated: see `kg.inference.log_likelihood`."""
+        return inference.log_likelihood(
+            self, x, num_samples, proposal, return_standard_error, chunk_size, verbose, y
         )
 
-    def anomaly_score(self, x, kind="elbo", num_samples=10, seed=0, batch_size=128):
-        """How unlike the training data every example is, (n,) in nats: higher is more anomalous.
+    def anomaly_score(self, x, kind="elbo", num_samples=10, seed=0, batch_size=128, *, y=None):
+        """Return how unlike the training data each x is: see `kg.inference.anomaly_score`."""
+        return inference.anomaly_score(self, x, kind, num_samples, seed, batch_size, y)
 
-        Args:
-            x: NumPy array (n, ...).
-            kind: "elbo" is -ELBO, and "distortion" its part -E_q[log p(x|z)] (An and Cho, 2015), at
-                `num_samples` draws of z, the same for every example; "reconstruction" is
-                -log p(x|z) at the mean of q(z|x); "likelihood" is -log p(x) by `log_likelihood`.
-            num_samples: Draws of z; "reconstruction" takes none.
-            seed: Of the draws of "elbo" and "distortion".
-
-        Reference:
-            An and Cho (2015), "Variational Autoencoder based Anomaly Detection using
-            Reconstruction Probability": http://dm.snu.ac.kr/static/docs/TR/SNUDM-TR-2015-03.pdf
-        """
-        return anomaly.score(self, x, (), kind, num_samples, seed, batch_size)
-
-    def inpaint(self, x, mask, method="elbo", num_samples=1, steps=200, batch_size=128):
-        """What is hidden, filled in by what is visible; the visible values stay as they are.
-
-        Args:
-            x: NumPy array (n, ...). Hidden values are never read, and may be NaN.
-            mask: Booleans, True where `x` is hidden; of the shape of `x`, or of one example, or
-                (height, width, 1) for all channels of all examples.
-            method: Where z comes from. "elbo" fits a normal q(z) to every example's visible
-                values, by Adam on their ELBO, and takes its mean; "map" fits the z of greatest
-                p(visible, z), by Adam too. "chains" draws z from q(z|x) and the hidden values
-                from p(x|z) in turn (Rezende et al., 2014, appendix F), and takes the mean of
-                E[x|z] over the second half. On MNIST "elbo" has the least mean squared error, and
-                "chains" by far the greatest: q(z|x) was not trained on such examples.
-            num_samples: Chains for each example, or runs of Adam; the result is their mean.
-            steps: Length of a chain, or updates of Adam.
-
-        Reference:
-            Rezende et al. (2014), "Stochastic Backpropagation and Approximate Inference in Deep
-            Generative Models": https://arxiv.org/abs/1401.4082
-        """
-        return inpainting.inpaint(self, x, mask, (), method, num_samples, steps, batch_size)
+    def inpaint(self, x, mask, method="elbo", num_samples=1, steps=200, batch_size=128, *, y=None):
+        """Return x with hidden values filled in by visible ones: see `kg.inference.inpaint`."""
+        return inference.inpaint(self, x, mask, method, num_samples, steps, batch_size, y)
 
     def signatures(self):
-        def examples(noise, like):
-            return self.likelihood.mean(self.decoded(self.z_of_noise(noise), like))
+        def examples(noise, y):
+            return self.likelihood.mean(self.decoded(self.z_of_noise(noise), y))
 
+        has_labels = self.num_classes is not None
         return {
             **super().signatures(),
-            **samplers(self.user_sampling, self.noise_size, examples),
+            **samplers(self.user_sampling, self.noise_size, examples, has_labels),
         }
 
     @property
     def noise_size(self):
-        """How many normal numbers a z from the prior takes."""
+        """Number of normal draws that make a z of the prior."""
         return self.latent_dim
 
     def z_of_noise(self, noise):
-        """z from the prior, made of draws from N(0, I), tensors (batch, ...)."""
+        """Return z of the prior, made of draws from N(0, I), tensors (batch, ...)."""
         return noise
 
     def get_config(self):
@@ -336,46 +293,12 @@ class VAE(Autoencoder):
             "seed": self.seed,
         }
 
-    def _log_likelihood(
-        self, inputs, num_samples, proposal, return_standard_error, chunk_size, verbose
-    ):
-        log_weights = {"posterior": self._posterior_weights, "prior": self._prior_weights}
-        if proposal not in log_weights:
-            raise ValueError(f'`proposal` is {proposal!r}. Pass "posterior" or "prior".')
-        self._check_sized()
-        inputs = [ops.convert_to_numpy(v) for v in self.observed(inputs, self.evaluation_sampling)]
-        values, errors = log_mean_weight(
-            self, log_weights[proposal], inputs, num_samples, chunk_size, verbose
-        )
-        return (values, errors) if return_standard_error else values
-
-    def _posterior_weights(self, inputs, num_samples):
-        x, *labels = inputs
-        log_p_x, log_p_z, log_q_z = self.log_densities(x, num_samples, *labels)
-        return log_p_x + log_p_z - log_q_z
-
-    def _prior_weights(self, inputs, num_samples):
-        x, *labels = inputs
-        z = self.prior_draws(num_samples, ops.shape(x)[0])
-        return self.log_prob_of_draws(x, z, *labels)
-
-    def _code_by_name(self, x, *y):
-        mean, log_var = self.encoder([x, *y] if y else x, training=False)
-        return {"mean": mean, "log_var": log_var}
-
-    def _code_of(self, x):
-        return self.encode(x)[0]
-
-    def _code(self, posterior, sample):
-        """The mean of (mean, log_var), or a draw; NumPy."""
-        return ops.convert_to_numpy(self.user_sampling(posterior) if sample else posterior[0])
-
-    def _code_spec(self, outputs):
+    def check_code(self, outputs):
         if not isinstance(outputs, (list, tuple)) or len(outputs) != 2:
             raise ValueError(
                 f"The encoder of a VAE gives two tensors, (mean, log_var) of q(z|x), and this one "
-                f"gives {describe(outputs)}. End it in two Dense layers; z is drawn by the model. "
-                f"For one code without a distribution, use Autoencoder."
+                f"gives {checks.describe(outputs)}. End it in two Dense layers; z is drawn by the "
+                f"model. For one code without a distribution, use Autoencoder."
             )
         mean, log_var = outputs
         if mean.shape != log_var.shape:
@@ -384,3 +307,10 @@ class VAE(Autoencoder):
                 f"Give both the same latent size."
             )
         return mean
+
+    def _encode_signature(self, x, *y):
+        mean, log_var = self.encoder([x, *y] if y else x, training=False)
+        return {"mean": mean, "log_var": log_var}
+
+    def _sampling(self, training):
+        return self.sampling if training else self.evaluation_sampling

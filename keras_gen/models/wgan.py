@@ -18,10 +18,11 @@ class WGAN(GAN):
         discriminator: Keras model, examples -> one raw output, (batch, 1).
         latent_dim: Size of z, which is drawn from N(0, I).
         clip: c in the paper.
-        d_steps: Steps of the critic on every batch, each on its own part of it.
-        g_steps: Steps of the generator on every batch.
+        d_steps: Steps of the critic on each batch, each on its own part of it.
+        g_steps: Steps of the generator on each batch.
         packing: Examples that the critic sees at once.
         seed: Integer or None.
+        num_classes: As in `GAN`.
 
     Example:
 

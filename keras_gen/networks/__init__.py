@@ -1,4 +1,4 @@
-"""Ready-made networks, as Keras functional models: parameters, images and logits come out."""
+"""Ready-made networks, as Keras functional models, for the models of this library."""
 
 from keras_gen.networks.burda import burda_two_layer_vae, burda_vae
 from keras_gen.networks.conv import conv_autoencoder, conv_vae

@@ -1,14 +1,14 @@
-"""The networks of the IWAE paper: Burda et al. (2016), https://arxiv.org/abs/1509.00519."""
+"""Networks of the IWAE paper: Burda et al. (2016), https://arxiv.org/abs/1509.00519."""
 
 import keras
 from keras import layers
 
 from keras_gen.networks.mlp import mlp_vae
-from keras_gen.networks.posterior import posterior
+from keras_gen.networks.posterior import posterior_outputs
 
 
 def burda_vae(image_shape=(28, 28, 1), mean_image=None):
-    """Encoder and decoder of one stochastic layer: x-200-200-z 50 and back, with tanh.
+    """Build encoder and decoder with one stochastic layer: x-200-200-z 50 and back, with tanh.
 
     Args:
         image_shape: Shape of one example, of any rank.
@@ -27,7 +27,9 @@ def burda_vae(image_shape=(28, 28, 1), mean_image=None):
 
 
 def burda_two_layer_vae(image_shape=(28, 28, 1), mean_image=None):
-    """Networks of two stochastic layers: x-200-200-z 100-100-100-z_top 50 and back, with tanh.
+    """Build networks with two stochastic layers, with tanh.
+
+    They go x-200-200-z 100-100-100-z_top 50, and back.
 
     Args:
         image_shape: Shape of one example, of any rank.
@@ -51,8 +53,8 @@ def burda_two_layer_vae(image_shape=(28, 28, 1), mean_image=None):
 
 
 def normal_network(inputs, outputs, hidden, activation, name):
-    """A Keras model of vectors, (batch, inputs) -> (mean, log_var), each (batch, outputs)."""
+    """Build a Keras model of vectors, (batch, inputs) -> (mean, log_var), each (batch, outputs)."""
     z = h = keras.Input((inputs,), name="z")
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
-    return keras.Model(z, posterior(h, outputs), name=name)
+    return keras.Model(z, posterior_outputs(h, outputs), name=name)

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
-from keras_gen.networks.posterior import check_sizes, code, posterior
+from keras_gen.networks.posterior import check_sizes, code_output, posterior_outputs
 
 
 def conv_vae(
@@ -19,7 +19,7 @@ def conv_vae(
     num_classes=None,
     mean_image=None,
 ):
-    """Encoder and decoder of a VAE for images, such as 28x28 or 32x32, grey or colour.
+    """Build encoder and decoder of a VAE for images, such as 28x28 or 32x32, grey or colour.
 
     Every entry of `filters` is a 3x3 convolution of stride 2; the decoder mirrors it with
     transposed ones.
@@ -28,11 +28,11 @@ def conv_vae(
         image_shape: (height, width, channels); both sides divisible by 2^len(filters).
         latent_dim: Size of z.
         filters: Channels of the encoder's layers; the decoder mirrors them.
-        activation: Of the hidden layers.
+        activation: Activation of the hidden layers.
         parameters_per_value: Decoder outputs for every value of x, as the likelihood's
             attribute of that name says.
-        num_classes: Of a `ConditionalVAE`: both networks take a label too, as one channel a
-            class beside x, and one-hot beside z.
+        num_classes: For a VAE with `num_classes`: both networks have an input for labels, as one
+            channel a class next to x, and one-hot next to z.
         mean_image: For Bernoulli logits: the decoder's last bias, one a channel, starts at the
             logits of the mean over the pixels of this array, such as `x.mean(0)`; by default
             at 0.
@@ -49,7 +49,7 @@ def conv_vae(
     ```
     """
     inputs, h = _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes)
-    encoder = keras.Model(inputs, posterior(h, latent_dim), name="encoder")
+    encoder = keras.Model(inputs, posterior_outputs(h, latent_dim), name="encoder")
     bias = initial_bias(mean_image, image_shape, parameters_per_value)
     return encoder, _decoder(
         image_shape, latent_dim, filters, activation, parameters_per_value, num_classes, bias
@@ -59,9 +59,9 @@ def conv_vae(
 def conv_autoencoder(
     image_shape, latent_dim, filters=(32, 64), activation="relu", parameters_per_value=1
 ):
-    """Encoder and decoder of a plain autoencoder: as `conv_vae`, with the encoder x -> z."""
+    """Build encoder and decoder of a plain autoencoder: `conv_vae` with an encoder x -> z."""
     x, h = _encoder_trunk(image_shape, latent_dim, filters, activation)
-    encoder = keras.Model(x, code(h, latent_dim), name="encoder")
+    encoder = keras.Model(x, code_output(h, latent_dim), name="encoder")
     return encoder, _decoder(image_shape, latent_dim, filters, activation, parameters_per_value)
 
 
@@ -71,13 +71,13 @@ def _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes=Non
     if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
         raise ValueError(
             f"`image_shape` is {tuple(image_shape)}. {len(filters)} convolutions of stride 2 "
-            f"take (height, width, channels) with both sides divisible by {factor}; shorten "
+            f"need (height, width, channels) with both sides divisible by {factor}; shorten "
             f"`filters`, or resize or pad the images."
         )
     inputs = h = keras.Input(image_shape, name="x")
     if num_classes is not None:
         y = labels.label_input(num_classes)
-        inputs, h = [h, y], labels.planes(h, y, num_classes)
+        inputs, h = [h, y], labels.append_planes(h, y, num_classes)
     for channels in filters:
         h = layers.Conv2D(channels, 3, strides=2, padding="same", activation=activation)(h)
     return inputs, layers.Flatten()(h)
@@ -98,7 +98,7 @@ def _decoder(
     inputs = h = keras.Input((latent_dim,), name="z")
     if num_classes is not None:
         y = labels.label_input(num_classes)
-        inputs, h = [h, y], labels.beside(h, y, num_classes)
+        inputs, h = [h, y], labels.append_one_hot(h, y, num_classes)
     h = layers.Dense(math.prod(start), activation=activation)(h)
     h = layers.Reshape(start)(h)
     for hidden_channels in reversed(filters[:-1]):

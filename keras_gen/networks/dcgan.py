@@ -19,37 +19,38 @@ def dcgan(
     num_classes=None,
     conditioning="projection",
 ):
-    """The convolutional generator and discriminator of DCGAN, for images of any size.
+    """Build the convolutional generator and discriminator of DCGAN, for images of any size.
 
     The discriminator halves the image with a convolution of stride 2 for every entry of
     `filters`; the generator mirrors it with transposed ones. The generator has batch
-    normalisation and ReLU in all layers but its last, which is tanh rescaled to [0, 1]. The
-    discriminator takes [0, 1], which it rescales to [-1, 1] for itself, and has LeakyReLU(0.2)
-    everywhere and a normalisation in all layers but its first and last. Weights start as
-    N(0, 0.02^2).
+    normalisation and ReLU in all layers except the last, which is tanh rescaled to [0, 1]. The
+    discriminator rescales its input from [0, 1] to [-1, 1]. It has LeakyReLU(0.2) in all layers
+    except the last, and a normalisation in all layers except the first and the last. Weights start
+    as N(0, 0.02^2).
 
     Args:
-        image_shape: (height, width, channels). A side that is odd on the way down is rounded up.
+        image_shape: (height, width, channels). Half of an odd side is rounded up.
         latent_dim: Size of z.
-        filters: Channels, from the layer at the image on. By default 64, doubled in every
-            layer, down to a side below 8: (64, 128) for 28 pixels, (64, 128, 256) for 32,
-            (64, 128, 256, 512) for 64.
+        filters: Channels of the layers, the one next to the image first. By default 64, doubled in
+            every layer until the shorter side is below 8: (64, 128) for 28 pixels, (64, 128, 256)
+            for 32, (64, 128, 256, 512) for 64.
         kernel_size: Side of the kernels.
         discriminator_filters: Channels of the discriminator, if not `filters`.
-        discriminator_norm: `"batch"`, or a layer of which every place gets a copy, or None;
-            `"layer"` normalises whole images, with a gain and an offset for each channel, as
-            WGAN-GP does, and `"spectral"` divides every kernel by its norm. The layers named so
-            are those of `keras_gen.layers`, which a penalty can be taken over.
+        discriminator_norm: Normalisation of the discriminator: `"batch"`; `"layer"`, which
+            normalises whole images, with a gain and an offset for each channel, as in WGAN-GP;
+            `"spectral"`, which divides every kernel by its norm; a layer, of which copies are
+            used; or None. The named ones are layers of `keras_gen.layers`, which work with a
+            penalty on the gradient.
         packing: Images that the discriminator sees at once, joined on the channel axis.
-        num_classes: Of a `ConditionalGAN`: both networks take a label too.
-        conditioning: How the discriminator does: `"projection"` adds the product of its last
+        num_classes: For a GAN with `num_classes`: both networks have an input for labels.
+        conditioning: How the discriminator uses labels: `"projection"` adds the product of its last
             features and a vector learned for the label; `"concatenation"` gives the image a
             channel for every class.
 
     Returns:
         `(generator, discriminator)`: z -> images, and images, (batch, height, width, channels *
-        packing), -> one logit, (batch, 1); with `num_classes` [z, y] and [images, y], y
-        integers, (batch,), or (batch, packing) where the images are packed.
+        packing), -> one logit, (batch, 1). With `num_classes` the inputs are [z, y] and
+        [images, y], y integers, (batch,), or (batch, packing) if the images are packed.
 
     Example:
 
@@ -71,18 +72,18 @@ def dcgan(
             f"`image_shape` is {tuple(image_shape)}. Pass (height, width, channels), or use "
             f"`mlp_gan`."
         )
-    filters = _doubling(image_shape) if filters is None else filters
+    filters = _default_filters(image_shape) if filters is None else filters
     discriminator_filters = filters if discriminator_filters is None else discriminator_filters
     check_sizes(image_shape, latent_dim, filters)
     check_sizes(image_shape, latent_dim, discriminator_filters)
     return (
         _generator(image_shape, latent_dim, filters, kernel_size, num_classes),
         _discriminator(
-            players.packed(image_shape, packing),
+            players.packed_shape(image_shape, packing),
             discriminator_filters,
             kernel_size,
             discriminator_norm,
-            players.Label(num_classes, conditioning, packing),
+            players.LabelConditioning(num_classes, conditioning, packing),
         ),
     )
 
@@ -96,7 +97,7 @@ def _check_norm(norm):
     )
 
 
-def _doubling(image_shape):
+def _default_filters(image_shape):
     side, filters = min(image_shape[:2]), [64]
     while math.ceil(side / 2 ** len(filters)) >= 8:
         filters.append(2 * filters[-1])
@@ -105,38 +106,40 @@ def _doubling(image_shape):
 
 def _generator(image_shape, latent_dim, filters, kernel_size, num_classes):
     height, width, image_channels = image_shape
-    # (height, width) after k halvings; the generator goes through them from the end.
+    # (height, width) after k halvings; the generator starts with the last.
     sizes = [(math.ceil(height / 2**k), math.ceil(width / 2**k)) for k in range(len(filters) + 1)]
     start = (*sizes[-1], filters[-1])
     inputs, h = players.latent_input(latent_dim, num_classes)
-    h = layers.Dense(math.prod(start), use_bias=False, kernel_initializer=players.normal())(h)
-    h = layers.ReLU()(_batch_norm(BatchNormalization)(layers.Reshape(start)(h)))
+    h = layers.Dense(
+        math.prod(start), use_bias=False, kernel_initializer=players.normal_initializer()
+    )(h)
+    h = layers.ReLU()(_batch_norm()(layers.Reshape(start)(h)))
     for channels, size in zip(filters[-2::-1], sizes[-2:0:-1], strict=True):
-        h = _doubled(h, channels, kernel_size, size, use_bias=False)
-        h = layers.ReLU()(_batch_norm(BatchNormalization)(h))
-    h = _doubled(h, image_channels, kernel_size, sizes[0], dtype=players.output_dtype())
-    return keras.Model(inputs, players.images(h), name="generator")
+        h = _double_size(h, channels, kernel_size, size, use_bias=False)
+        h = layers.ReLU()(_batch_norm()(h))
+    h = _double_size(h, image_channels, kernel_size, sizes[0], dtype=players.output_dtype())
+    return keras.Model(inputs, players.pixels_from_tanh(h), name="generator")
 
 
-def _doubled(h, channels, kernel_size, size, **kwargs):
+def _double_size(h, channels, kernel_size, size, **kwargs):
     h = layers.Conv2DTranspose(
         channels,
         kernel_size,
         strides=2,
         padding="same",
-        kernel_initializer=players.normal(),
+        kernel_initializer=players.normal_initializer(),
         **kwargs,
     )(h)
     if h.shape[1:3] == size:
         return h
-    # Cut where a strided convolution of the odd side has one more row of padding.
+    # Cut the side on which a strided convolution of the odd size has one more row of padding.
     return layers.Cropping2D([(h.shape[1] - size[0], 0), (h.shape[2] - size[1], 0)])(h)
 
 
 def _discriminator(input_shape, filters, kernel_size, norm, label):
     spectral = SpectralNormalization if norm == "spectral" else lambda layer: layer
     x = keras.Input(input_shape, name="x")
-    inputs, h = label.inputs(x), label.concatenated(players.centred(x))
+    inputs, h = label.inputs(x), label.concatenate(players.centre_pixels(x))
     for k, channels in enumerate(filters):
         convolution = layers.Conv2D(
             channels,
@@ -144,25 +147,26 @@ def _discriminator(input_shape, filters, kernel_size, norm, label):
             strides=2,
             padding="same",
             use_bias=k == 0 or norm != "batch",
-            kernel_initializer=players.normal(),
+            kernel_initializer=players.normal_initializer(),
         )
         h = spectral(convolution)(h)
         if k > 0 and norm not in (None, "spectral"):
             h = _normalisation(norm)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
     h = layers.Flatten()(h)
-    logit = spectral(players.logit_layer(kernel_initializer=players.normal()))(h)
-    return keras.Model(inputs, label.projected(logit, h, spectral), name="discriminator")
+    logit = spectral(players.logit_layer(kernel_initializer=players.normal_initializer()))(h)
+    return keras.Model(inputs, label.project(logit, h, spectral), name="discriminator")
 
 
 def _normalisation(norm):
     if norm == "batch":
-        return _batch_norm(BatchNormalization)
+        return _batch_norm()
     if norm == "layer":
         return GroupNormalization(groups=1, epsilon=1e-5)
     return type(norm).from_config({**norm.get_config(), "name": None})
 
 
-def _batch_norm(kind):
-    # As in the authors' code.
-    return kind(momentum=0.9, epsilon=1e-5, gamma_initializer=players.normal(mean=1.0))
+def _batch_norm():
+    # These are the numbers of the authors' code.
+    gamma_initializer = players.normal_initializer(mean=1.0)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma_initializer)

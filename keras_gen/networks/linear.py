@@ -1,4 +1,4 @@
-"""Linear encoder and decoder, whose optimum is known in closed form."""
+"""Linear encoder and decoder of a VAE whose optimum has a closed form."""
 
 import math
 
@@ -9,11 +9,11 @@ from keras_gen.networks.posterior import check_sizes
 
 
 def linear_vae(image_shape, latent_dim):
-    """Encoder and decoder of the linear VAE, which with a Gaussian likelihood is PPCA.
+    """Build encoder and decoder of the linear VAE; with a Gaussian likelihood it is PPCA.
 
-    p(x|z) = N(W z + mu, sigma^2 I) and q(z|x) = N(V (x - mu), D), with D diagonal and the same for
-    every x; -V mu is a bias of its own. The ELBO has no local maxima but the global ones, where
-    it equals the log-likelihood of `keras_gen.ppca.PPCA`.
+    p(x|z) = N(W z + mu, sigma^2 I) and q(z|x) = N(V (x - mu), D). D is diagonal and the same for
+    every x, and -V mu is a bias with values of its own. Every local maximum of the ELBO is a global
+    one, and equals the log-likelihood of `keras_gen.ppca.PPCA`.
 
     Args:
         image_shape: Shape of one example, such as (28, 28, 1); any rank, tables too.
@@ -47,12 +47,12 @@ def linear_vae(image_shape, latent_dim):
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Constant(layers.Layer):
-    """A learned vector in place of every row of the input, (batch, units) -> (batch, units).
+    """Replaces every row of the input by a learned vector, (batch, units) -> (batch, units).
 
     Example:
 
     ```python
-    Constant()(keras.ops.ones((8, 3)))  # (8, 3): zeros, until it is trained
+    Constant()(keras.ops.ones((8, 3)))  # (8, 3): zeros before training
     ```
     """
 

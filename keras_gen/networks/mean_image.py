@@ -5,14 +5,14 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("keras_gen")
 class LogitsOfMean(keras.initializers.Initializer):
-    """Initial bias of a decoder that gives logits: so that it starts out at the mean image.
+    """Initial bias of a decoder of logits, with which its first output is the mean image.
 
-    Otherwise the first epochs go to learning the mean. A bias per channel, as a convolution's,
-    starts at the mean over the pixels.
+    Without it the first epochs are spent on learning the mean. If there is one bias per channel,
+    as in a convolution, it starts at the mean over the pixels.
 
     Args:
-        mean_image: Array of an example's shape, values in [0, 1], such as `x.mean(0)`. Taken
-            from .001 to .999: the logit of a pixel that is never on would be minus infinity.
+        mean_image: Array in the shape of an example, values in [0, 1], such as `x.mean(0)`. Values
+            are clipped to [.001, .999]: the logit of a pixel that is never on would be infinite.
 
     Example:
 
@@ -38,13 +38,14 @@ class LogitsOfMean(keras.initializers.Initializer):
 
 
 def initial_bias(mean_image, image_shape, parameters_per_value):
-    """A decoder's initial bias: zeros, or the logits of a mean image if one is given."""
+    """Return a decoder's initial bias: zeros, or the logits of a mean image if one is given."""
     if mean_image is None:
         return "zeros"
     if parameters_per_value != 1:
         raise ValueError(
-            f"`mean_image` sets logits, and with parameters_per_value={parameters_per_value} the "
-            f"decoder gives something else. Leave it out."
+            f"`mean_image` needs a decoder of logits, and with "
+            f"parameters_per_value={parameters_per_value} the decoder gives something else. "
+            f"Leave it out."
         )
     if np.shape(mean_image) != tuple(image_shape):
         raise ValueError(

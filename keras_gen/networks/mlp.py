@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
-from keras_gen.networks.posterior import check_sizes, code, posterior
+from keras_gen.networks.posterior import check_sizes, code_output, posterior_outputs
 
 
 def mlp_vae(
@@ -19,17 +19,17 @@ def mlp_vae(
     num_classes=None,
     mean_image=None,
 ):
-    """Encoder and decoder of a VAE; the default is the textbook's 784-500-z with ReLU.
+    """Build encoder and decoder of a VAE; the default is the textbook's 784-500-z with ReLU.
 
     Args:
         image_shape: Shape of one example, such as (28, 28, 1); any rank, tables too.
         latent_dim: Size of z.
         hidden: Widths of the encoder's hidden layers; the decoder mirrors them.
-        activation: Of the hidden layers.
+        activation: Activation of the hidden layers.
         parameters_per_value: Decoder outputs for every value of x, as the likelihood's
             attribute of that name says.
-        num_classes: Of a `ConditionalVAE`: both networks take a label too, one-hot beside x
-            and z.
+        num_classes: For a VAE with `num_classes`: both networks have an input for labels, one-hot
+            next to x and z.
         mean_image: For Bernoulli logits: the decoder's last bias starts at the logits of this
             array of shape `image_shape`, such as `x.mean(0)`; by default at 0.
 
@@ -48,7 +48,7 @@ def mlp_vae(
         Kingma and Welling (2014), section 5: one hidden layer of 500 units on MNIST.
     """
     inputs, h = _encoder_trunk(image_shape, latent_dim, hidden, activation, num_classes)
-    encoder = keras.Model(inputs, posterior(h, latent_dim), name="encoder")
+    encoder = keras.Model(inputs, posterior_outputs(h, latent_dim), name="encoder")
     bias = initial_bias(mean_image, image_shape, parameters_per_value)
     return encoder, _decoder(
         image_shape, latent_dim, hidden, activation, parameters_per_value, num_classes, bias
@@ -58,9 +58,9 @@ def mlp_vae(
 def mlp_autoencoder(
     image_shape, latent_dim, hidden=(500,), activation="relu", parameters_per_value=1
 ):
-    """Encoder and decoder of a plain autoencoder: as `mlp_vae`, with the encoder x -> z."""
+    """Build encoder and decoder of a plain autoencoder: `mlp_vae` with an encoder x -> z."""
     x, h = _encoder_trunk(image_shape, latent_dim, hidden, activation)
-    encoder = keras.Model(x, code(h, latent_dim), name="encoder")
+    encoder = keras.Model(x, code_output(h, latent_dim), name="encoder")
     return encoder, _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value)
 
 
@@ -70,7 +70,7 @@ def _encoder_trunk(image_shape, latent_dim, hidden, activation, num_classes=None
     h = layers.Flatten()(x)
     if num_classes is not None:
         y = labels.label_input(num_classes)
-        inputs, h = [x, y], labels.beside(h, y, num_classes)
+        inputs, h = [x, y], labels.append_one_hot(h, y, num_classes)
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
     return inputs, h
@@ -88,7 +88,7 @@ def _decoder(
     inputs = h = keras.Input((latent_dim,), name="z")
     if num_classes is not None:
         y = labels.label_input(num_classes)
-        inputs, h = [h, y], labels.beside(h, y, num_classes)
+        inputs, h = [h, y], labels.append_one_hot(h, y, num_classes)
     for width in reversed(hidden):
         h = layers.Dense(width, activation=activation)(h)
     h = layers.Dense(

@@ -17,11 +17,11 @@ def mlp_gan(
     num_classes=None,
     conditioning="projection",
 ):
-    """The textbook's fully connected generator and discriminator for images.
+    """Build the textbook's fully connected generator and discriminator for images.
 
-    The generator is made of blocks of a Dense layer, LeakyReLU(0.2) and batch normalisation of
-    growing width, and ends in tanh, rescaled to [0, 1]. The discriminator takes [0, 1], which
-    it rescales to [-1, 1] for itself, and has LeakyReLU(0.2) alone.
+    The generator's blocks grow in width; each is a Dense layer, LeakyReLU(0.2) and batch
+    normalisation. It ends in tanh, rescaled to [0, 1]. The discriminator rescales its input from
+    [0, 1] to [-1, 1]; its layers are Dense and LeakyReLU(0.2), without normalisation.
 
     Args:
         image_shape: Shape of one example, such as (28, 28, 1); any rank.
@@ -29,12 +29,12 @@ def mlp_gan(
         generator_hidden: Widths of the generator's hidden layers.
         discriminator_hidden: Widths of the discriminator's.
         packing: Images that the discriminator sees at once, joined on the last axis.
-        num_classes: Of a `ConditionalGAN`: both networks take a label too.
-        conditioning: How the discriminator does, `"projection"` or `"concatenation"`.
+        num_classes: For a GAN with `num_classes`: both networks have an input for labels.
+        conditioning: How the discriminator uses labels, `"projection"` or `"concatenation"`.
 
     Returns:
-        `(generator, discriminator)`: z -> images, and images -> one logit, (batch, 1); with
-        `num_classes` [z, y] and [images, y], y integers, (batch,).
+        `(generator, discriminator)`: z -> images, and images -> one logit, (batch, 1). With
+        `num_classes` the inputs are [z, y] and [images, y], y integers, (batch,).
 
     Example:
 
@@ -57,14 +57,14 @@ def mlp_gan(
         h = BatchNormalization(momentum=0.8)(h)
     h = layers.Dense(math.prod(image_shape), dtype=players.output_dtype())(h)
     h = layers.Reshape(image_shape, dtype=players.output_dtype())(h)
-    generator = keras.Model(inputs, players.images(h), name="generator")
+    generator = keras.Model(inputs, players.pixels_from_tanh(h), name="generator")
 
-    x = keras.Input(players.packed(image_shape, packing), name="x")
-    label = players.Label(num_classes, conditioning, packing)
-    inputs, h = label.inputs(x), label.concatenated(layers.Flatten()(players.centred(x)))
+    x = keras.Input(players.packed_shape(image_shape, packing), name="x")
+    label = players.LabelConditioning(num_classes, conditioning, packing)
+    inputs, h = label.inputs(x), label.concatenate(layers.Flatten()(players.centre_pixels(x)))
     for width in discriminator_hidden:
         h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
-    logit = label.projected(players.logit_layer()(h), h)
+    logit = label.project(players.logit_layer()(h), h)
     discriminator = keras.Model(inputs, logit, name="discriminator")
     return generator, discriminator

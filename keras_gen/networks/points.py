@@ -1,4 +1,4 @@
-"""Generators and discriminators for points in the plane, or other short vectors."""
+"""Generators and discriminators for points in the plane and other short vectors."""
 
 import keras
 from keras import layers
@@ -17,19 +17,19 @@ def point_gan(
     num_classes=None,
     conditioning="projection",
 ):
-    """Small fully connected generator and discriminator; the generator ends linear.
+    """Build a small fully connected generator, with a linear output, and discriminator.
 
     Args:
         shape: Shape of one example, (size,).
         latent_dim: Size of z.
         hidden: Widths of the hidden layers of both.
-        activation: Of the hidden layers of both.
+        activation: Activation of the hidden layers of both.
         packing: Points that the discriminator sees at once, joined on the last axis.
         num_classes, conditioning: As in `mlp_gan`.
 
     Returns:
         `(generator, discriminator)`: z -> points, and points, (batch, size * packing), -> one
-        logit, (batch, 1); with `num_classes` [z, y] and [points, y].
+        logit, (batch, 1). With `num_classes` the inputs are [z, y] and [points, y].
 
     Example:
 
@@ -46,43 +46,47 @@ def point_gan(
     points = layers.Dense(shape[0], dtype=players.output_dtype(), name="points")(h)
     generator = keras.Model(inputs, points, name="generator")
 
-    x = keras.Input(players.packed(shape, packing), name="x")
-    label = players.Label(num_classes, conditioning, packing)
-    inputs, h = label.inputs(x), label.concatenated(x)
+    x = keras.Input(players.packed_shape(shape, packing), name="x")
+    label = players.LabelConditioning(num_classes, conditioning, packing)
+    inputs, h = label.inputs(x), label.concatenate(x)
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
-    logit = label.projected(players.logit_layer()(h), h)
+    logit = label.project(players.logit_layer()(h), h)
     return generator, keras.Model(inputs, logit, name="discriminator")
 
 
 def pacgan_points(shape=(2,), latent_dim=2, packing=1):
-    """PacGAN's generator and discriminator for rings and grids of Gaussians.
+    """Build PacGAN's generator and discriminator for rings and grids of Gaussians.
 
-    Generator: four layers of 400 units without bias, batch normalisation, ReLU; then linear.
-    Discriminator: three maxout layers of 200 units, each the largest of 5. Weights start as
-    N(0, 0.02^2). With them go Adam(1e-4, beta_1=0.8), batches of 100 and 400 epochs of 100,000
-    examples. Arguments and what is returned are those of `point_gan`.
+    The generator has four layers of 400 units without bias, each with batch normalisation and
+    ReLU, and a linear output. The discriminator has three maxout layers of 200 units, each the
+    maximum of 5. Weights start as N(0, 0.02^2). The paper trains with Adam(1e-4, beta_1=0.8),
+    batches of 100, and 400 epochs of 100,000 examples. Arguments and result are as in `point_gan`.
 
     Reference:
         Lin et al. (2018), "PacGAN: The power of two samples in generative adversarial
-        networks", section 4.1: https://arxiv.org/abs/1712.04086; the start of the weights, the
-        biases and the constants of batch normalisation are from the authors' code.
+        networks", section 4.1: https://arxiv.org/abs/1712.04086. Initial weights, biases and the
+        constants of batch normalisation are from the authors' code.
     """
     _check_points(shape, latent_dim, (400,))
     z = h = keras.Input((latent_dim,), name="z")
     for _ in range(4):
-        h = layers.Dense(400, use_bias=False, kernel_initializer=players.normal())(h)
+        h = layers.Dense(400, use_bias=False, kernel_initializer=players.normal_initializer())(h)
         h = BatchNormalization(momentum=0.95, epsilon=1e-4)(h)
         h = layers.ReLU()(h)
     points = layers.Dense(
-        shape[0], kernel_initializer=players.normal(), dtype=players.output_dtype(), name="points"
+        shape[0],
+        kernel_initializer=players.normal_initializer(),
+        dtype=players.output_dtype(),
+        name="points",
     )(h)
     generator = keras.Model(z, points, name="generator")
 
-    x = h = keras.Input(players.packed(shape, packing), name="x")
+    x = h = keras.Input(players.packed_shape(shape, packing), name="x")
     for _ in range(3):
-        h = Maxout(pieces=5)(layers.Dense(200 * 5, kernel_initializer=players.normal())(h))
-    logit = players.logit_layer(kernel_initializer=players.normal())(h)
+        h = layers.Dense(200 * 5, kernel_initializer=players.normal_initializer())(h)
+        h = Maxout(pieces=5)(h)
+    logit = players.logit_layer(kernel_initializer=players.normal_initializer())(h)
     return generator, keras.Model(x, logit, name="discriminator")
 
 

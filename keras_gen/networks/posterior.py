@@ -1,18 +1,18 @@
-"""What every encoder ends in."""
+"""Last layers of encoders, and a check of the sizes of networks."""
 
 import numbers
 
 from keras import layers
 
 
-def posterior(h, latent_dim):
-    """q(z|x): two linear heads, in float32 as a KL needs the digits."""
+def posterior_outputs(h, latent_dim):
+    """Return mean and log_var of q(z|x): linear, in float32 because a KL needs the digits."""
     mean = layers.Dense(latent_dim, dtype="float32", name="mean")(h)
     log_var = layers.Dense(latent_dim, dtype="float32", name="log_var")(h)
     return mean, log_var
 
 
-def code(h, latent_dim):
+def code_output(h, latent_dim):
     return layers.Dense(latent_dim, dtype="float32", name="code")(h)
 
 

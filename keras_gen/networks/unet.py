@@ -1,4 +1,4 @@
-"""A convolutional autoencoder whose code keeps every detail: for denoising."""
+"""Convolutional autoencoder whose code keeps every detail, for denoising."""
 
 import math
 
@@ -9,20 +9,20 @@ from keras_gen.networks.posterior import check_sizes
 
 
 def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parameters_per_value=1):
-    """Encoder and decoder of a U-Net, whose z holds the features of every resolution.
+    """Build encoder and decoder of a U-Net, whose z holds the features of every resolution.
 
-    The first entry of `filters` is a 3x3 convolution at the images' own resolution, every other
-    one halves it. z is all their features side by side, and nothing is squeezed: it is larger
-    than the image. The decoder goes back up, and at every resolution lays what it has beside the
-    features of z. So fine detail passes, and what is shared by a neighbourhood does too.
+    The first entry of `filters` is a 3x3 convolution at the resolution of the image; each of the
+    others halves the resolution. z joins the features of all of them, so it is larger than the
+    image. The decoder doubles the resolution step by step, and at every step it concatenates its
+    features with those of z. So it sees both fine detail and large structures.
 
-    Such an autoencoder of clean examples would learn to copy them; it is of use where the target
-    is another, as in `DenoisingAutoencoder`.
+    An autoencoder of this kind that is trained to reproduce its input learns to copy it. It is
+    useful if the target differs from the input, as in `DenoisingAutoencoder`.
 
     Args:
         image_shape: (height, width, channels); both sides divisible by 2^(len(filters) - 1).
         filters: Channels at each resolution, the finest first.
-        activation: Of the hidden layers.
+        activation: Activation of the hidden layers.
         parameters_per_value: Decoder outputs for every value of x, as the likelihood's
             attribute of that name says.
 
@@ -47,7 +47,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     factor = 2 ** (len(filters) - 1)
     if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
         raise ValueError(
-            f"`image_shape` is {tuple(image_shape)}. {len(filters)} resolutions take (height, "
+            f"`image_shape` is {tuple(image_shape)}. {len(filters)} resolutions need (height, "
             f"width, channels) with both sides divisible by {factor}; shorten `filters`, or resize "
             f"or pad the images."
         )
@@ -65,7 +65,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     levels, start, total = [], 0, code.shape[-1]
     for shape in shapes:
         end = start + math.prod(shape)
-        # Not z[:, start:end]: that is an operation which every copy of the model names anew.
+        # Not z[:, start:end], an operation that gets another name in every copy of the model.
         levels.append(layers.Reshape(shape)(layers.Cropping1D((start, total - end))(column)))
         start = end
     h = levels.pop()

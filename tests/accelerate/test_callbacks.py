@@ -1,5 +1,5 @@
 import itertools
-import time
+import sys
 import types
 
 import keras
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_gen as kg
+from keras_gen.accelerate.callbacks import LazyCallbackList
 
 X = np.random.default_rng(0).random((10, 4, 4, 1), "float32")
 
@@ -117,11 +118,129 @@ class Watching(keras.callbacks.Callback):
         self.test.append((batch, logs["pixel"]))
 
 
-class Counted(keras.metrics.Metric):
-    """A stand-in for a step's logs that counts how often it becomes a number."""
+class Counted:
+    """A value of a step's logs that counts how often it becomes a number."""
+
+    def __init__(self):
+        self.reads = []
+
+    def at(self, step):
+        return _Read(self.reads, step)
 
 
-def test_a_callback_that_listens_hears_of_every_step(model):
+class _Read:
+    def __init__(self, reads, step):
+        self.reads, self.step = reads, step
+
+    def __float__(self):
+        self.reads.append(self.step)
+        return float(self.step)
+
+
+def read_steps(callbacks, verbose=0, steps=10, epochs=1, **others):
+    """Tell a list of callbacks of epochs of 10 steps, and return those whose logs were read."""
+    callbacks = LazyCallbackList(
+        callbacks, add_progbar=True, verbose=verbose, epochs=epochs, steps=steps, **others
+    )
+    train, test = Counted(), Counted()
+    callbacks.on_train_begin()
+    for epoch in range(epochs):
+        callbacks.on_epoch_begin(epoch)
+        for step in range(10):
+            callbacks.on_train_batch_begin(step)
+            callbacks.on_train_batch_end(step, {"loss": train.at(step)})
+        callbacks.on_test_begin()
+        for step in range(10):
+            callbacks.on_test_batch_end(step, {"loss": test.at(step)})
+        callbacks.on_test_end({"loss": 0.0})
+        callbacks.on_epoch_end(epoch, {"loss": 9.0, "val_loss": 9.0})
+    callbacks.on_train_end()
+    return train.reads, test.reads
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock by which it is decided when a bar draws: .02 s a look."""
+    clock = itertools.count(1000.0, 0.02)
+    steady = types.SimpleNamespace(time=lambda: next(clock))
+    monkeypatch.setattr(sys.modules[LazyCallbackList.__module__], "time", steady)
+
+
+@pytest.mark.parametrize("verbose", [0, 2])
+def test_where_no_callback_listens_no_step_is_read(verbose):
+    ends = []
+    epochs = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(logs))
+    assert read_steps([epochs], verbose) == ([], [])
+    assert ends == [{"loss": 9.0, "val_loss": 9.0}]
+
+
+def test_for_callbacks_that_listen_each_step_is_read_once_in_order():
+    seen = []
+    first, second = (
+        keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda step, logs: seen.append((step, logs))
+        )
+        for _ in range(2)
+    )
+    assert read_steps([first, second]) == (list(range(10)), [])
+    assert seen == [(step, {"loss": float(step)}) for step in range(10) for _ in range(2)]
+    listens = keras.callbacks.LambdaCallback()
+    listens.on_test_batch_end = lambda step, logs: None
+    assert read_steps([listens]) == ([], list(range(10)))
+
+
+def test_one_that_listens_to_all_batches_is_told_of_those_of_training():
+    class Batches(keras.callbacks.Callback):
+        def on_batch_end(self, batch, logs=None):
+            assert logs == {"loss": float(batch)}
+
+    assert read_steps([Batches()]) == (list(range(10)), [])
+
+
+def test_a_progress_bar_reads_as_often_as_it_draws(clock, capsys):
+    train, test = read_steps([], verbose=1, epochs=2)
+    assert train == [0, 3, 6, 9] * 2  # Every .05 s, and in validation not at all.
+    assert test == []
+    bar = capsys.readouterr().out
+    assert "Epoch 2/2" in bar and bar.count("10/10") == 2
+    assert bar.rstrip().endswith("loss: 9.0000 - val_loss: 9.0000")
+
+
+def test_a_progress_bar_in_evaluation_reads_as_often_as_it_draws(clock):
+    callbacks = LazyCallbackList([], add_progbar=True, verbose=1, epochs=1, steps=10)
+    counted = Counted()
+    callbacks.on_test_begin()
+    for step in range(10):
+        callbacks.on_test_batch_end(step, {"loss": counted.at(step)})
+    callbacks.on_test_end({"loss": 9.0})
+    assert counted.reads == [0, 3, 6, 9]
+
+
+def test_a_bar_that_does_not_know_the_number_of_steps_is_told_of_each(capsys):
+    assert read_steps([], verbose=1, steps=None)[0] == list(range(10))
+    assert "10/10" in capsys.readouterr().out
+
+
+def test_a_bar_of_ones_own_is_told_of_every_step():
+    class Bar(keras.callbacks.ProgbarLogger):
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+    assert read_steps([Bar()], verbose=1)[0] == list(range(10))
+
+
+def test_what_is_no_number_is_left_as_it_is():
+    seen = []
+    listens = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: seen.append(logs))
+    callbacks = LazyCallbackList([listens], verbose=0, epochs=1, steps=1)
+    pair = keras.ops.ones((2,))
+    callbacks.on_train_batch_end(0, {"b": {"a": keras.ops.ones(())}, "pair": pair, "word": "up"})
+    callbacks.on_train_batch_end(1, None)
+    assert seen == [{"a": 1.0, "pair": pair, "word": "up"}, {}]
+    assert seen[0]["pair"] is pair
+
+
+def test_fit_and_evaluate_tell_a_callback_of_every_step(model):
     watching = Watching()
     ends = []
     also = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(batch))
@@ -136,76 +255,83 @@ def test_a_callback_that_listens_hears_of_every_step(model):
     assert history.params == watching.params == {"verbose": 0, "epochs": 2, "steps": 2}
     model.evaluate(X, batch_size=2, callbacks=[watching], verbose=0)
     assert [batch for batch, _ in watching.test[4:]] == [0, 1, 2, 3, 4]
+    assert watching.params["steps"] == 5
 
 
-def test_one_that_listens_to_all_batches_hears_of_those_of_training(model, told):
-    class Batches(keras.callbacks.Callback):
-        def on_batch_end(self, batch, logs=None):
-            assert np.isfinite(logs["pixel"])
-
-    model.fit(X, batch_size=5, callbacks=[Batches()], validation_data=X, verbose=0)
-    assert told == {"train": [0, 1], "test": []}
-
-
-@pytest.mark.parametrize("verbose", [0, 2])
-def test_where_none_listens_no_step_is_told_of(model, told, verbose):
-    ends = []
-    epochs = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(logs))
-    history = model.fit(
-        X, batch_size=1, epochs=2, callbacks=[epochs], validation_data=X, verbose=verbose
-    ).history
-    assert told == {"train": [], "test": []}
-    assert [logs["pixel"] for logs in ends] == history["pixel"]
-
-
-def test_a_list_of_callbacks_is_left_as_it_is(model, told):
+def test_a_list_of_callbacks_is_used_as_it_is(model):
+    watching = Watching()
     callbacks = keras.callbacks.CallbackList(
-        add_history=True, model=model, verbose=0, epochs=1, steps=2
+        [watching], add_history=True, model=model, verbose=0, epochs=7, steps=7
     )
-    model.fit(X, batch_size=5, callbacks=callbacks, verbose=0)
-    assert told["train"] == [0, 1]
+    for _ in range(2):
+        model.fit(X, batch_size=5, callbacks=callbacks, verbose=0)
+    assert [batch for batch, _ in watching.train] == [0, 1, 0, 1]
+    assert watching.params == {"verbose": 0, "epochs": 7, "steps": 7}
+    assert len({type(callback) for callback in callbacks.callbacks}) == len(callbacks.callbacks)
 
 
-def test_a_progress_bar_shows_the_steps_and_the_last_numbers(model, told, monkeypatch, capsys):
-    clock = itertools.count(1000.0, 0.02)
-    steady = types.SimpleNamespace(time=lambda: next(clock))
-    monkeypatch.setattr("keras_gen.models.fitting.time", steady)
-    logs = model.fit(X, batch_size=1, epochs=2, verbose=1).history
-    assert told["train"] == [0, 3, 6, 9] * 2  # As often as it draws: every .05 s.
-    bar = capsys.readouterr().out
-    assert "Epoch 2/2" in bar and bar.count("10/10") >= 2
-    assert f"pixel: {logs['pixel'][1]:.4f}" in bar
-    halves = ((X[i : i + 5],) for i in (0, 5))  # How many there are is seen at the end.
-    with pytest.warns(UserWarning, match="ran out of data"):
-        model.fit(halves, shuffle=False, verbose=1)
-    assert "2/2" in capsys.readouterr().out
+class Endless(keras.utils.PyDataset):
+    num_batches = None
+
+    def __getitem__(self, index):
+        return X[:2]
 
 
-def test_of_steps_whose_number_is_not_known_the_bar_is_told_in_their_order(model, monkeypatch):
-    seen = []
-
-    def update(bar, current, *args, **kwargs):
-        time.sleep(0.05 if current == 1 else 0)
-        seen.append(current)
-
-    monkeypatch.setattr(keras.utils.Progbar, "update", update)
-    with pytest.warns(UserWarning, match="ran out of data"):
-        model.fit(((X,) for _ in range(3)), shuffle=False, verbose=1)
-    assert seen == [1, 2, 3, 3]
+def stream(filtered=False):
+    tf = pytest.importorskip("tensorflow")
+    data = tf.data.Dataset.from_tensor_slices(X).batch(2)
+    return data.filter(lambda x: True) if filtered else data
 
 
-def test_a_bar_of_ones_own_hears_of_every_step(model, told):
-    class Bar(keras.callbacks.ProgbarLogger):
-        def on_epoch_begin(self, epoch, logs=None):
-            pass
+def loader():
+    torch = pytest.importorskip("torch")
+    data = torch.utils.data.TensorDataset(torch.tensor(X))
+    return torch.utils.data.DataLoader(data, batch_size=2)
 
-        def on_train_batch_end(self, batch, logs=None):
-            pass
 
-        on_epoch_end = on_train_batch_end
+STEPS = {
+    "arrays": (lambda: X, {}, 1),
+    "arrays in batches": (lambda: X, {"batch_size": 4}, 3),
+    "a split": (lambda: X, {"batch_size": 4, "validation_split": 0.25}, 2),
+    "a split and data": (
+        lambda: X,
+        {"batch_size": 4, "validation_split": 0.3, "validation_data": X},
+        3,
+    ),
+    "limited arrays": (lambda: X, {"batch_size": 2, "steps_per_epoch": 3}, 3),
+    "a dataset": (lambda: kg.data.ArrayDataset(X, batch_size=4), {}, 3),
+    "a PyDataset": (Generated, {}, 5),
+    "tf.data": (stream, {}, 5),
+    "tf.data of a length that nobody knows": (lambda: stream(filtered=True), {}, None),
+    "torch's DataLoader": (loader, {}, 5),
+    "a generator": (lambda: ((X[i : i + 2],) for i in (0, 2, 4)), {}, None),
+    "a limited generator": (
+        lambda: ((X[i : i + 2],) for i in (0, 2, 4)),
+        {"steps_per_epoch": 2},
+        2,
+    ),
+    "an endless PyDataset": (Endless, {"steps_per_epoch": 2}, 2),
+}
 
-    model.fit(X, batch_size=5, callbacks=[Bar()], verbose=1)
-    assert told["train"] == [0, 1]
+
+@pytest.mark.parametrize("kind", STEPS)
+@pytest.mark.parametrize("most", [None, 2], ids=["", "at most 2"])
+@pytest.mark.filterwarnings("ignore:Limiting steps_per_epoch", "ignore:.*ran out of data")
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+def test_callbacks_are_told_the_number_of_steps_that_keras_finds(model, kind, most):
+    """Keras itself is asked, by a method of `keras.Model` that hands over no list."""
+    data, options, steps = STEPS[kind]
+    ours, keras_s = Watching(), Watching()
+    keras.config.set_max_steps_per_epoch(most)
+    try:
+        model.fit(data(), callbacks=[ours], verbose=0, shuffle=False, **options)
+        keras.Model.fit(model, data(), callbacks=[keras_s], verbose=0, shuffle=False, **options)
+    finally:
+        keras.config.set_max_steps_per_epoch(None)
+    assert ours.params == keras_s.params
+    if most is None:
+        assert ours.params["steps"] == steps
+    assert [batch for batch, _ in ours.train] == [batch for batch, _ in keras_s.train]
 
 
 def test_limits_of_a_trial_are_told_to_callbacks(model):

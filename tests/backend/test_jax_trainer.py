@@ -1,7 +1,15 @@
-"""JAX: several steps as one program give what they give one by one, and no weights are lost."""
+"""JAX: an interrupt, or data that cannot be read, costs no weights."""
 
+import collections
+import contextlib
+import gc
+import inspect
+import itertools
 import os
 import signal
+import sys
+import threading
+import weakref
 
 import keras
 import numpy as np
@@ -10,28 +18,35 @@ from keras import ops
 
 import keras_gen as kg
 from tests.models import tiny
-from train.reproduce import faults
 
 if keras.config.backend() != "jax":
-    pytest.skip("TensorFlow's loop is Keras's, and torch has none", allow_module_level=True)
+    pytest.skip("on TensorFlow and torch the variables hold the state", allow_module_level=True)
 
-# Which program ran shows nowhere but in `fused` and `step`: how often each was compiled.
+jax = pytest.importorskip("jax")
 
 
-def compiled(build, steps, **options):
+@contextlib.contextmanager
+def handling_ctrl_c():
+    """Within it SIGINT raises: what a shell starts in the background inherits that it does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(params=[False, True], ids=["keeps", "donates"])
+def donates(request, monkeypatch):
+    """Whether a step of `fit` writes over the old state, as on a GPU."""
+    monkeypatch.setattr("keras_gen.backend.jax.donates", lambda: request.param)
+    return request.param
+
+
+def compiled(build=tiny.vae, steps=1, **options):
     keras.utils.set_random_seed(3)
     model = build()
     tiny.compile_model(model, keras.optimizers.Adam, steps_per_execution=steps, **options)
     return model
-
-
-def fitted(steps, build, n=32):
-    """A model, and all numbers that come of its training in batches of 8 and its evaluation."""
-    model = compiled(build, steps)
-    x, y = tiny.examples(model, n), tiny.labels(model, n)
-    history = model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0).history
-    evaluated = model.evaluate(x, y, batch_size=8, verbose=0)
-    return model, [history, evaluated, *weights_of(model)]
 
 
 def weights_of(model):
@@ -40,44 +55,6 @@ def weights_of(model):
 
 def assert_equal(results, others):
     keras.tree.map_structure(np.testing.assert_array_equal, results, others)
-
-
-@pytest.mark.parametrize("build", [tiny.vae, tiny.gan])
-def test_an_execution_is_one_program(build):
-    _, alone = fitted(1, build)
-    model, together = fitted(4, build)
-    assert_equal(together, alone)
-    for function in (model.train_function, model.test_function):
-        assert function.fused._cache_size() == 1
-        assert function.step._cache_size() == 0
-
-
-def test_what_is_left_goes_step_by_step():
-    _, alone = fitted(1, tiny.vae, n=60)  # 8 batches, the last of 4.
-    model, together = fitted(3, tiny.vae, n=60)
-    assert_equal(together, alone)
-    assert model.train_function.step._cache_size() == 2  # For 8 and for 4.
-
-
-def test_a_batch_by_itself_is_one_step():
-    model = compiled(tiny.vae, 4)
-    model.train_on_batch(tiny.examples(model, 8))
-    assert tiny.steps(model) == 1
-
-
-@pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": False}])
-def test_what_is_not_compiled_stays_so(options):
-    model = compiled(tiny.vae, 4, **options)
-    model.fit(tiny.examples(model, 32), batch_size=8, verbose=0)
-    assert tiny.steps(model) == 4
-    assert model.train_function.fused is None
-
-
-def test_a_convolution_is_not_run_in_a_loop_on_a_cpu():
-    _, alone = fitted(1, tiny.conv_vae)
-    model, together = fitted(4, tiny.conv_vae)
-    assert_equal(together, alone)
-    assert bool(model.train_function.fused) == (not kg.backend.dilates_slowly())
 
 
 class Batches(keras.utils.PyDataset):
@@ -94,58 +71,159 @@ class Batches(keras.utils.PyDataset):
         return self.batches[index]
 
 
-def test_batches_of_another_type_are_not_turned_into_floats():
-    model = compiled(tiny.vae, 3)
-    floats = tiny.examples(model, 8)
-    with pytest.raises(ValueError, match="of type int32, and floats are wanted"):
-        model.fit(Batches([floats, floats, floats.astype("int32")]), verbose=0)
+class CtrlC(keras.callbacks.Callback):
+    """Sends Ctrl-C, from another thread, soon after the seventh step begins."""
+
+    def __init__(self, seconds=0.0):
+        super().__init__()
+        self.seconds, self.countdown = seconds, 7
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.countdown -= 1
+        if self.countdown == 0:
+            threading.Timer(self.seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+@pytest.mark.parametrize("build", [tiny.vae, tiny.gan])
+def test_several_steps_an_execution_give_what_they_give_one_by_one(build):
+    ends = []
+    for steps in (1, 3):
+        model = compiled(build, steps)
+        x = tiny.examples(model, 60)  # 8 batches, the last of 4.
+        history = model.fit(x, batch_size=8, epochs=2, shuffle=False, verbose=0).history
+        assert tiny.steps(model) == 16 * (1 if build is tiny.vae else 3)
+        ends.append([history, model.evaluate(x, batch_size=8, verbose=0), *weights_of(model)])
+    assert_equal(*ends)
+
+
+def test_where_a_step_donates_training_is_the_same(monkeypatch):
+    ends = []
+    for donates in (False, True):
+        monkeypatch.setattr("keras_gen.backend.jax.donates", lambda donates=donates: donates)
+        model = compiled()
+        x = tiny.examples(model, 32)
+        model.train_on_batch(x[:8])
+        history = model.fit(x, batch_size=8, epochs=2, validation_data=x, verbose=0).history
+        model.train_on_batch(x[:8])
+        ends.append([history, model.predict(x, verbose=0), *weights_of(model)])
+    assert_equal(*ends)
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=["compiled", "eager"])
-@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
-def test_data_that_cannot_be_read_cost_no_weights(method, options, steps):
-    model, other = (compiled(tiny.vae, steps, **options) for _ in range(2))
+def test_data_that_cannot_be_read_leave_the_steps_before(steps, donates):
+    model, other = compiled(steps=steps), compiled()
     x = tiny.examples(model, 8)
-    for one in (model, other):
-        one.fit(x, shuffle=False, verbose=0)
-    in_order = {"shuffle": False} if method == "fit" else {}
+    with pytest.raises(OSError, match="The disk is gone"):
+        model.fit(Batches([x, x, x, None]), shuffle=False, verbose=0)
+    other.fit(Batches([x, x, x]), shuffle=False, verbose=0)
+    assert_equal(weights_of(model), weights_of(other))
+    assert_equal(
+        *([ops.convert_to_numpy(v) for v in m.optimizer.variables] for m in (model, other))
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=["compiled", "eager"])
+@pytest.mark.parametrize("method", ["evaluate", "predict"])
+def test_data_that_cannot_be_read_leave_the_weights(method, options, donates):
+    model = compiled(**options)
+    x = tiny.examples(model, 8)
+    model.fit(x, verbose=0)
+    before = weights_of(model)
     for batches in ([None, x], [x, None]):
         with pytest.raises(OSError, match="The disk is gone"):
-            getattr(model, method)(Batches(batches), verbose=0, **in_order)
-    if method == "fit" and steps == 1:  # The second time it came to a step.
-        other.fit(x, shuffle=False, verbose=0)
+            getattr(model, method)(Batches(batches), verbose=0)
+        assert_equal(weights_of(model), before)
+    assert np.isfinite(model.evaluate(x, verbose=0, return_dict=True)["loss"])
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0005, 0.001, 0.002])
+def test_ctrl_c_within_fit_keeps_the_last_finished_step(seconds):
+    model, other = compiled(), compiled()
+    x = tiny.examples(model, 32)
+    for one in (model, other):
+        one.fit(x, batch_size=8, shuffle=False, verbose=0)
+    with handling_ctrl_c():
+        with pytest.raises(KeyboardInterrupt):
+            callbacks = [CtrlC(seconds)]
+            model.fit(x, batch_size=8, epochs=999, shuffle=False, verbose=0, callbacks=callbacks)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    made = tiny.steps(model) - 4
+    assert 6 <= made < 3996
+    other.fit(x, batch_size=8, epochs=made // 4, shuffle=False, verbose=0)
+    if made % 4:
+        other.fit(x[: 8 * (made % 4)], batch_size=8, shuffle=False, verbose=0)
     assert_equal(weights_of(model), weights_of(other))
     assert np.isfinite(model.evaluate(x, verbose=0, return_dict=True)["loss"])
 
 
-@pytest.mark.parametrize("steps", [1, 4])
-def test_ctrl_c_within_a_step_costs_no_weights(steps):
-    import jax
+def interrupt_within(monkeypatch, calls):
+    """Make programs raise Ctrl-C, at these calls, when they have run but nobody has the result."""
+    jit, made = jax.jit, []
 
-    class Interrupted(kg.VAE):
-        interrupts = False
+    def interrupting_jit(function, **options):
+        jitted = jit(function, **options)
 
-        def objective(self, *args, **kwargs):
-            jax.debug.callback(self.interrupt)
-            return super().objective(*args, **kwargs)
+        def run(*args):
+            result = jitted(*args)
+            made.append(1)
+            if len(made) in calls:
+                raise KeyboardInterrupt
+            return result
 
-        def interrupt(self):
-            if self.interrupts:
-                self.interrupts = False
-                os.kill(os.getpid(), signal.SIGINT)
+        return run
 
-    networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
-    model = compiled(lambda: Interrupted(*networks), steps)
+    monkeypatch.setattr(jax, "jit", interrupting_jit)
+
+
+@pytest.mark.parametrize("call", [1, 4, 5, 6, 11])
+def test_where_a_step_donates_ctrl_c_gives_back_the_beginning_of_the_epoch(
+    call, monkeypatch, donates
+):
+    interrupt_within(monkeypatch, [4 + call])
+    model, beginnings = compiled(), []
     x = tiny.examples(model, 32)
     model.fit(x, batch_size=8, verbose=0)
-    model.interrupts = True
-    with faults.ctrl_c_is_heard():
-        with pytest.raises(KeyboardInterrupt):
-            model.fit(x, batch_size=8, epochs=100, verbose=0)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert 4 < tiny.steps(model) < 404
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: beginnings.append(weights_of(model))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, batch_size=8, epochs=9, shuffle=False, verbose=0, callbacks=[note])
+    begun = 4 * ((call - 1) // 4)
+    assert len(beginnings) == 1 + begun // 4
+    assert tiny.steps(model) == 4 + (begun if donates else call - 1)
+    if donates:
+        assert_equal(weights_of(model), beginnings[-1])
+    model.fit(x, batch_size=8, verbose=0)
     assert np.isfinite(model.evaluate(x, verbose=0, return_dict=True)["loss"])
+
+
+def test_a_callback_that_reads_weights_in_each_step_changes_nothing(donates, monkeypatch):
+    """Where it does, Keras takes the values out of the variables once a step."""
+    copies, device_get = [], jax.device_get
+
+    def counting(x):
+        copies.append(isinstance(x, tuple))  # A state is one.
+        return device_get(x)
+
+    class Reads(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.read = []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.read.append(weights_of(self.model))
+
+    monkeypatch.setattr(jax, "device_get", counting)
+    ends, reads = [], Reads()
+    for callbacks in ([], [reads]):
+        model = compiled()
+        x = tiny.examples(model, 32)
+        model.fit(x, batch_size=8, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+        ends.append(weights_of(model))
+    assert_equal(*ends)
+    assert len(reads.read) == 8
+    assert_equal(reads.read[-1], ends[-1])
+    assert sum(copies) == 4 * donates  # Once an epoch.
 
 
 CALLS = {
@@ -156,59 +234,177 @@ CALLS = {
     "predict": lambda model, x: model.predict(x, verbose=0),
     "sample": lambda model, x: model.sample(8),
     "reconstruct": lambda model, x: model.reconstruct(x),
+    "encode": lambda model, x: model.encode(x),
     "log_likelihood": lambda model, x: model.log_likelihood(x, 10, verbose=0),
 }
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_ctrl_c_before_keras_has_put_the_weights_back_costs_none(call, monkeypatch):
-    model = compiled(tiny.vae, 1)
+def test_ctrl_c_within_the_program_of_a_call_costs_no_weights(call, monkeypatch, donates):
+    model = compiled()
     x = tiny.examples(model, 8)
     model.fit(x, verbose=0)
-    put_back, interrupts = keras.Model.jax_state_sync, iter([signal.SIGINT])
-
-    def interrupted(self):
-        for number in interrupts:
-            signal.raise_signal(number)
-        put_back(self)
-
-    monkeypatch.setattr(keras.Model, "jax_state_sync", interrupted)
-    with faults.ctrl_c_is_heard(), pytest.raises(KeyboardInterrupt):
+    before = weights_of(model)
+    interrupt_within(monkeypatch, [1])
+    model.compile(keras.optimizers.Adam())  # Forgets the programs.
+    with pytest.raises(KeyboardInterrupt):
         CALLS[call](model, x)
-    assert not list(interrupts)
-    assert tiny.steps(model) == (2 if call == "train_on_batch" else 1)
+    for now, then, weight in zip(weights_of(model), before, model.weights, strict=True):
+        if keras.backend.is_float_dtype(weight.dtype):  # `sample` has drawn noise.
+            np.testing.assert_array_equal(now, then)
     for each in CALLS.values():
         assert np.isfinite(each(model, x)).all()
 
 
-@pytest.mark.parametrize("method", ["evaluate", "predict"])
-def test_a_callback_that_raises_costs_no_weights(method):
+def interrupted_before_line(number, function):
+    """Run `function` with Ctrl-C before this line of what takes values out of variables.
+
+    A line counts twice: what comes later within a loop is the same as before.
+    """
+    files = (inspect.getfile(keras.Model.jax_state_sync), inspect.getfile(kg.backend.Trainer))
+    seen, countdown = collections.Counter(), iter(range(number))
+
+    def trace_lines(frame, event, argument):
+        if event == "line":
+            seen[frame.f_code, frame.f_lineno] += 1
+            if seen[frame.f_code, frame.f_lineno] <= 2 and next(countdown, None) is None:
+                raise KeyboardInterrupt
+        return trace_lines
+
+    def trace_calls(frame, event, argument):
+        return trace_lines if frame.f_code.co_filename in files else None
+
+    before = sys.gettrace()
+    sys.settrace(trace_calls)
+    try:
+        function()
+        return False
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize(
+    "method, steps",
+    [
+        ("fit", 1),
+        ("fit", 2),
+        *((m, 1) for m in ("train_on_batch", "evaluate", "predict", "sample")),
+    ],
+)
+def test_ctrl_c_before_any_line_leaves_the_values_of_one_step(method, steps, donates):
+    model = compiled(steps=steps)
+    x = tiny.examples(model, 16)
+    variables = [*model.trainable_variables, *model.optimizer.variables]
+    start = [np.array(ops.convert_to_numpy(v)) for v in model.variables + model.optimizer.variables]
+
+    def run(n=16):
+        if method == "fit":
+            model.fit(x[:n], batch_size=8, shuffle=False, verbose=0)
+        else:
+            CALLS[method](model, x)
+
+    def begin():
+        together = model.variables + model.optimizer.variables
+        for variable, value in zip(together, start, strict=True):
+            variable.assign(value)
+
+    def state():
+        return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+
+    states = {0: state()}
+    for n in (8, 16):
+        begin()
+        run(n)
+        states[tiny.steps(model)] = state()
+    for line in itertools.count():
+        begin()
+        if not interrupted_before_line(line, run):
+            break
+        assert_equal(state(), states[tiny.steps(model)])
+    assert line > 50
+
+
+def test_a_network_that_is_called_is_compiled_once_and_freed(monkeypatch):
+    made, jit = [], jax.jit
+
+    def counting_jit(function, **options):
+        made.append(1)
+        return jit(function, **options)
+
+    monkeypatch.setattr(jax, "jit", counting_jit)
+    model = compiled()
+    for _ in range(3):
+        model.sample(8)
+        model.decoder.set_weights([0 * weight for weight in model.decoder.get_weights()])
+    assert len(made) == 1
+    np.testing.assert_allclose(model.sample(8), 0.5)  # The weights of today: logits are 0.
+    decoder = weakref.ref(model.decoder)
+    del model
+    gc.collect()
+    assert decoder() is None
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_a_callback_that_raises_costs_no_weights(method, donates):
     class Raising(keras.callbacks.Callback):
         def on_test_batch_end(self, batch, logs=None):
             raise OSError("The disk is full.")
 
-        on_predict_batch_end = on_test_batch_end
+        on_train_batch_end = on_predict_batch_end = on_test_batch_end
 
-    model, other = compiled(tiny.vae, 1), compiled(tiny.vae, 1)
+    model, other = compiled(), compiled()
     x = tiny.examples(model, 16)
     for one in (model, other):
         one.fit(x, shuffle=False, verbose=0)
+    in_order = {"shuffle": False} if method == "fit" else {}
     with pytest.raises(OSError, match="The disk is full"):
-        getattr(model, method)(x, batch_size=8, verbose=0, callbacks=[Raising()])
+        call = getattr(model, method)
+        call(x, batch_size=8, verbose=0, callbacks=[Raising()], **in_order)
+    if method == "fit":
+        other.train_on_batch(x[:8])
     assert_equal(weights_of(model), weights_of(other))
     model.evaluate(x, verbose=0)
 
 
-def test_a_step_may_give_its_state_as_numpy():
-    import jax
+def test_weights_that_a_callback_has_set_survive_its_error(donates):
+    model = compiled()
+    x = tiny.examples(model, 16)
 
+    def set_and_raise(epoch, logs):
+        for variable in model.trainable_variables:
+            variable.assign(0.01 * ops.ones(variable.shape))
+        raise OSError("The disk is full.")
+
+    for when in ("on_epoch_begin", "on_epoch_end"):
+        model.fit(x, verbose=0)
+        with pytest.raises(OSError, match="The disk is full"):
+            model.fit(
+                x, callbacks=[keras.callbacks.LambdaCallback(**{when: set_and_raise})], verbose=0
+            )
+        for weight in model.trainable_variables:
+            np.testing.assert_array_equal(weight, np.full(weight.shape, 0.01, "float32"))
+
+
+def test_averages_are_not_shared_after_ctrl_c(donates):
+    model = compiled()
+    model.compile(keras.optimizers.Adam(use_ema=True))
+    x = tiny.examples(model, 32)
+    with handling_ctrl_c(), pytest.raises(KeyboardInterrupt):
+        model.fit(x, batch_size=8, epochs=999, verbose=0, callbacks=[CtrlC()])
+    model.fit(x, batch_size=8, verbose=0)
+    assert np.isfinite(model.evaluate(x, verbose=0, return_dict=True)["loss"])
+
+
+def test_a_step_may_give_its_state_as_numpy():
     class InNumpy(kg.VAE):
         def train_step(self, state, data):
             logs, state = super().train_step(state, data)
             return logs, jax.tree.map(np.asarray, state)
 
     networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
-    model = compiled(lambda: InNumpy(*networks), 1, run_eagerly=True)
+    model = compiled(lambda: InNumpy(*networks), run_eagerly=True)
     x = tiny.examples(model, 8)
     with pytest.warns(UserWarning, match="ran out of data"):
         model.fit(((x,) for _ in range(3)), shuffle=False, verbose=0)
@@ -220,25 +416,23 @@ def test_a_step_may_give_its_state_as_numpy():
 
 @pytest.mark.parametrize("steps", [1, 4])
 def test_predictions_are_those_of_all_batches(steps):
-    model = compiled(tiny.vae, steps)
+    model = compiled(steps=steps)
     x = tiny.examples(model, 44)
     predicted = model.predict(x, batch_size=8, verbose=0)
     alone = [model.predict(part, verbose=0) for part in np.split(x, [8, 16, 24, 32, 40])]
     np.testing.assert_allclose(predicted, np.concatenate(alone), rtol=1e-5)
 
 
-def test_data_that_end_in_an_error_leave_the_steps_before():
-    model, other = compiled(tiny.vae, 2), compiled(tiny.vae, 2)
-    x = tiny.examples(model, 8)
-    with pytest.raises(OSError, match="The disk is gone"):
-        model.fit(Batches([x, x, x, None]), shuffle=False, verbose=0)
-    other.fit(Batches([x, x]), shuffle=False, verbose=0)
-    assert_equal(weights_of(model), weights_of(other))
+def test_batches_of_another_type_are_not_turned_into_floats():
+    model = compiled(steps=3)
+    floats = tiny.examples(model, 8)
+    with pytest.raises(ValueError, match="of type int32, and floats are wanted"):
+        model.fit(Batches([floats, floats, floats.astype("int32")]), verbose=0)
 
 
 @pytest.mark.parametrize("before", [1, 2])
 def test_the_number_of_steps_may_change_between_fits(before):
-    model = compiled(tiny.vae, before)
+    model = compiled(steps=before)
     x = tiny.examples(model, 40)
     model.fit(x, batch_size=8, verbose=0)
     model.steps_per_execution = 5
@@ -254,6 +448,7 @@ def test_a_step_of_ones_own_may_log_numbers_and_give_its_state_in_tuples():
             return logs, [tuple(group) for group in state]
 
     networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
-    _, (history, *_) = fitted(4, lambda: Own(*networks))
+    model = compiled(lambda: Own(*networks), steps=4)
+    history = model.fit(tiny.examples(model, 32), batch_size=8, epochs=2, verbose=0).history
     assert history["one"] == [1.0, 1.0]
     assert history["step"] == [4, 8]

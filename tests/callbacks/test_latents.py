@@ -89,7 +89,7 @@ def test_callbacks_leave_what_the_functions_draw(tmp_path):
 
 def test_a_conditional_vae_is_pictured_one_class_at_a_time(tmp_path):
     networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 2, hidden=(6,), num_classes=3)
-    vae = kg.ConditionalVAE(*networks, num_classes=3, seed=1)
+    vae = kg.VAE(*networks, num_classes=3, seed=1)
     y = np.arange(20) % 3
     fitted(vae, [kg.callbacks.LatentScatter(tiny.images(), y, tmp_path)], y)
     images = kg.callbacks.manifold(vae, steps=2, label=1)

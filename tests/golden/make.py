@@ -1,9 +1,10 @@
-"""Writes the golden numbers: 20 SGD steps of two VAEs in plain PyTorch, in float64.
+"""Write the golden numbers: 20 steps of two VAEs in plain PyTorch, in float64, by SGD and Adam.
 
     python -m tests.golden.make
 
 Nothing of Keras or keras_gen is used: the three backends are held to this loop, and so to
-each other. Kernels are in Keras's layout, as the test assigns them.
+each other. Kernels are in Keras's layout, as the test assigns them. The optimizers' numbers are
+powers of two: TensorFlow takes them through float32.
 """
 
 import json
@@ -14,11 +15,11 @@ import torch
 import torch.nn.functional as F
 
 FOLDER = pathlib.Path(__file__).parent
-STEPS, BATCH, LATENT, LEARNING_RATE, BETA = 20, 8, 3, 0.01, 0.7
+STEPS, FEW, BATCH, LATENT, BETA = 20, 4, 8, 3, 0.7
 
 
 def draws(shapes):
-    """Initial weights, batches and noise, from NumPy: the same for whoever asks."""
+    """Return initial weights, batches and noise, drawn by NumPy and so the same everywhere."""
     rng = np.random.default_rng(11)
     weights = [0.3 * rng.standard_normal(shape) for shape in shapes]
     x = rng.random((STEPS, BATCH, 8, 8, 1))
@@ -61,10 +62,45 @@ def conv(w, x, eps):
     return mean, log_var, h.permute(0, 2, 3, 1)
 
 
-def train(network, shapes):
+class SGD:
+    def __init__(self, weights):
+        self.weights = weights
+
+    def step(self, gradients):
+        with torch.no_grad():
+            for i, (w, g) in enumerate(zip(self.weights, gradients, strict=True)):
+                w -= self.change(i, g)
+
+    def change(self, i, gradient):
+        return 2**-7 * gradient
+
+
+class Adam(SGD):
+    """Kingma and Ba (2015), with epsilon where Keras has it."""
+
+    def __init__(self, weights):
+        super().__init__(weights)
+        self.m = [torch.zeros_like(w) for w in weights]
+        self.v = [torch.zeros_like(w) for w in weights]
+        self.t = [0] * len(weights)
+
+    def change(self, i, gradient):
+        b1, b2 = 0.5, 1 - 2**-10
+        self.t[i] += 1
+        self.m[i] = b1 * self.m[i] + (1 - b1) * gradient
+        self.v[i] = b2 * self.v[i] + (1 - b2) * gradient**2
+        alpha = 2**-8 * (1 - b2 ** self.t[i]) ** 0.5 / (1 - b1 ** self.t[i])
+        return alpha * self.m[i] / (self.v[i].sqrt() + 2**-23)
+
+
+OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+
+
+def train(network, shapes, optimizer):
     weights, xs, noise = draws(shapes)
     w = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in weights]
-    logs = []
+    optimizer = optimizer(w)
+    logs, after = [], {}
     for x, eps in zip(torch.tensor(xs).double(), torch.tensor(noise).double(), strict=True):
         mean, log_var, logits = network(w, x, eps)
         bce = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
@@ -72,13 +108,20 @@ def train(network, shapes):
         kl = (-0.5 * (1 + log_var - mean**2 - log_var.exp()).sum(1)).mean()
         loss = reconstruction + BETA * kl
         logs.append({"loss": loss.item(), "reconstruction": reconstruction.item(), "kl": kl.item()})
-        gradients = torch.autograd.grad(loss, w)
-        with torch.no_grad():
-            for v, g in zip(w, gradients, strict=True):
-                v -= LEARNING_RATE * g
-    return {"logs": logs, "weights": [np.round(v.detach().numpy(), 9).tolist() for v in w]}
+        optimizer.step(torch.autograd.grad(loss, w))
+        after[len(logs)] = rounded(w)
+    return {"logs": logs, "weights": {step: after[step] for step in (FEW, STEPS)}}
+
+
+def rounded(weights):
+    return [np.round(w.detach().numpy(), 12).tolist() for w in weights]
+
+
+def write(name, golden):
+    (FOLDER / f"{name}.json").write_text(json.dumps(golden) + "\n")
 
 
 if __name__ == "__main__":
     for name, network, shapes in (("mlp", mlp, MLP_SHAPES), ("conv", conv, CONV_SHAPES)):
-        (FOLDER / f"vae_{name}.json").write_text(json.dumps(train(network, shapes)) + "\n")
+        golden = {key: train(network, shapes, value) for key, value in OPTIMIZERS.items()}
+        write(f"vae_{name}", golden)

@@ -1,4 +1,4 @@
-"""Writes the golden numbers of three GANs: alternating steps in plain PyTorch, in float64.
+"""Write the golden numbers of three GANs: alternating steps in plain PyTorch, in float64.
 
     python -m tests.golden.make_gan
 
@@ -6,19 +6,18 @@ Nothing of Keras or keras_gen is used. Kernels are in Keras's layout, (inputs, o
 """
 
 import itertools
-import json
-import pathlib
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-FOLDER = pathlib.Path(__file__).parent
-ITERATIONS, D_STEPS, BATCH, LATENT, DATA, HIDDEN = 12, 2, 6, 2, 4, 8
+from tests.golden.make import OPTIMIZERS, rounded, write
+
+ITERATIONS, FEW, D_STEPS, BATCH, LATENT, DATA, HIDDEN = 12, 2, 2, 6, 2, 4, 8
 
 
 def draws():
-    """Initial weights, batches and noise, from NumPy: the same for whoever asks."""
+    """Return initial weights, batches and noise, drawn by NumPy and so the same everywhere."""
     rng = np.random.default_rng(7)
 
     def network(inputs, outputs):
@@ -42,7 +41,7 @@ def draws():
 
 
 class Network:
-    """Dense, normalisation or none, activation, Dense; as Keras's layers do it."""
+    """Dense, normalisation or none, activation, Dense; as in Keras's layers."""
 
     def __init__(self, weights, norm, activation, last_bias=True):
         w0, b0, w1, b1 = (torch.tensor(w, dtype=torch.float64) for w in weights)
@@ -71,40 +70,9 @@ class Network:
         return self.activation(h) @ w1 + sum(b1)
 
     def weights(self):
-        """In the order in which Keras lists them."""
+        """Return the weights in the order in which Keras lists them."""
         trained = [w.detach() for w in self.trained]
         return trained[:3] + self.moving + trained[3:] if self.norm == "batch" else trained
-
-
-class SGD:
-    def __init__(self, weights):
-        self.weights = weights
-
-    def step(self, loss):
-        gradients = torch.autograd.grad(loss, self.weights)
-        with torch.no_grad():
-            for i, (w, g) in enumerate(zip(self.weights, gradients, strict=True)):
-                w -= self.change(i, g)
-
-    def change(self, i, gradient):
-        return 0.01 * gradient
-
-
-class Adam(SGD):
-    """Kingma and Ba (2015), with epsilon where Keras has it."""
-
-    def __init__(self, weights):
-        super().__init__(weights)
-        self.m = [torch.zeros_like(w) for w in weights]
-        self.v = [torch.zeros_like(w) for w in weights]
-        self.t = [0] * len(weights)
-
-    def change(self, i, gradient):
-        self.t[i] += 1
-        self.m[i] = 0.5 * self.m[i] + 0.5 * gradient
-        self.v[i] = 0.999 * self.v[i] + 0.001 * gradient**2
-        alpha = 0.003 * (1 - 0.999 ** self.t[i]) ** 0.5 / (1 - 0.5 ** self.t[i])
-        return alpha * self.m[i] / (self.v[i].sqrt() + 1e-7)
 
 
 def slope(critic, x):
@@ -118,13 +86,13 @@ def non_saturating(critic, real, fake, eps):
 
 
 def relativistic(critic, real, fake, eps):
-    """With R1 and R2 at gamma = 0.4."""
+    """Return the loss with R1 and R2 at gamma = 0.4."""
     d_loss = F.softplus(critic(fake) - critic(real)).mean()
     return d_loss + sum(0.2 * slope(critic, x).square().sum(1).mean() for x in (real, fake))
 
 
 def wasserstein(critic, real, fake, eps):
-    """With the gradient penalty of weight 1."""
+    """Return the loss with the gradient penalty of weight 1."""
     mixed = slope(critic, eps * real + (1 - eps) * fake)
     penalty = (mixed.square().sum(1).sqrt() - 1).square().mean()
     return (critic(fake) - critic(real)).mean() + penalty
@@ -150,25 +118,29 @@ def train(variant, optimizer):
     given = draws()
     # Without the bias: batch norm in the critic would take that out of the fakes.
     generator = Network(given["generator"], norms[0], torch.relu, last_bias=False)
-    critic = Network(given["discriminator"], norms[1], lambda h: F.leaky_relu(h, 0.2))
+    critic = Network(given["discriminator"], norms[1], lambda h: F.leaky_relu(h, 0.25))
     g_optimizer, d_optimizer = optimizer(generator.trained), optimizer(critic.trained)
     x, z, eps = (torch.tensor(given[name]).double() for name in ("x", "z", "eps"))
+    after = {}
     for t in range(ITERATIONS):
         for i in range(D_STEPS):
             real = x[t, i::D_STEPS]
             fake = generator(z[t, i]).detach()
-            d_optimizer.step(d_objective(critic, real, fake, eps[t, i]))
+            d_loss = d_objective(critic, real, fake, eps[t, i])
+            d_optimizer.step(torch.autograd.grad(d_loss, critic.trained))
         fake = generator(z[t, D_STEPS])
-        g_optimizer.step(g_objective(critic, real, fake).mean())
-    return {
-        "generator": [np.round(w.numpy(), 9).tolist() for w in generator.weights()],
-        "discriminator": [np.round(w.numpy(), 9).tolist() for w in critic.weights()],
-    }
+        g_loss = g_objective(critic, real, fake).mean()
+        g_optimizer.step(torch.autograd.grad(g_loss, generator.trained))
+        after[t + 1] = {
+            "generator": rounded(generator.weights()),
+            "discriminator": rounded(critic.weights()),
+        }
+    return {count: after[count] for count in (FEW, ITERATIONS)}
 
 
 if __name__ == "__main__":
     golden = {
-        f"{variant}_{optimizer.__name__.lower()}": train(variant, optimizer)
-        for variant, optimizer in itertools.product(VARIANTS, (SGD, Adam))
+        f"{variant}_{name}": train(variant, optimizer)
+        for variant, (name, optimizer) in itertools.product(VARIANTS, OPTIMIZERS.items())
     }
-    (FOLDER / "gan.json").write_text(json.dumps(golden) + "\n")
+    write("gan", golden)

@@ -1,19 +1,18 @@
-"""Writes the golden numbers of IWAE: 20 SGD steps in plain PyTorch, in float64.
+"""Write the golden numbers of IWAE: 20 steps in plain PyTorch, in float64, by SGD and Adam.
 
     python -m tests.golden.make_iwae
 
 As `make.py`, with 5 draws of z for every x. `dreg` writes the doubly reparameterised gradient out
-as the paper has it: the encoder's from the z of every draw, with the square of its weight.
+as in the paper: the encoder's comes from the z of every draw, with the square of its weight.
 """
 
-import json
 import math
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from tests.golden.make import BATCH, FOLDER, LATENT, LEARNING_RATE, MLP_SHAPES, STEPS
+from tests.golden.make import BATCH, FEW, LATENT, MLP_SHAPES, OPTIMIZERS, STEPS, rounded, write
 
 NUM_SAMPLES = 5
 ENCODER = 6  # Its weights come first.
@@ -33,7 +32,7 @@ def encode(w, x):
 
 
 def log_densities(w, x, z, mean, log_var):
-    """log p(x|z), log p(z), log q(z|x), each (draws, batch)."""
+    """Return log p(x|z), log p(z) and log q(z|x), each (draws, batch)."""
     logits = torch.relu(z @ w[6] + w[7]) @ w[8] + w[9]
     flat = x.reshape(1, len(x), -1).expand(logits.shape)
     log_p_x = -F.binary_cross_entropy_with_logits(logits, flat, reduction="none").sum(-1)
@@ -58,10 +57,11 @@ def dreg(w, z, mean, log_var, x):
     return (*torch.autograd.grad(z, w[:ENCODER], by_z), *decoder)
 
 
-def train(gradients):
+def train(gradients, optimizer):
     weights, xs, noise = draws(MLP_SHAPES)
     w = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in weights]
-    logs = []
+    optimizer = optimizer(w)
+    logs, after = [], {}
     for x, eps in zip(torch.tensor(xs).double(), torch.tensor(noise).double(), strict=True):
         mean, log_var = encode(w, x)
         z = mean + torch.exp(0.5 * log_var) * eps
@@ -71,13 +71,11 @@ def train(gradients):
             loss = math.log(NUM_SAMPLES) - torch.logsumexp(log_w, 0).mean()
         terms = {"loss": loss, "reconstruction": -log_p_x.mean(), "elbo": log_w.mean()}
         logs.append({name: value.item() for name, value in terms.items()})
-        descent = gradients(w, z, mean, log_var, x)
-        with torch.no_grad():
-            for v, g in zip(w, descent, strict=True):
-                v -= LEARNING_RATE * g
-    return {"logs": logs, "weights": [np.round(v.detach().numpy(), 9).tolist() for v in w]}
+        optimizer.step(gradients(w, z, mean, log_var, x))
+        after[len(logs)] = rounded(w)
+    return {"logs": logs, "weights": {step: after[step] for step in (FEW, STEPS)}}
 
 
 if __name__ == "__main__":
     for name, gradients in (("iwae", standard), ("iwae_dreg", dreg)):
-        (FOLDER / f"{name}.json").write_text(json.dumps(train(gradients)) + "\n")
+        write(name, {key: train(gradients, value) for key, value in OPTIMIZERS.items()})

@@ -36,10 +36,10 @@ MESSAGES = {
     "above one": r"values in \[0, 1\], and the data lie in \[.*, 25[45].*Divide",
     "nan": r"lie in \[nan, nan\].*remove NaN",
     "negative": r"lie in \[-0.1, ",
-    "integers": "type uint8, and floats are wanted.*/ 255",
-    "rank": r"shape \(20, 8, 8\), and VAE was built for \(n, 8, 8, 1\)",
-    "size": r"shape \(20, 10, 10, 1\), and VAE was built for \(n, 8, 8, 1\)",
-    "channels": r"shape \(20, 8, 8, 3\), and VAE was built for",
+    "integers": "type uint8, but floats are expected.*/ 255",
+    "rank": r"shape \(20, 8, 8\), but VAE was built for \(n, 8, 8, 1\)",
+    "size": r"shape \(20, 10, 10, 1\), but VAE was built for \(n, 8, 8, 1\)",
+    "channels": r"shape \(20, 8, 8, 3\), but VAE was built for",
     "empty": "empty",
 }
 
@@ -69,7 +69,7 @@ def test_evaluate_encode_and_reconstruct_refuse_them_too(kind):
 def test_train_on_batch_refuses_a_wrong_shape_or_type(kind):
     vae = tiny.vae()
     vae.compile("sgd")
-    with pytest.raises(ValueError, match="was built for|floats are wanted"):
+    with pytest.raises(ValueError, match="was built for|floats are expected"):
         vae.train_on_batch(broken(kind))
 
 
@@ -126,7 +126,7 @@ def test_a_negative_beta_is_refused(beta):
 def test_latent_sizes_that_disagree_are_refused():
     encoder, _ = kg.networks.mlp_vae((8, 8, 1), 3)
     _, decoder = kg.networks.mlp_vae((8, 8, 1), 4)
-    with pytest.raises(ValueError, match="z has size 3 and the decoder takes 4"):
+    with pytest.raises(ValueError, match="z has size 3, but the decoder expects 4"):
         kg.VAE(encoder, decoder)
 
 
@@ -153,7 +153,7 @@ def test_a_decoder_that_squashes_is_refused():
     encoder, _ = kg.networks.mlp_vae((5,), 3)
     z = keras.Input((3,))
     decoder = keras.Model(z, keras.layers.Dense(5, activation="sigmoid")(z))
-    with pytest.raises(ValueError, match="ends in a sigmoid. Bernoulli takes logits"):
+    with pytest.raises(ValueError, match="ends in a sigmoid. Bernoulli expects logits"):
         kg.VAE(encoder, decoder)
     kg.VAE(encoder, decoder, likelihood="gaussian")
 

@@ -64,8 +64,7 @@ def test_pictures_and_validation_leave_training_alone(build):
         def on_epoch_end(self, epoch, logs=None):
             tiny.drawn(self.model)
             if hasattr(self.model, "sample"):
-                labels = tiny.labels(self.model, 2)
-                self.model.sample(2, *([] if labels is None else [labels]))
+                self.model.sample(2, y=tiny.labels(self.model, 2))
 
     watched, alone = compiled(build), compiled(build)
     watched.fit(
@@ -148,7 +147,7 @@ def test_train_on_batch_is_a_step_of_fit(build):
 @every_step
 def test_steps_per_execution_changes_nothing(build, backend):
     if backend == "torch":
-        pytest.skip("Keras refuses steps_per_execution on torch")
+        pytest.skip("Keras's loop over data hands over single batches on torch")
     model, other = compiled(build), compiled(build, steps_per_execution=3)
     for one in (model, other):
         # In full batches: TensorFlow rounds otherwise where it does not know a batch's size.

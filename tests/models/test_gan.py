@@ -274,8 +274,8 @@ BAD = {
     "no optimizer": (lambda: tiny.gan().compile("adam"), "two optimizers"),
     "one optimizer": (lambda: tiny.gan().compile(optimizer="adam"), "two optimizers"),
     "a loss": (lambda: tiny.gan().compile("sgd", "sgd", loss="mse"), "`compile` got loss="),
-    "latent_dim": (lambda: kg.GAN(linear(2, 3), linear(3, 1), 4), "takes vectors of 2"),
-    "sizes": (lambda: kg.GAN(linear(2, 3), linear(4, 1), 2), "takes .4,."),
+    "latent_dim": (lambda: kg.GAN(linear(2, 3), linear(3, 1), 4), "expects vectors of 2"),
+    "sizes": (lambda: kg.GAN(linear(2, 3), linear(4, 1), 2), "expects .4,."),
     "two logits": (lambda: kg.GAN(linear(2, 3), linear(3, 2), 2), "One raw output"),
     "sigmoid": (
         lambda: kg.GAN(linear(2, 3), linear(3, 1, activation="sigmoid"), 2),
@@ -299,7 +299,7 @@ def test_a_batch_too_small_for_its_steps_and_packs_is_refused_before_training(n,
     gan = tiny.gan()  # d_steps=2, packing=2
     gan.compile("sgd", "sgd")
     before = gan.get_weights()
-    with pytest.raises(ValueError, match="too small: 4 are wanted"):
+    with pytest.raises(ValueError, match="too small: 4 are needed"):
         gan.fit(tiny.examples(gan, n), batch_size=batch_size, verbose=0)
     for a, b in zip(before, gan.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -310,7 +310,7 @@ def test_a_batch_of_one_is_refused_by_layers_that_compare():
     h = kg.layers.MinibatchDiscrimination(2, 2)(x)
     gan = kg.GAN(linear(2, 3), keras.Model(x, keras.layers.Dense(1)(h)), 2)
     gan.compile("sgd", "sgd")
-    with pytest.raises(ValueError, match="too small: 2 are wanted"):
+    with pytest.raises(ValueError, match="too small: 2 are needed"):
         gan.fit(tiny.images(5, shape=(3,)), batch_size=4, verbose=0)
 
 
@@ -335,7 +335,7 @@ def test_data_that_cannot_be_imitated_are_refused():
     for bad, match in (
         (np.where(x > 0.5, np.nan, x), "NaN"),
         (x[:, :4], r"shape \(8, 4\)"),
-        (x.astype("uint8"), "floats are wanted"),
+        (x.astype("uint8"), "floats are expected"),
     ):
         with pytest.raises(ValueError, match=match):
             gan.fit(bad, verbose=0)

@@ -9,7 +9,7 @@ from keras import ops
 from scipy import special, stats
 
 import keras_gen as kg
-from keras_gen.models.likelihood_estimate import RunningWeights
+from keras_gen.inference.likelihood import RunningWeights
 from tests.models import tiny
 
 
@@ -130,19 +130,19 @@ def test_the_log_likelihood_given_a_label():
     mean = (inputs[0] - y) / (1 + s**2)
     encoder = keras.Model(inputs, [mean + 0.1, 0 * mean + float(np.log(0.3))])
     decoder = keras.Model(inputs, inputs[0] + y)
-    vae = kg.ConditionalVAE(encoder, decoder, num_classes=5, likelihood=kg.likelihoods.Gaussian(s))
+    vae = kg.VAE(encoder, decoder, num_classes=5, likelihood=kg.likelihoods.Gaussian(s))
     random = np.random.default_rng(0)
     y = random.integers(5, size=12)
     x = random.normal(loc=y[:, None], size=(12, 1)).astype("float32")
     expected = stats.norm.logpdf(x[:, 0], y, np.sqrt(1 + s**2))
     for chunk_size in (500, 5000):  # One example at a time, and five.
-        values = vae.log_likelihood(x, y, 1000, chunk_size=chunk_size, verbose=0)
+        values = vae.log_likelihood(x, 1000, chunk_size=chunk_size, verbose=0, y=y)
         np.testing.assert_allclose(values, expected, atol=0.1)
     np.testing.assert_allclose(
-        vae.log_likelihood(x, y, 5000, proposal="prior", verbose=0), expected, atol=0.2
+        vae.log_likelihood(x, 5000, proposal="prior", verbose=0, y=y), expected, atol=0.2
     )
     with pytest.raises(ValueError, match="The labels go from"):
-        vae.log_likelihood(x, y + 1)
+        vae.log_likelihood(x, y=y + 1)
 
 
 def test_estimating_leaves_training_alone():
@@ -214,19 +214,6 @@ def test_an_attribute_of_the_likelihood_that_changes_is_heeded():
     np.testing.assert_allclose(tenfold, 10 * once, rtol=0.1)
 
 
-def test_nothing_that_fit_and_predict_do_compiles_it_anew():
-    model, x = tiny.vae(), tiny.images(8)
-    tiny.compile_model(model, keras.optimizers.Adam)
-    model.log_likelihood(x, 4, verbose=0)
-    (drawer,) = model._drawers.made.values()
-    model.fit(x, epochs=2, validation_data=x, verbose=0)
-    model.predict(x, verbose=0)
-    model.fit(x, callbacks=[keras.callbacks.EarlyStopping("loss")], verbose=0)
-    model.log_likelihood(x, 4, verbose=0)
-    (kept,) = model._drawers.made.values()
-    assert kept is drawer
-
-
 def test_the_draws_of_one_call_differ():
     vae, x = tiny.vae(), tiny.images(1)
     _, error = vae.log_likelihood(
@@ -269,12 +256,11 @@ def test_what_cannot_be_estimated_is_refused(arguments, match):
         tiny.vae().log_likelihood(**{"x": tiny.images(2), **arguments})
 
 
-@pytest.mark.parametrize("build", [tiny.autoencoder, tiny.gan, tiny.wgan])
-def test_a_model_without_a_density_says_so(build):
+@pytest.mark.parametrize("build", [tiny.autoencoder, tiny.denoising_autoencoder, tiny.gan])
+def test_a_model_has_only_the_methods_that_it_can_answer(build):
     model = build()
-    name = type(model).__name__
-    with pytest.raises(NotImplementedError, match=f"{name} gives no log-likelihood.*use VAE"):
-        model.log_likelihood(tiny.examples(model))
+    assert not hasattr(model, "log_likelihood")  # It needs p(z) and p(x|z).
+    assert hasattr(model, "sample") == isinstance(model, kg.GAN)
 
 
 MEASURE = """

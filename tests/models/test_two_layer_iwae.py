@@ -114,8 +114,8 @@ def test_gradient_descent_reaches_the_entropy():
 def test_networks_that_do_not_fit_one_another_are_refused():
     networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
     for sizes, match in (
-        (((4, 2), (2, 3)), "`top_encoder` takes vectors of size 4, and is given 3"),
-        (((3, 2), (5, 3)), "`top_decoder` takes vectors of size 5, and is given 2"),
+        (((4, 2), (2, 3)), "`top_encoder` expects vectors of size 4, but is given 3"),
+        (((3, 2), (5, 3)), "`top_decoder` expects vectors of size 5, but is given 2"),
         (((3, 2), (2, 4)), "`top_decoder` gives a z of size 4, and the `decoder` takes 3"),
     ):
         top = [normal_network(*size, (4,), "tanh", "top") for size in sizes]

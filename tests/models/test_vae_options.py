@@ -126,15 +126,64 @@ def test_iwae_draws_pixels_too():
 @pytest.mark.parametrize(
     "arguments, match",
     [
-        ({"free_bits": -0.1}, "`free_bits` is -0.1. It is what each latent may cost"),
+        ({"free_bits": -0.1}, "`free_bits` is -0.1. Each latent may cost"),
         ({"free_bits": float("nan")}, "`free_bits` is nan"),
         ({"free_bits": None}, "`free_bits` is None"),
         (
             {"dynamic_binarization": True, "likelihood": "gaussian"},
-            "makes pixels black or white, and the likelihood is Gaussian. Pass Bernoulli",
+            "makes pixels black or white, but the likelihood is Gaussian. Pass Bernoulli",
         ),
     ],
 )
 def test_options_that_make_no_sense_are_refused(arguments, match):
     with pytest.raises(ValueError, match=match):
         tiny.vae(**arguments)
+
+
+class TwiceVAE(kg.VAE):
+    """Takes two gradient steps on each batch, and notes the x that it saw last."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.greatest_grey = self.add_weight(shape=(), trainable=False, initializer="zeros")
+
+    @kg.backend.step
+    def train_step(self, data):
+        data = self.unpack(data)
+        for _ in range(2):
+            _, terms = kg.backend.descend(
+                self.optimizer, self.trainable_variables, self.objective, *data
+            )
+        self.greatest_grey.assign(ops.max(ops.minimum(data[0], 1 - data[0])))
+        return self.update_metrics(terms, data[0])
+
+
+def test_a_step_of_ones_own_that_unpacks_its_data_leaves_nothing_out():
+    networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
+    beta = kg.schedules.LinearWarmUp(10)
+    for binarized in (False, True):
+        vae = TwiceVAE(*networks, beta=beta, dynamic_binarization=binarized, seed=1)
+        vae.compile(keras.optimizers.Adam(0.001))
+        vae.fit(tiny.images(24), batch_size=8, verbose=0)
+        # Three batches, of two updates each: the last one began after four.
+        np.testing.assert_allclose(ops.convert_to_numpy(vae.current_beta()), 0.4, rtol=1e-6)
+        grey = float(ops.convert_to_numpy(vae.greatest_grey))
+        assert grey == 0 if binarized else grey > 0.4
+        logs = vae.evaluate(tiny.images(24), verbose=0, return_dict=True)
+        np.testing.assert_allclose(
+            logs["loss"], logs["reconstruction"] + 0.4 * logs["kl"], rtol=1e-5
+        )
+
+
+def test_unpack_moves_the_noise_of_its_own_stream_alone():
+    vae = tiny.vae(dynamic_binarization=True)
+    x = tiny.images(8)
+    trained, evaluated = (vae.unpack(x, training=training)[0] for training in (True, False))
+    for drawn in (trained, evaluated):
+        assert set(np.unique(ops.convert_to_numpy(drawn))) == {0.0, 1.0}
+    assert np.any(ops.convert_to_numpy(trained) != ops.convert_to_numpy(evaluated))
+    other = tiny.vae(dynamic_binarization=True)
+    np.testing.assert_array_equal(  # The evaluation before did not move the training's noise.
+        ops.convert_to_numpy(vae.unpack(x)[0]),
+        [ops.convert_to_numpy(other.unpack(x)[0]) for _ in range(2)][1],
+    )

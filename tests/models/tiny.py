@@ -105,9 +105,9 @@ def wgan():
 
 
 def conditional_gan():
-    """Labels beside packed examples, two steps of the discriminator, and a penalty."""
+    """Labels next to packed examples, two steps of the discriminator, and a penalty."""
     networks = kg.networks.point_gan((8,), 2, hidden=(6,), packing=2, num_classes=3)
-    return kg.ConditionalGAN(
+    return kg.GAN(
         *networks,
         latent_dim=2,
         num_classes=3,
@@ -118,9 +118,24 @@ def conditional_gan():
     )
 
 
+def conditional_wgan():
+    networks = kg.networks.point_gan((8,), 2, hidden=(6,), num_classes=3)
+    return kg.WGAN(*networks, latent_dim=2, num_classes=3, clip=0.1, d_steps=2, seed=1)
+
+
 def conditional_vae():
     networks = kg.networks.conv_vae(IMAGE_SHAPE, 3, filters=(4,), num_classes=3)
-    return kg.ConditionalVAE(*networks, num_classes=3, seed=1)
+    return kg.VAE(*networks, num_classes=3, seed=1)
+
+
+def conditional_iwae(**kwargs):
+    networks = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,), num_classes=3)
+    return kg.IWAE(*networks, num_classes=3, seed=1, **kwargs)
+
+
+def conditional_denoising_vae():
+    networks = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,), num_classes=3)
+    return kg.DenoisingVAE(*networks, stddev=0.3, num_classes=3, seed=1)
 
 
 MODELS = [
@@ -130,6 +145,8 @@ MODELS = [
     scheduled_vae,
     regular_vae,
     conditional_vae,
+    conditional_iwae,
+    conditional_denoising_vae,
     binarized_vae,
     iwae,
     dreg_iwae,
@@ -140,6 +157,7 @@ MODELS = [
     denoising_vae,
     wgan,
     conditional_gan,
+    conditional_wgan,
 ]
 
 
@@ -173,18 +191,18 @@ def examples(model, n=20):
 
 
 def labels(model, n=20):
-    """Of the examples, or None if the model takes none."""
-    if not hasattr(model, "num_classes"):
+    """Labels of the examples, or None if the model has no classes."""
+    if model.num_classes is None:
         return None
     return np.random.default_rng(1).integers(model.num_classes, size=n)
 
 
 def drawn(model):
-    """Examples that the model makes of what is the same each time, NumPy."""
-    y = () if labels(model) is None else (labels(model, 3),)
+    """Examples that the model makes of the same input each time, NumPy."""
     if isinstance(model, kg.GAN):
-        return model.generate(np.random.default_rng(0).standard_normal((3, 2)), *y)
-    return model.reconstruct(images(3), *y)
+        z = np.random.default_rng(0).standard_normal((3, 2))
+        return model.generate(z, y=labels(model, 3))
+    return model.reconstruct(images(3), y=labels(model, 3))
 
 
 def steps(model):

@@ -36,13 +36,13 @@ def test_pixels_that_are_never_or_always_on_have_a_finite_bias():
 def test_a_clone_and_a_saved_model_start_there_too(tmp_path):
     mean = random.uniform(0.05, 0.95, size=(2, 2, 1)).astype("float32")
     networks = kg.networks.mlp_vae((2, 2, 1), 2, mean_image=mean, num_classes=3)
-    vae = kg.ConditionalVAE(*networks, num_classes=3)
+    vae = kg.VAE(*networks, num_classes=3)
     clone = keras.models.clone_model(vae)
     vae.save(tmp_path / "vae.keras")
     loaded = keras.saving.load_model(tmp_path / "vae.keras")
     for model in (vae, clone, loaded):
         np.testing.assert_allclose(means_of(model.decoder), mean.ravel(), rtol=1e-5)
-    rebuilt = kg.ConditionalVAE.from_config(vae.get_config())
+    rebuilt = kg.VAE.from_config(vae.get_config())
     assert rebuilt.get_config() == vae.get_config()
 
 

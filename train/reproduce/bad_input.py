@@ -175,7 +175,7 @@ def data_of_the_wrong_kind(model, folder):
     holed = x.copy()
     holed[0] = np.nan
     bad = {
-        "floats are wanted": (255 * x).astype("uint8"),
+        "floats are expected": (255 * x).astype("uint8"),
         "was built for": x[:, :-1],
         "NaN": holed,
         "empty": x[:0],
@@ -232,12 +232,11 @@ def _model(model, width=6, num_classes=None):
     options = {} if num_classes is None else {"num_classes": num_classes}
     if model == "vae":
         networks = kg.networks.mlp_vae((8, 8, 1), 3, hidden=(width,), **options)
-        built = (kg.ConditionalVAE if options else kg.VAE)(*networks, seed=0, **options)
+        built = kg.VAE(*networks, seed=0, **options)
         built.compile(optimizer="adam")
     else:
         networks = kg.networks.point_gan((8,), 3, hidden=(width,), **options)
-        kind = kg.ConditionalGAN if options else kg.GAN
-        built = kind(*networks, latent_dim=3, seed=0, **options)
+        built = kg.GAN(*networks, latent_dim=3, seed=0, **options)
         built.compile(generator_optimizer="adam", discriminator_optimizer="adam")
     return built
 

@@ -78,7 +78,7 @@ def conditional(seed, **data):
             script.main(["--conditional", "--seed", str(seed), "--out", out, *folder])
             model = keras.saving.load_model(f"{out}/model.keras")
         asked = np.arange(2000) % 10
-        images = model.sample(2000, asked)
+        images = model.sample(2000, y=asked)
         seen = classifier.predict(images.reshape(2000, -1))
         rows.append(AtLeast(name, "share of the class asked for", (seen == asked).mean(), 0.95))
     return rows

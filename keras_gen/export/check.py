@@ -1,9 +1,9 @@
-"""Runs exported files, in a process of its own: a program, not a module.
+"""Run exported files and compare them with the model: a program, run in a process of its own.
 
-python -P export_check.py FOLDER FORMAT CASES: prints, as JSON, how far each signature is from the
-outputs that the model gave, |a - b| / max(1, |b|) at most, or null where it draws what cannot be
-compared; the arrays are in cases.npz beside FOLDER. What is no number (files that do not load,
-samples that repeat) ends it with a message.
+`python -P check.py FOLDER FORMAT CASES` prints, as JSON, the largest difference of each signature
+from the outputs that the model gave, |a - b| / max(1, |b|), or null if it draws noise that cannot
+be compared. The arrays are in cases.npz, next to FOLDER. The program exits with a message if the
+files do not load, or if samples repeat.
 """
 
 import json
@@ -12,14 +12,14 @@ import sys
 
 import numpy as np
 
-# What an exported file must not need.
+# An exported file must not need it.
 sys.modules["keras_gen"] = None
 
 
 def main():
     folder, format, cases = sys.argv[1:]
     arrays = np.load(pathlib.Path(folder).with_name("cases.npz"))
-    call = {"tf_saved_model": saved_model, "onnx": onnx}[format](folder)
+    call = {"tf_saved_model": load_saved_model, "onnx": load_onnx}[format](folder)
     differences = {}
     for i, case in enumerate(json.loads(cases)):
         name = case["signature"]
@@ -30,22 +30,22 @@ def main():
         if case["draws"]:
             check_draws(case, call, inputs, outputs)
         for key, value in outputs.items():
-            apart = distance(name, value, arrays[f"{i}/outputs/{key}"])
-            if not np.isfinite(apart):  # No maximum shows a NaN.
-                sys.exit(f"{name} gives values that are not finite, and the model none.")
+            difference = largest_difference(name, value, arrays[f"{i}/outputs/{key}"])
+            if not np.isfinite(difference):  # `max` may pass over a NaN.
+                sys.exit(f"{name} gives values that are not finite, unlike the model.")
             differences.setdefault(name, [])
             if case["compared"]:
-                differences[name].append(apart)
+                differences[name].append(difference)
     print(json.dumps({name: max(found, default=None) for name, found in differences.items()}))
 
 
-def saved_model(folder):
+def load_saved_model(folder):
     import tensorflow as tf
 
     loaded = tf.saved_model.load(folder)
 
     def call(name, inputs):
-        # The loaded object as it is called, and the signature that is served.
+        # Both ways to run it: calling the loaded object, and the signature that a server runs.
         outputs = getattr(loaded, name)(*map(tf.constant, inputs.values()))
         named = {key: tf.constant(value) for key, value in inputs.items()}
         served = loaded.signatures[name](**named)
@@ -56,7 +56,7 @@ def saved_model(folder):
     return call
 
 
-def onnx(folder):
+def load_onnx(folder):
     import onnxruntime
 
     def call(name, inputs):
@@ -73,18 +73,18 @@ def check_draws(case, call, inputs, outputs):
     name = case["signature"]
     again = call(name, inputs)
     if case["seeded"]:
-        if not same(outputs, again):
+        if not are_equal(outputs, again):
             sys.exit(f"{name} does not repeat what it drew from the same seed.")
         again = call(name, {**inputs, "seed": inputs["seed"] + 1})
-    if case["varies"] and same(outputs, again):
+    if case["varies"] and are_equal(outputs, again):
         sys.exit(f"{name} draws the same again.")
 
 
-def same(a, b):
+def are_equal(a, b):
     return all(np.array_equal(a[key], b[key]) for key in a)
 
 
-def distance(name, value, expected):
+def largest_difference(name, value, expected):
     if value.shape != expected.shape:
         sys.exit(f"{name} gives shape {value.shape}, and the model {expected.shape}.")
     return float(np.max(np.abs(value - expected) / np.maximum(1, np.abs(expected))))

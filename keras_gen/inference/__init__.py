@@ -1,0 +1,16 @@
+"""Questions to a trained model: functions that take the model as an argument."""
+
+from keras_gen.inference.anomaly import anomaly_score
+from keras_gen.inference.inpainting import inpaint
+from keras_gen.inference.interpolation import interpolate_examples, interpolate_latents
+from keras_gen.inference.likelihood import log_likelihood
+from keras_gen.inference.predict import predict
+
+__all__ = [
+    "anomaly_score",
+    "inpaint",
+    "interpolate_examples",
+    "interpolate_latents",
+    "log_likelihood",
+    "predict",
+]

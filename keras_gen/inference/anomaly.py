@@ -1,0 +1,60 @@
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen.checks import check_choice, check_count
+from keras_gen.inference.predict import predict
+from keras_gen.losses import divergences
+
+KINDS = ("elbo", "likelihood", "reconstruction", "distortion")
+
+
+def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y=None):
+    """Return how unlike the training data each example is, (n,) in nats: higher is more anomalous.
+
+    Args:
+        vae: A `VAE` or one of its subclasses.
+        x: NumPy array (n, ...).
+        kind: "elbo" is -ELBO, and "distortion" its part -E_q[log p(x|z)] (An and Cho, 2015), at
+            `num_samples` draws of z, the same for each example; "reconstruction" is -log p(x|z)
+            at the mean of q(z|x); "likelihood" is -log p(x) by `log_likelihood`. With classes,
+            all of them are given the label.
+        num_samples: Number of draws of z; "reconstruction" needs none.
+        seed: Seed of the draws of "elbo" and "distortion".
+        batch_size: Number of examples in each call of a network.
+        y: Labels (n,), or one for all, if the model has classes.
+
+    Reference:
+        An and Cho (2015), "Variational Autoencoder based Anomaly Detection using
+        Reconstruction Probability": http://dm.snu.ac.kr/static/docs/TR/SNUDM-TR-2015-03.pdf
+    """
+    check_choice("kind", kind, KINDS)
+    check_count("num_samples", num_samples)
+    y = vae.labels(y, len(x))
+    if kind == "likelihood":
+        return -vae.log_likelihood(x, num_samples=num_samples, verbose=0, y=y)
+    mean, log_var = vae.encode(x, batch_size=batch_size, y=y)  # (n, latent_dim)
+    if kind == "reconstruction":
+        return -log_prob(vae, x, mean, y, batch_size)
+    # The same draws for each example: its score does not depend on the others in the array.
+    noise = np.random.default_rng(seed).standard_normal((num_samples, 1, mean.shape[1]))
+    reconstruction = 0.0
+    for eps in noise:
+        z = (mean + np.exp(0.5 * log_var) * eps).astype(mean.dtype)
+        reconstruction -= log_prob(vae, x, z, y, batch_size) / num_samples
+    if kind == "distortion":
+        return reconstruction
+    kl = divergences.kl_to_standard_normal(*map(ops.convert_to_tensor, (mean, log_var)))
+    return reconstruction + ops.convert_to_numpy(kl)
+
+
+def log_prob(vae, x, z, y, batch_size):
+    """Return log p(x|z) of pairs, NumPy (n,), a batch at a time: the parameters may be large."""
+    result = []
+    for start in range(0, len(x), batch_size):
+        rows = slice(start, start + batch_size)
+        inputs = z[rows] if y is None else [z[rows], y[rows]]
+        parameters = ops.convert_to_tensor(predict(vae.decoder, inputs, batch_size))
+        values = ops.convert_to_tensor(np.asarray(x[rows], keras.config.floatx()))
+        result.append(ops.convert_to_numpy(vae.likelihood.log_prob(values, parameters)))
+    return np.concatenate(result)

@@ -1,0 +1,78 @@
+import numpy as np
+
+from keras_gen.checks import check_ends
+
+
+def interpolate_examples(model, x_from, x_to, steps=8, y=None):
+    """Return examples between pairs: z moves from one's code to the other's along a line.
+
+    Args:
+        model: An `Autoencoder` or one of its subclasses. The code of a VAE is the mean of q(z|x).
+        x_from: NumPy array (n, ...).
+        x_to: NumPy array of the same shape.
+        steps: Number of points on each line, both ends included; at least 2.
+        y: Label of each pair, (n,), or one for all, if the model has classes.
+
+    Returns:
+        NumPy array (n, steps, ...).
+    """
+    check_ends(steps, x_from=x_from, x_to=x_to)
+    y = model.labels(y, len(x_from))
+    z = path(code(model, x_from, y), code(model, x_to, y), steps, spherical=False)
+    return _along(z, model.decode, y)
+
+
+def interpolate_latents(model, z_from, z_to, steps=8, spherical=True, y=None, **options):
+    """Return generated examples between pairs of z, both ends included.
+
+    Args:
+        model: A model with `generate`.
+        z_from: NumPy array (n, latent_dim).
+        z_to: NumPy array of the same shape.
+        steps: Number of points between each pair, ends included; at least 2.
+        spherical: True follows the great circle, whose points have the length of draws from
+            N(0, I) (White 2016, https://arxiv.org/abs/1609.04468); False follows the line.
+        y: Label of each pair, (n,), or one for all, if the model has classes.
+        **options: Further arguments of `generate`, such as `ema=True`.
+
+    Returns:
+        NumPy array (n, steps, ...).
+    """
+    y = model.labels(y, len(z_from))
+    return _along(path(z_from, z_to, steps, spherical), model.generate, y, **options)
+
+
+def code(model, x, y=None, batch_size=128):
+    """Return the one z that stands for each example, NumPy (n, latent_dim): of a VAE the mean."""
+    z = model.encode(x, batch_size=batch_size, y=y)
+    return z[0] if isinstance(z, tuple) else z
+
+
+def path(z_from, z_to, steps, spherical):
+    """Return points between pairs of z, both ends included: (n, steps, latent_dim)."""
+    check_ends(steps, z_from=z_from, z_to=z_to)
+    return (_great_circle if spherical else _line)(np.asarray(z_from), np.asarray(z_to), steps)
+
+
+def _along(z, generate, y, **options):
+    """Return the examples at the points (n, steps, latent_dim) of paths, one label for each."""
+    n, steps, latent_dim = z.shape
+    y = None if y is None else np.repeat(y, steps)
+    x = generate(z.reshape(-1, latent_dim), y=y, **options)
+    return x.reshape(n, steps, *x.shape[1:])
+
+
+def _line(z_from, z_to, steps):
+    return np.linspace(z_from, z_to, steps, axis=1)
+
+
+def _great_circle(z_from, z_to, steps):
+    lengths = np.linalg.norm(z_from, axis=-1) * np.linalg.norm(z_to, axis=-1)
+    cosine = np.sum(z_from * z_to, axis=-1) / np.maximum(lengths, 1e-12)
+    angle = np.arccos(np.clip(cosine, -1, 1))[:, None, None]  # (n, 1, 1)
+    t = np.linspace(0, 1, steps)[None, :, None]
+    # Without an angle there is no circle: sin is 0, and the line is used.
+    sine = np.where(np.sin(angle) > 1e-6, np.sin(angle), 1.0)
+    circle = np.sin((1 - t) * angle) / sine * z_from[:, None]
+    circle = circle + np.sin(t * angle) / sine * z_to[:, None]
+    return np.where(np.sin(angle) > 1e-6, circle, _line(z_from, z_to, steps))

@@ -1,0 +1,160 @@
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen import backend
+from keras_gen.checks import check_choice, check_integer
+from keras_gen.inference.predict import filled_batch
+
+
+def log_likelihood(
+    vae,
+    x,
+    num_samples=5000,
+    proposal="posterior",
+    return_standard_error=False,
+    chunk_size=5_000,
+    verbose=1,
+    y=None,
+):
+    """Return log p(x) of each example in nats, estimated by importance sampling: NumPy (n,).
+
+    log p(x) ~ log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), with K draws z_k from q(z|x). In
+    expectation it never exceeds log p(x), and comes nearer with K; at K = 1 it is the ELBO. With
+    classes it is log p(x|y).
+
+    The computation is compiled once in each call: pass all examples at once.
+
+    Args:
+        vae: A `VAE` or one of its subclasses.
+        x: NumPy array (n, ...).
+        num_samples: K. Published values usually use 5,000.
+        proposal: "posterior" draws z from q(z|x). "prior" draws it from p(z): few z explain
+            a given x, so this naive estimate is far too low for all but small models.
+        return_standard_error: True returns a pair, with the standard error of each estimate
+            from the spread of its weights (NaN for one draw). A standard error that is not well
+            below 1 is itself not to be trusted: few weights decide.
+        chunk_size: Draws through the decoder at a time; only this decides the memory needed.
+        verbose: 1 shows a progress bar, 0 does not.
+        y: Labels (n,), or one for all, if the model has classes.
+
+    References:
+        Burda et al. (2016), "Importance Weighted Autoencoders", section 5:
+        https://arxiv.org/abs/1509.00519
+        Rezende et al. (2014), "Stochastic Backpropagation": https://arxiv.org/abs/1401.4082
+    """
+    check_choice("proposal", proposal, LOG_WEIGHTS)
+    check_integer("num_samples", num_samples)
+    check_integer("chunk_size", chunk_size)
+    x = vae.as_examples(x)
+    y = vae.labels(y, len(x))
+    x = ops.convert_to_numpy(vae.binarize(x, training=False))
+    inputs = [x] if y is None else [x, y]
+    values, errors = log_mean_weight(
+        vae, LOG_WEIGHTS[proposal], inputs, num_samples, chunk_size, verbose
+    )
+    return (values, errors) if return_standard_error else values
+
+
+def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose):
+    """Return log 1/K sum_k w_k of each example and its standard error, float64 (n,) each, in nats.
+
+    Args:
+        model: Keras model that owns the weights and the noise of `log_weights`.
+        log_weights: (model, inputs, number of draws) -> log w, a tensor (number of draws, batch).
+        inputs: List of NumPy arrays, of n examples each.
+        num_samples: K, draws per example.
+        chunk_size: Number of draws made at a time, those of all examples together.
+        verbose: 1 shows a progress bar, 0 does not.
+    """
+    n = len(inputs[0])
+    # Several examples with all their draws, or the draws of one in several parts.
+    batch_size = min(n, max(1, chunk_size // num_samples))
+    parts = math.ceil(num_samples / chunk_size) if batch_size == 1 else 1
+    drawer = Drawer(model, log_weights, math.ceil(num_samples / parts))
+    progress = keras.utils.Progbar(n, verbose=verbose, unit_name="example")
+    values, errors = np.empty(n), np.empty(n)
+    for start in range(0, n, batch_size):
+        batch = filled_batch(inputs, start, batch_size)
+        weights = RunningWeights()
+        for _ in range(parts):
+            log_w = backend.predict_on_batch(drawer, batch)
+            weights.update(log_w[: num_samples - weights.count])
+        stop = min(start + batch_size, n)
+        values[start:stop] = weights.log_mean()[: stop - start]
+        errors[start:stop] = weights.standard_error()[: stop - start]
+        progress.update(stop)
+    return values, errors
+
+
+class RunningWeights:
+    """The log of the mean of weights, and its error; the weights come in parts, as logarithms."""
+
+    def __init__(self):
+        self.count = 0
+        self.log_sum = self.log_sum_of_squares = -np.inf
+
+    def update(self, log_w):
+        """Add log w, (number of draws, batch)."""
+        log_w = np.asarray(log_w, "float64")
+        self.count += len(log_w)
+        self.log_sum = np.logaddexp(self.log_sum, _log_sum_exp(log_w))
+        self.log_sum_of_squares = np.logaddexp(self.log_sum_of_squares, _log_sum_exp(2 * log_w))
+
+    def log_mean(self):
+        """Return log 1/K sum w, (batch,)."""
+        return self.log_sum - math.log(self.count)
+
+    def standard_error(self):
+        """Return that of `log_mean`, by the delta method: the mean's standard error over the mean.
+
+        It is NaN for one draw. It is an estimate from the same draws: if none of them has come
+        near the posterior, it is too small, as `log_mean` is.
+        """
+        if self.count == 1:
+            return np.full_like(self.log_sum, np.nan)
+        # The variance of w over the square of its mean.
+        log_ratio = self.log_sum_of_squares - 2 * self.log_sum + math.log(self.count)
+        return np.sqrt(np.maximum(np.expm1(log_ratio), 0) / (self.count - 1))
+
+
+class Drawer(backend.Trainer, keras.Model):
+    """A model whose prediction is log w of `num_samples` draws: Keras compiles it everywhere."""
+
+    def __init__(self, model, log_weights, num_samples):
+        super().__init__(dtype=keras.config.floatx())  # The model's layers have their own.
+        self.model = model
+        self.log_weights = log_weights
+        self.num_samples = num_samples
+        self.run_eagerly = model.run_eagerly
+        self.built = True
+
+    def call(self, inputs):
+        return backend.without_gradient(self.drawn, inputs)
+
+    def drawn(self, inputs):
+        return self.log_weights(self.model, inputs, self.num_samples)
+
+
+def _posterior_weights(vae, inputs, num_samples):
+    """Return log p(x, z) - log q(z|x) at z from q(z|x)."""
+    x, *y = inputs
+    log_p_x, log_p_z, log_q_z = vae.log_densities(x, num_samples, *y)
+    return log_p_x + log_p_z - log_q_z
+
+
+def _prior_weights(vae, inputs, num_samples):
+    """Return log p(x|z) at z from p(z)."""
+    x, *y = inputs
+    z = vae.prior_draws(num_samples, ops.shape(x)[0])
+    return vae.log_prob_of_draws(x, z, *y)
+
+
+def _log_sum_exp(log_w):
+    greatest = log_w.max(axis=0)
+    return greatest + np.log(np.sum(np.exp(log_w - greatest), axis=0))
+
+
+LOG_WEIGHTS = {"posterior": _posterior_weights, "prior": _prior_weights}

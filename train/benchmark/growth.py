@@ -1,10 +1,10 @@
-"""How the time of a step and the memory grow with what is asked for, and a picture of it.
+"""Measure how time and memory grow with one size at a time, and draw it.
 
-One size at a time: of the batch, the image, the latent, the draws of an IWAE, data in memory and
-data read from disk. Every point is a process of its own, whose memory is the machine's, not a
-GPU's. Beside each curve stands by how much, at most, it is off the straight line nearest to it.
-Data in memory and on disk are 64x64 images in batches of 256, and one whole pass is timed.
-Those on disk are written to the temporary folder first, up to 4 GB, and taken away again.
+The sizes are the batch, the image, the latent, the draws of an IWAE, data in memory and data on
+disk. Each point runs in a process of its own; its memory is the machine's, not a GPU's. Next to
+each curve stands its largest relative distance from the nearest straight line. Data in memory and
+on disk are 64x64 images in batches of 256, and one whole pass is timed. Data on disk, up to 4 GB,
+are written to the temporary folder first and deleted afterwards.
 """
 
 import argparse
@@ -12,9 +12,9 @@ import json
 import os
 import tempfile
 
-from train.benchmark.processes import BACKENDS, Worker, heed_sigterm, installed, machine
+from train.benchmark.processes import BACKENDS, Worker, exit_on_sigterm, installed, machine
 
-# axis: its title, its unit and its values.
+# axis: title, unit, values
 AXES = {
     "batch": ("batch of an MLP VAE", "images a batch", [64, 128, 256, 512, 1024]),
     "pixels": ("image of a convolutional VAE", "pixels an image", [16**2, 32**2, 64**2, 96**2]),
@@ -40,8 +40,8 @@ def main(argv=None):
         "--backend", choices=BACKENDS, action="append", help="default: all installed"
     )
     parser.add_argument("--steps", type=int, default=50, help="batches of a round (default: 50)")
-    parser.add_argument("--json", metavar="FILE", help="write the points there, too")
-    parser.add_argument("--picture", metavar="FILE", help="draw them there, too: a PNG")
+    parser.add_argument("--json", metavar="FILE", help="write the points there")
+    parser.add_argument("--picture", metavar="FILE", help="draw the curves there, a PNG")
     args = parser.parse_args(argv)
     unknown = set(args.axis) - set(AXES)
     if unknown:
@@ -52,11 +52,11 @@ def main(argv=None):
         if file and not os.path.isdir(os.path.dirname(os.path.abspath(file))):
             parser.error(f"there is no folder for {option} {file}")
         if file and os.path.isdir(file):
-            parser.error(f"{option} {file} is a folder, and a file is wanted")
+            parser.error(f"{option} {file} is a folder: pass a file")
     backends = args.backend or [name for name in BACKENDS if installed(name)]
 
-    print(f"{machine()}; medians of 3 rounds of {args.steps} steps, of data one pass\n")
-    print("| of | backend | ms a step | off a line by | peak, MB | off a line by |")
+    print(f"{machine()}; medians of 3 rounds of {args.steps} steps; for data one pass\n")
+    print("| size | backend | ms a step | off a line by | peak, MB | off a line by |")
     print("|---|---|---|---|---|---|", flush=True)
     curves = []
     for axis in args.axis or AXES:
@@ -72,9 +72,9 @@ def main(argv=None):
 
 
 def measure(axis, value, backend, steps):
-    """`{"value": , "ms": , "peak_mb": }` of one point, from a process of its own."""
+    """Return `{"value": , "ms": , "peak_mb": }` of one point, from a process of its own."""
     with (
-        tempfile.TemporaryDirectory() as folder,  # Here, where it is taken away in any case.
+        tempfile.TemporaryDirectory() as folder,  # Made here, so that it is deleted in any case.
         Worker("growth_point", backend, axis, value, steps, folder) as worker,
     ):
         return {"value": value, **worker.answer()}
@@ -94,7 +94,7 @@ def line(curve):
 
 
 def nearest_line(values, measured):
-    """Slope and height at 0 of the line with the least relative errors, and the largest of them."""
+    """Return slope and height at 0 of the line of least relative errors, and the largest error."""
     import numpy as np
 
     values, measured = np.asarray(values, float), np.asarray(measured, float)
@@ -108,7 +108,7 @@ def nearest_line(values, measured):
 
 
 def draw(curves, path):
-    """One column for each axis: time above, memory below; points, and the lines nearest to them."""
+    """Draw a column for each axis, time above memory: points, and the lines nearest to them."""
     import matplotlib
     import numpy as np
 
@@ -146,5 +146,5 @@ def draw(curves, path):
 
 
 if __name__ == "__main__":
-    heed_sigterm()
+    exit_on_sigterm()
     main()

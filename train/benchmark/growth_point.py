@@ -1,12 +1,13 @@
-"""One point of `growth` in a process of its own.
+"""One point of `growth`, in a process of its own.
 
 python -m train.benchmark.growth_point AXIS VALUE STEPS FOLDER, with KERAS_BACKEND set. It prints
-one line of JSON: milliseconds a step, and the most memory that the process had, in MB. Data on disk
-are written to the folder, and stay there.
+one line of JSON: milliseconds a step, and the largest memory of the process in MB. Data on disk are
+written to the folder and stay there.
 """
 
 import argparse
 import os
+import resource
 import statistics
 import time
 
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 
 import keras_gen as kg
-from train.benchmark.worker import peak_mb, say
+from train.benchmark.worker import say
 
 GB = 10**9
 
@@ -22,14 +23,17 @@ GB = 10**9
 def main(axis, value, steps, folder):
     model, data = POINTS[axis](value, steps, folder)
     model.compile(keras.optimizers.Adam(1e-3))
-    # As many as PyTorch's step takes until it is traced.
-    model.fit(data, epochs=1, steps_per_epoch=min(20, len(data)), shuffle=False, verbose=0)
+    model.fit(data, epochs=1, steps_per_epoch=1, shuffle=False, verbose=0)  # Compiles.
     seconds = []
     for _ in range(1 if axis in WHOLE else 3):
         start = time.perf_counter()
         model.fit(data, epochs=1, shuffle=False, verbose=0)
         seconds.append(time.perf_counter() - start)
     say(ms=1000 * statistics.median(seconds) / len(data), peak_mb=peak_mb())
+
+
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def of_batch(size, steps, folder):
@@ -52,7 +56,7 @@ def of_k(k, steps, folder):
 
 
 def of_memory(gigabytes, steps, folder):
-    # Numbers, not zeros: a page of zeros that nobody wrote takes no memory.
+    # Not zeros: a page of zeros that nobody has written needs no memory.
     x = np.full((whole_batches(gigabytes * GB / (4 * 64**2)), 64, 64, 1), 0.3, "float32")
     return mlp_vae(64, hidden=64), kg.data.ArrayDataset(x, batch_size=256)
 
@@ -64,7 +68,7 @@ def of_disk(gigabytes, steps, folder):
 
 
 def whole_batches(count, size=256):
-    """Near `count` examples: a last batch of another size would be compiled while it is timed."""
+    """Return about `count`: a last batch of another size would be compiled while it is timed."""
     return max(1, round(count / size)) * size
 
 
@@ -78,7 +82,7 @@ def pictures(side, batch_size, steps):
 
 
 class Again(keras.utils.PyDataset):
-    """One batch, so many times: the data do not grow with its size."""
+    """The same batch in every step, so the data do not grow with the batch."""
 
     def __init__(self, batch, steps):
         super().__init__()
@@ -92,9 +96,9 @@ class Again(keras.utils.PyDataset):
 
 
 class File:
-    """Random images in a file, read where they are asked for.
+    """Random images in a file, each read when it is requested.
 
-    Not `np.memmap`: what it has read counts as the memory of the process.
+    Not `np.memmap`: pages that it has read count as memory of the process.
     """
 
     def __init__(self, path, count, shape):
@@ -114,7 +118,7 @@ class File:
         return [{"image": np.frombuffer(piece, "uint8").reshape(self.shape)} for piece in pieces]
 
 
-# Of these an epoch is a pass over all data, and not so many steps.
+# On these axes a round is one pass over all data, whatever the steps.
 WHOLE = ("in_memory", "streamed")
 POINTS = {
     "batch": of_batch,
@@ -133,9 +137,9 @@ def parsed(argv=None):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("axis", choices=POINTS)
-    parser.add_argument("value", type=float, help="of data: GB")
-    parser.add_argument("steps", type=int, help="of a round; of data a round is one pass")
-    parser.add_argument("folder", help="one that exists, for data on disk")
+    parser.add_argument("value", type=float, help="size; GB for data")
+    parser.add_argument("steps", type=int, help="steps of a round; for data it is one pass")
+    parser.add_argument("folder", help="an existing folder, for data on disk")
     args = parser.parse_args(argv)
     if args.value <= 0 or args.steps < 1:
         parser.error("value is above 0, and steps is at least 1")

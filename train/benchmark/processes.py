@@ -13,10 +13,10 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 
 class Worker:
-    """A module of this folder in a process of its own, which answers in lines of JSON."""
+    """A process that runs a module of this folder and answers in lines of JSON."""
 
     def __init__(self, module, backend, *arguments):
-        self.what = f"{module} {' '.join(map(str, arguments))} on {backend}"
+        self.name = f"{module} {' '.join(map(str, arguments))} on {backend}"
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", f"train.benchmark.{module}"]
             + list(map(str, arguments)),
@@ -40,15 +40,15 @@ class Worker:
 
     def answer(self):
         for text in self.process.stdout:
-            with contextlib.suppress(ValueError):  # Libraries print, too.
+            with contextlib.suppress(ValueError):  # Libraries print as well.
                 facts = json.loads(text)
                 if isinstance(facts, dict):
                     return facts
-        sys.exit(f"{self.what} ended with exit code {self.process.wait()}: see its error above.")
+        sys.exit(f"{self.name} ended with exit code {self.process.wait()}. Its error is above.")
 
 
-def heed_sigterm():
-    """Ends on SIGTERM as on an error: with the workers ended, and their folders taken away."""
+def exit_on_sigterm():
+    """End on SIGTERM as on an error: the workers end, and their folders are deleted."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
@@ -57,7 +57,7 @@ def installed(name):
 
 
 def machine():
-    """The names of the processor and of the GPUs, and how many processors there are."""
+    """Return the names of the processor and the GPUs, and the number of cores."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:
         name = next(row for row in file if row.startswith("model name")).split(":")[1].strip()
@@ -65,7 +65,7 @@ def machine():
 
 
 def gpus():
-    """The names of NVIDIA's cards, as their driver tells them."""
+    """Return the names of NVIDIA's GPUs, as their driver gives them."""
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=60)

@@ -1,4 +1,4 @@
-"""The other side in JAX: pure functions of parameters, jit, and optax's Adam."""
+"""The loop by hand in JAX: pure functions of parameters, jit, and optax's Adam."""
 
 import functools
 import math
@@ -9,15 +9,23 @@ import optax
 from jax import lax
 from jax import numpy as jnp
 
-
-def rounds(name, case, x):
-    """A function that makes one round."""
-    return {"dcgan": dcgan, "wgan_gp": wgan_gp, "nll": nll}.get(name, vae)(case, x)
+from train.benchmark.cases import batches
 
 
-def batches(x, size):
-    order = np.random.permutation(len(x))
-    return (x[order[start : start + size]] for start in range(0, len(x), size))
+def rounds(name, case, x, jit):
+    """Return a function that makes one round, compiled whatever `jit` is, as JAX's users do."""
+    if name == "nll":
+        return likelihoods(case, x)
+    state, step = {"dcgan": dcgan, "wgan_gp": wgan_gp}.get(name, vae)(case)
+    step = jax.jit(step, donate_argnums=0)
+
+    def epoch():
+        nonlocal state
+        for batch in batches(x, case.batch * case.d_steps):
+            state = step(state, batch)
+        return float(state[-1])  # The sum of the losses.
+
+    return epoch
 
 
 def dense(key, fan_in, fan_out):
@@ -47,7 +55,7 @@ conv_transpose = functools.partial(lax.conv_transpose, strides=(2, 2), padding="
 
 
 def vae_networks(case):
-    """(parameters, encode, decode), of images and of logits (..., 784)."""
+    """Return (parameters, encode, decode): to mean and log_var, and to logits (..., 784)."""
     keys = iter(jax.random.split(jax.random.key(0), 16))
     if case.filters:
         encoder = [kernel(next(keys), 3, 3, 1, 32, stddev=0.1), jnp.zeros(32)]
@@ -96,8 +104,8 @@ def log_weights(parameters, encode, decode, x, key, k):
     return log_p_x + 0.5 * (eps**2 + log_var - z**2).sum(-1)
 
 
-def vae(case, x):
-    """The VAE, and with more draws than one the IWAE."""
+def vae(case):
+    """The VAE, or the IWAE where there is more than one draw."""
     parameters, encode, decode = vae_networks(case)
     optimizer = optax.adam(1e-3)
 
@@ -112,7 +120,6 @@ def vae(case, x):
         kl = 0.5 * (mean**2 + jnp.exp(log_var) - 1 - log_var).sum(1)
         return (bce + kl).mean()
 
-    @functools.partial(jax.jit, donate_argnums=0)
     def step(state, x):
         parameters, optimizer_state, key, total = state
         key, now = jax.random.split(key)
@@ -122,16 +129,10 @@ def vae(case, x):
 
     state = (parameters, optimizer.init(parameters), jax.random.key(1), jnp.zeros(()))
 
-    def epoch():
-        nonlocal state
-        for batch in batches(x, case.batch):
-            state = step(state, batch)
-        return float(state[-1])
-
-    return epoch
+    return state, step
 
 
-def nll(case, x):
+def likelihoods(case, x):
     parameters, encode, decode = vae_networks(case)
 
     @jax.jit
@@ -212,9 +213,8 @@ class Players:
         return loss, statistics, optax.apply_updates(parameters, updates), state
 
 
-def dcgan(case, x):
+def dcgan(case):
     players = Players(case, batch_norm)
-    x = 2 * x - 1
 
     def d_loss_fn(d, g, real, z, statistics):
         fake, statistics = players.generate(g, z, statistics)
@@ -228,8 +228,8 @@ def dcgan(case, x):
         logits, statistics = players.judge(d, fake, statistics)
         return jax.nn.softplus(-logits).mean(), statistics
 
-    @functools.partial(jax.jit, donate_argnums=0)
-    def step(state, real):
+    def step(state, x):
+        real = 2 * x - 1
         (g, d), (g_state, d_state), statistics, key, total = state
         key, first, second = jax.random.split(key, 3)
         z = players.draw(first, real)
@@ -240,12 +240,11 @@ def dcgan(case, x):
         g_loss, statistics, g, g_state = players.update(g_loss_fn, g, g_state, d, z, statistics)
         return (g, d), (g_state, d_state), statistics, key, total + d_loss + g_loss
 
-    return epochs(players, step, x, case.batch)
+    return players.state, step
 
 
-def wgan_gp(case, x):
+def wgan_gp(case):
     players = Players(case, image_norm)
-    x = 2 * x - 1
 
     def judge(d, x, statistics):
         return players.judge(d, x, statistics)[0]
@@ -264,10 +263,9 @@ def wgan_gp(case, x):
         fake, statistics = players.generate(g, z, statistics)
         return -judge(d, fake, statistics).mean(), statistics
 
-    @functools.partial(jax.jit, donate_argnums=0)
     def step(state, x):
         (g, d), (g_state, d_state), statistics, key, total = state
-        for real in jnp.split(x, case.d_steps):
+        for real in jnp.split(2 * x - 1, case.d_steps):
             key, first, second = jax.random.split(key, 3)
             z = players.draw(first, real)
             u = jax.random.uniform(second, (len(real), 1, 1, 1))
@@ -279,13 +277,4 @@ def wgan_gp(case, x):
         g_loss, statistics, g, g_state = players.update(g_loss_fn, g, g_state, d, z, statistics)
         return (g, d), (g_state, d_state), statistics, key, total + d_loss + g_loss
 
-    return epochs(players, step, x, case.batch * case.d_steps)
-
-
-def epochs(players, step, x, size):
-    def epoch():
-        for batch in batches(x, size):
-            players.state = step(players.state, batch)
-        return float(players.state[-1])
-
-    return epoch
+    return players.state, step

@@ -1,14 +1,12 @@
-"""Our side: the models of the library under `fit`."""
+"""The library's side: its models under `fit`."""
 
 import keras
 
 import keras_gen as kg
-from train.benchmark import cases
 
 
-def build(name, case, dtype="float32", steps_per_execution=1):
-    """The compiled model of a case."""
-    keras.config.set_dtype_policy(dtype)
+def build(name, case, jit):
+    """Return the compiled model of a case; `jit` passes `jit_compile=True`."""
     shape = (28, 28, 1)
     if name == "conv_vae":
         networks = kg.networks.conv_vae(shape, case.latent_dim, case.filters)
@@ -18,29 +16,29 @@ def build(name, case, dtype="float32", steps_per_execution=1):
     else:
         activation = "tanh" if case.num_samples > 1 else "relu"
         networks = kg.networks.mlp_vae(shape, case.latent_dim, case.hidden, activation)
+    jit_compile = True if jit else "auto"
     if name in ("dcgan", "wgan_gp"):
-        gradient_penalty = {"loss": "wasserstein", "penalties": ["gradient_penalty"]}
-        loss = gradient_penalty if name == "wgan_gp" else {}
-        model = kg.GAN(*networks, case.latent_dim, d_steps=case.d_steps, **loss)
+        penalized = {"loss": "wasserstein", "penalties": ["gradient_penalty"]}
+        options = penalized if name == "wgan_gp" else {}
+        model = kg.GAN(*networks, case.latent_dim, d_steps=case.d_steps, **options)
         model.compile(
             generator_optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5),
             discriminator_optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5),
-            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
         )
         return model
     if name == "iwae":
         model = kg.IWAE(*networks, num_samples=case.num_samples)
     else:
         model = kg.VAE(*networks)
-    model.compile(keras.optimizers.Adam(1e-3), steps_per_execution=steps_per_execution)
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=jit_compile)
     return model
 
 
-def rounds(name, case, x, dtype, steps_per_execution):
-    """A function that makes one round, and the operations of one step."""
-    model = build(name, case, dtype, steps_per_execution)
-    flops = cases.step_flops(name, case, model)
+def rounds(name, case, x, jit):
+    """Return a function that makes one round."""
+    model = build(name, case, jit)
     if name == "nll":
-        return lambda: model.log_likelihood(x, case.num_samples, verbose=0), flops
+        return lambda: model.log_likelihood(x, case.num_samples, verbose=0)
     train = kg.data.ArrayDataset(x, batch_size=case.batch * case.d_steps)
-    return lambda: model.fit(train, epochs=1, shuffle=False, verbose=0), flops
+    return lambda: model.fit(train, epochs=1, verbose=0)

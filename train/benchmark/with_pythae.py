@@ -15,16 +15,17 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from train.benchmark import with_torch
 
 
-def rounds(name, case, x):
-    """A function that makes one round."""
+def rounds(name, case, x, jit):
+    """Return a function that makes one round; there is nothing to compile."""
     config = VAEConfig(input_dim=(1, 28, 28), latent_dim=case.latent_dim, reconstruction_loss="bce")
-    return nll(case, x, config) if name == "nll" else trained(case, x, config)
+    make = likelihoods if name == "nll" else trained
+    return make(case, x, config)
 
 
 def trained(case, x, config):
-    """An epoch of its trainer; what that writes to disk after the last is left out."""
-    logging.disable(logging.INFO)  # Of this process alone.
-    x = torch.from_numpy(x).reshape(-1, 1, 28, 28)  # The trainer takes them to a GPU.
+    """Return an epoch of its trainer, without what that writes to disk after the last one."""
+    logging.disable(logging.INFO)  # In this process.
+    x = torch.from_numpy(x).reshape(-1, 1, 28, 28)  # The trainer moves them to a GPU.
     data = BaseDataset(x, torch.zeros(len(x)))
     with tempfile.TemporaryDirectory() as folder:
         settings = BaseTrainerConfig(
@@ -59,8 +60,9 @@ class Decoder(BaseDecoder):
         return ModelOutput(reconstruction=torch.sigmoid(self.network(z)))
 
 
-def nll(case, x, config):
-    x = with_torch.on_device(x)
+def likelihoods(case, x, config):
+    with_torch.use_gpu()
+    x = with_torch.on_device(x.reshape(-1, 1, 28, 28))
     encoder, decoder = with_torch.encoder_and_decoder(case)
     model = VAE(config, Encoder(encoder), Decoder(decoder))
 

@@ -1,4 +1,4 @@
-"""The other side in TensorFlow: Keras layers, a tape in a tf.function, Keras's Adam."""
+"""The loop by hand in TensorFlow: Keras layers, a tape in a tf.function, Keras's Adam."""
 
 import math
 
@@ -7,29 +7,27 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-
-def rounds(name, case, x, jit_compile):
-    """A function that makes one round."""
-    make = {"dcgan": dcgan, "wgan_gp": wgan_gp, "nll": nll}.get(name, vae)
-    return make(case, x, jit_compile)
+from train.benchmark.cases import batches
 
 
-def pipeline(x, size):
-    return tf.data.Dataset.from_tensor_slices(x).shuffle(len(x)).batch(size).prefetch(2)
+def rounds(name, case, x, jit):
+    """Return a function that makes one round; `jit` compiles by XLA."""
+    if name == "nll":
+        return likelihoods(case, x, jit)
+    step = {"dcgan": dcgan, "wgan_gp": wgan_gp}.get(name, vae)(case)
+    step = tf.function(step, jit_compile=jit)
 
-
-def epochs(step, batches):
     def epoch():
         total = tf.zeros(())
-        for batch in batches:
-            total += step(batch)
+        for batch in batches(x, case.batch * case.d_steps):
+            total += step(tf.convert_to_tensor(batch))
         return float(total)
 
     return epoch
 
 
 def networks(case):
-    """Encoder, to mean and log_var in one tensor, and decoder, to logits (..., 784)."""
+    """Return an encoder, to mean and log_var in one tensor, and a decoder, to (..., 784) logits."""
     if case.filters:
         encoder = keras.Sequential(
             [
@@ -81,8 +79,8 @@ def log_weights(encoder, decoder, x, k):
     return 0.5 * tf.reduce_sum(eps**2 + log_var - z**2, axis=-1) - cross_entropy(x, logits)
 
 
-def vae(case, x, jit_compile):
-    """The VAE, and with more draws than one the IWAE."""
+def vae(case):
+    """The VAE, or the IWAE where there is more than one draw."""
     encoder, decoder = networks(case)
     variables = encoder.trainable_variables + decoder.trainable_variables
     optimizer = keras.optimizers.Adam(1e-3)
@@ -98,7 +96,6 @@ def vae(case, x, jit_compile):
         reconstruction = cross_entropy(tf.reshape(x, (-1, 784)), decoder(z, training=True))
         return tf.reduce_mean(reconstruction + kl)
 
-    @tf.function(jit_compile=jit_compile)
     def step(x):
         with tf.GradientTape() as tape:
             loss = loss_fn(x)
@@ -106,18 +103,18 @@ def vae(case, x, jit_compile):
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
-    return epochs(step, pipeline(x, case.batch))
+    return step
 
 
-def nll(case, x, jit_compile):
+def likelihoods(case, x, jit):
     encoder, decoder = networks(case)
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit)
     def log_p(example):
         log_w = log_weights(encoder, decoder, example[None], case.num_samples)
         return tf.reduce_logsumexp(log_w, axis=0) - math.log(case.num_samples)
 
-    return lambda: np.array([log_p(example) for example in tf.constant(x)])
+    return lambda: np.array([log_p(example) for example in tf.convert_to_tensor(x)])
 
 
 def players(case, norm):
@@ -153,11 +150,11 @@ def update(optimizer, tape, loss, player):
     optimizer.apply_gradients(zip(gradients, player.trainable_variables, strict=True))
 
 
-def dcgan(case, x, jit_compile):
+def dcgan(case):
     G, D, g_optimizer, d_optimizer = players(case, layers.BatchNormalization)
 
-    @tf.function(jit_compile=jit_compile)
-    def step(real):
+    def step(x):
+        real = 2 * x - 1
         fake = G(tf.random.normal((case.batch, case.latent_dim)), training=True)
         with tf.GradientTape() as tape:
             real_logits, fake_logits = D(real, training=True), D(fake, training=True)
@@ -169,16 +166,15 @@ def dcgan(case, x, jit_compile):
         update(g_optimizer, tape, g_loss, G)
         return d_loss + g_loss
 
-    return epochs(step, pipeline(2 * x - 1, case.batch))
+    return step
 
 
-def wgan_gp(case, x, jit_compile):
+def wgan_gp(case):
     # The second derivative of Keras's own normalisations is wrong on TensorFlow.
     G, D, g_optimizer, d_optimizer = players(case, ImageNorm)
 
-    @tf.function(jit_compile=jit_compile)
     def step(x):
-        for real in tf.split(x, case.d_steps):
+        for real in tf.split(2 * x - 1, case.d_steps):
             fake = G(tf.random.normal((case.batch, case.latent_dim)), training=True)
             u = tf.random.uniform((case.batch, 1, 1, 1))
             points = u * real + (1 - u) * fake
@@ -197,7 +193,7 @@ def wgan_gp(case, x, jit_compile):
         update(g_optimizer, tape, g_loss, G)
         return d_loss + g_loss
 
-    return epochs(step, pipeline(2 * x - 1, case.batch * case.d_steps))
+    return step
 
 
 class ImageNorm(layers.Layer):

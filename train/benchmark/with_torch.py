@@ -1,4 +1,4 @@
-"""The other side in PyTorch: modules, autograd, and the fused Adam."""
+"""The loop by hand in PyTorch: modules, autograd, the fused Adam; eager, or under torch.compile."""
 
 import math
 
@@ -6,18 +6,36 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from train.benchmark.cases import batches
 
-def rounds(name, case, x):
-    """A function that makes one round."""
-    x = on_device(x)
-    return {"dcgan": dcgan, "wgan_gp": wgan_gp, "iwae": iwae, "nll": nll}.get(name, vae)(case, x)
+
+def rounds(name, case, x, jit):
+    """Return a function that makes one round."""
+    x = x.reshape(-1, 1, 28, 28)
+    use_gpu()
+    if name == "nll":
+        return likelihoods(case, x, jit)
+    step = {"dcgan": dcgan, "wgan_gp": wgan_gp}.get(name, vae)(case)
+    if jit:
+        step = torch.compile(step)
+
+    def epoch():
+        total = 0.0
+        for batch in batches(x, case.batch * case.d_steps):
+            total += step(on_device(batch))
+        return float(total)
+
+    return epoch
+
+
+def use_gpu():
+    """Put all that is made from now on on a GPU, if there is one."""
+    if torch.cuda.is_available():
+        torch.set_default_device("cuda")
 
 
 def on_device(x):
-    """The images as PyTorch lays them out, on a GPU if there is one, as all that is made then."""
-    if torch.cuda.is_available():
-        torch.set_default_device("cuda")
-    return torch.from_numpy(x).reshape(-1, 1, 28, 28).to(torch.get_default_device())
+    return torch.from_numpy(x).to(torch.get_default_device())
 
 
 def mlp(sizes, activation):
@@ -45,36 +63,14 @@ def encoder_and_decoder(case):
     return nn.Sequential(nn.Flatten(), encoder), decoder
 
 
-def trained(case, x, loss_fn):
-    """An epoch of `loss_fn(encoder, decoder, batch)`."""
-    encoder, decoder = encoder_and_decoder(case)
-    parameters = [*encoder.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.Adam(parameters, 1e-3, fused=True)
-
-    def epoch():
-        total = 0.0
-        for rows in torch.randperm(len(x)).split(case.batch):
-            loss = loss_fn(encoder, decoder, x[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.detach()
-        return float(total)
-
-    return epoch
+def adam(parameters, lr, beta_1=0.9):
+    return torch.optim.Adam(parameters, lr, betas=(beta_1, 0.999), fused=True)
 
 
-def vae(case, x):
-    def loss_fn(encoder, decoder, batch):
-        mean, log_var = encoder(batch).chunk(2, dim=1)
-        z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
-        reconstruction = F.binary_cross_entropy_with_logits(
-            decoder(z), batch.flatten(1), reduction="sum"
-        )
-        kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
-        return (reconstruction + kl) / len(batch)
-
-    return trained(case, x, loss_fn)
+def update(optimizer, loss):
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
 
 
 def log_weights(encoder, decoder, x, k):
@@ -89,21 +85,39 @@ def log_weights(encoder, decoder, x, k):
     return log_p_x + 0.5 * (eps**2 + log_var - z**2).sum(-1)
 
 
-def iwae(case, x):
-    def loss_fn(encoder, decoder, batch):
-        log_w = log_weights(encoder, decoder, batch, case.num_samples)
-        return -(log_w.logsumexp(0) - math.log(case.num_samples)).mean()
-
-    return trained(case, x, loss_fn)
-
-
-def nll(case, x):
+def vae(case):
+    """The VAE, or the IWAE where there is more than one draw."""
     encoder, decoder = encoder_and_decoder(case)
+    optimizer = adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
+
+    def loss_fn(x):
+        if case.num_samples > 1:
+            log_w = log_weights(encoder, decoder, x, case.num_samples)
+            return -(log_w.logsumexp(0) - math.log(case.num_samples)).mean()
+        mean, log_var = encoder(x).chunk(2, dim=1)
+        z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+        reconstruction = F.binary_cross_entropy_with_logits(
+            decoder(z), x.flatten(1), reduction="sum"
+        )
+        kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
+        return (reconstruction + kl) / len(x)
+
+    def step(x):
+        loss = loss_fn(x)
+        update(optimizer, loss)
+        return loss.detach()
+
+    return step
+
+
+def likelihoods(case, x, jit):
+    encoder, decoder = encoder_and_decoder(case)
+    weights = torch.compile(log_weights) if jit else log_weights
 
     @torch.no_grad()
     def estimate():
         log_p = [
-            log_weights(encoder, decoder, example[None], case.num_samples).logsumexp(0)
+            weights(encoder, decoder, on_device(example[None]), case.num_samples).logsumexp(0)
             for example in x
         ]
         return torch.cat(log_p).cpu().numpy() - math.log(case.num_samples)
@@ -125,61 +139,40 @@ def players(case, norm):
         *(nn.Conv2d(a, b, 5, 2, 2), norm(b), nn.LeakyReLU(0.2)),
         *(nn.Flatten(), nn.Linear(7 * 7 * b, 1)),
     )
-    optimizers = [
-        torch.optim.Adam(player.parameters(), 2e-4, betas=(0.5, 0.999), fused=True)
-        for player in (generator, discriminator)
-    ]
+    optimizers = [adam(player.parameters(), 2e-4, 0.5) for player in (generator, discriminator)]
     return generator, discriminator, *optimizers
 
 
-def dcgan(case, x):
+def dcgan(case):
     G, D, g_optimizer, d_optimizer = players(case, nn.BatchNorm2d)
-    x = 2 * x - 1
 
-    def epoch():
-        total = 0.0
-        for rows in torch.randperm(len(x)).split(case.batch):
-            real = x[rows]
-            fake = G(torch.randn(len(real), case.latent_dim))
-            d_loss = F.softplus(-D(real)).mean() + F.softplus(D(fake.detach())).mean()
-            d_optimizer.zero_grad()
-            d_loss.backward()
-            d_optimizer.step()
+    def step(x):
+        real = 2 * x - 1
+        fake = G(torch.randn(len(real), case.latent_dim))
+        d_loss = F.softplus(-D(real)).mean() + F.softplus(D(fake.detach())).mean()
+        update(d_optimizer, d_loss)
+        g_loss = F.softplus(-D(G(torch.randn(len(real), case.latent_dim)))).mean()
+        update(g_optimizer, g_loss)
+        return d_loss.detach() + g_loss.detach()
 
-            g_loss = F.softplus(-D(G(torch.randn(len(real), case.latent_dim)))).mean()
-            g_optimizer.zero_grad()
-            g_loss.backward()
-            g_optimizer.step()
-            total += d_loss.detach() + g_loss.detach()
-        return float(total)
-
-    return epoch
+    return step
 
 
-def wgan_gp(case, x):
+def wgan_gp(case):
     G, D, g_optimizer, d_optimizer = players(case, lambda channels: nn.GroupNorm(1, channels))
-    x = 2 * x - 1
 
-    def epoch():
-        total = 0.0
-        for rows in torch.randperm(len(x)).split(case.batch * case.d_steps):
-            for part in rows.chunk(case.d_steps):
-                real = x[part]
-                with torch.no_grad():
-                    fake = G(torch.randn(len(real), case.latent_dim))
-                u = torch.rand(len(real), 1, 1, 1)
-                points = (u * real + (1 - u) * fake).requires_grad_()
-                (slope,) = torch.autograd.grad(D(points).sum(), points, create_graph=True)
-                penalty = 10 * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
-                d_loss = D(fake).mean() - D(real).mean() + penalty
-                d_optimizer.zero_grad()
-                d_loss.backward()
-                d_optimizer.step()
-            g_loss = -D(G(torch.randn(len(real), case.latent_dim))).mean()
-            g_optimizer.zero_grad()
-            g_loss.backward()
-            g_optimizer.step()
-            total += d_loss.detach() + g_loss.detach()
-        return float(total)
+    def step(x):
+        for real in (2 * x - 1).chunk(case.d_steps):
+            with torch.no_grad():
+                fake = G(torch.randn(len(real), case.latent_dim))
+            u = torch.rand(len(real), 1, 1, 1)
+            points = (u * real + (1 - u) * fake).requires_grad_()
+            (slope,) = torch.autograd.grad(D(points).sum(), points, create_graph=True)
+            penalty = 10 * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+            d_loss = D(fake).mean() - D(real).mean() + penalty
+            update(d_optimizer, d_loss)
+        g_loss = -D(G(torch.randn(len(real), case.latent_dim))).mean()
+        update(g_optimizer, g_loss)
+        return d_loss.detach() + g_loss.detach()
 
-    return epoch
+    return step

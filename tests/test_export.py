@@ -168,7 +168,7 @@ def test_onnx_files_answer_as_the_model_does(tmp_path, build):
         names = {"generate.onnx", "discriminate.onnx"}
         z = np.random.default_rng(0).standard_normal((7, 2)).astype("float32")
         y = np.arange(7, dtype="int32") % 3
-        x, expected = answer("generate", z=z, y=y)["x"], model.generate(z, y)
+        x, expected = answer("generate", z=z, y=y)["x"], model.generate(z, y=y)
         assert np.isnan(answer("generate", z=z, y=y + 3)["x"]).all()  # Labels are 0, 1 and 2.
     else:
         names = {"encode.onnx", "decode.onnx", "reconstruct.onnx"}

@@ -21,7 +21,7 @@ class Seen(kg.VAE):
     def train_step(self, data):
         x, _, weights = keras.utils.unpack_x_y_sample_weight(data)
         pixels = x[:, 0, 0, 0] if weights is None else x[:, 0, 0, 0] * weights
-        return self.track({"loss": pixels[0], "pixel": keras.ops.mean(pixels)}, x)
+        return self.update_metrics({"loss": pixels[0], "pixel": keras.ops.mean(pixels)}, x)
 
     test_step = train_step
 

@@ -46,14 +46,14 @@ def draws():
 
 
 def bad_part():
-    """A NaN in the part of the last device: the number of the update, and how far weights moved."""
+    """A NaN in the part of the last device: the updates left out, and how far weights moved."""
     model = training.vae()
     data = kg.data.ArrayDataset(training.images(8), batch_size=8, shuffle=False)
     before = [np.array(ops.convert_to_numpy(weight)) for weight in model.trainable_weights]
     spoil = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: data.x[6].fill(np.nan))
     model.fit(data, verbose=0, callbacks=[spoil])
     moved = max(_apart(a, b) for a, b in zip(before, model.trainable_weights, strict=True))
-    return int(ops.convert_to_numpy(model.first_bad_updates)[0]), moved
+    return int(ops.convert_to_numpy(model.skipped_updates)[0]), moved
 
 
 def refusals():

@@ -83,19 +83,19 @@ def test_it_trains_and_its_losses_are_float32(build, policy, monkeypatch):
         layer.compute_dtype for layer in model._flatten_layers()
     }
     kinds = set()
-    track = model.track
+    update_metrics = model.update_metrics
 
     def note(terms, x):
         kinds.update(keras.backend.standardize_dtype(term.dtype) for term in terms.values())
-        return track(terms, x)
+        return update_metrics(terms, x)
 
-    monkeypatch.setattr(model, "track", note)
+    monkeypatch.setattr(model, "update_metrics", note)
     before = values(model.trainable_variables)
     data = ArrayDataset(examples(model), tiny.labels(model, 16), batch_size=8)
     history = model.fit(data, epochs=3, verbose=0).history
     assert kinds == {"float32"}
     assert np.all(np.isfinite(list(history.values())))
-    assert not np.any(values([model.first_bad_updates])[0])
+    assert not np.any(values([model.skipped_updates])[0])
     after = values(model.trainable_variables)
     assert all(value.dtype == np.float32 and np.all(np.isfinite(value)) for value in after)
     changed = [np.any(a != b) for a, b in zip(before, after, strict=True)]
@@ -119,7 +119,7 @@ def test_every_player_has_a_loss_scale_of_its_own_and_an_overflow_skips_its_step
     assert any(np.any(a != b) for a, b in changed)
     scales = values([generator.dynamic_scale, discriminator.dynamic_scale])
     assert scales == [2.0**10, 2.0**59]
-    assert values([model.first_bad_updates])[0].tolist() == [0, 0]
+    assert values([model.skipped_updates])[0].tolist() == [0, 0]
 
 
 def small_slopes(policy):

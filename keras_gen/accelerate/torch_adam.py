@@ -25,10 +25,12 @@ def apply_where(optimizer, gradients, variables, finite=None):
     m, v = ([state.value for state in states] for states in moments(optimizer, variables))
     if not all(map(_suits, [*values, *m, *v])):
         return False
-    step = optimizer.iterations.value.double() + 1
+    step, rate = optimizer.iterations.value.double(), optimizer.learning_rate
+    if finite is None:  # Numbers are faster; a program can hold tensors only.
+        step, rate = step.item(), float(rate)
     # Keras adds epsilon to sqrt(v), PyTorch to sqrt(v / (1 - beta_2^t)), which is the same after
     # infinitely many steps; the rest of both corrections is in the learning rate.
-    learning_rate = optimizer.learning_rate * torch.sqrt(1 - optimizer.beta_2**step)
+    rate = rate * (1 - optimizer.beta_2 ** (step + 1)) ** 0.5 / (1 - optimizer.beta_1 ** (step + 1))
     adam(
         values,
         [gradient.contiguous() for gradient in gradients],
@@ -41,7 +43,7 @@ def apply_where(optimizer, gradients, variables, finite=None):
         amsgrad=False,
         beta1=optimizer.beta_1,
         beta2=optimizer.beta_2,
-        lr=learning_rate / (1 - optimizer.beta_1**step),
+        lr=rate,
         weight_decay=0.0,
         eps=optimizer.epsilon,
         maximize=False,

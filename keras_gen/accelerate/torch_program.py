@@ -21,6 +21,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from keras_gen.accelerate.torch_adam import apply_where
 from keras_gen.accelerate.torch_draws import Draws
 from keras_gen.backend.step import Scope, is_finite, loss_of, run_on_state, running
+from keras_gen.backend.torch import sum_of_squares
 
 
 def program(model, step, training):
@@ -144,7 +145,7 @@ class RecordedScope(Scope):
         values = [variable.value for variable in variables]
         output, gradients = self._gradient_of(loss, variables, values, *inputs)
         if variables:
-            finite = is_finite(optimizer, loss_of(output), gradients, _sum_of_squares)
+            finite = is_finite(optimizer, loss_of(output), gradients, sum_of_squares)
             running().note(optimizer, finite)
             if not apply_where(optimizer, gradients, variables, finite):
                 self._apply_where(optimizer, gradients, variables, finite)
@@ -216,12 +217,6 @@ def _one_by_one(optimizer):
         yield
     finally:
         object.__delattr__(optimizer, "_parallel_update_step")
-
-
-def _sum_of_squares(gradients):
-    """Return the sum without writing the squares to memory."""
-    flat = [gradient.float().reshape(-1) for gradient in gradients]
-    return sum(torch.dot(x, x) for x in flat)
 
 
 def _filled(structure, tensors):

@@ -1,5 +1,4 @@
 import functools
-import math
 
 import keras
 import numpy as np
@@ -9,7 +8,7 @@ from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import parts
-from keras_gen.backend.step import Step, loss_of, running
+from keras_gen.backend.step import Step, is_finite, loss_of, running
 
 
 def step(method):
@@ -39,7 +38,7 @@ def descend(optimizer, variables, loss_fn, *inputs):
         with torch.no_grad():
             # Of all processes, the loss too: what is not finite in one is so in all.
             loss, *gradients = _mean_over_processes([loss_of(output).detach(), *gradients])
-            finite = _is_finite(optimizer, loss, gradients)
+            finite = bool(is_finite(optimizer, loss, gradients, sum_of_squares))
             running().note(optimizer, finite)
             if isinstance(optimizer, LossScaleOptimizer):  # It leaves out by itself.
                 optimizer.apply(gradients, variables)
@@ -190,13 +189,9 @@ def _mean_over_processes(tensors):
     return [total / dist.get_world_size() for total in sum_over_processes(tensors)]
 
 
-def _is_finite(optimizer, loss, gradients):
-    """Return a bool, as `step.is_finite` in one pass and one wait for the device."""
-    sums = [loss.float().reshape(())]
-    if not isinstance(optimizer, LossScaleOptimizer):
-        flat = [gradient.float().reshape(-1) for gradient in gradients]
-        sums += [torch.dot(x, x) for x in flat]
-    return math.isfinite(torch.stack(sums).sum().item())
+def sum_of_squares(gradients):
+    """Return a scalar that is finite where every square is, without writing the squares."""
+    return torch.nn.utils.get_total_norm([gradient.float() for gradient in gradients]) ** 2
 
 
 def _as_tensors(data):

@@ -1,8 +1,8 @@
 """A whole step on PyTorch as one program: `compile(jit_compile=True)`.
 
-The step is a function of explicit state, as on JAX: its operations are recorded once for each
-signature of the data, gradients included, and then run without Python between them. What is not a
-variable of the model, a part of the data or a draw is a constant of the program, as in every
+The operations of the eager step are recorded once for each signature of the data, gradients
+included, and then run without Python between them: the same operations in the same order. What is
+not a variable of the model, a part of the data or a draw is a constant of the program, as in every
 tracer.
 
 `torch.compile` cannot take the step by itself: it does not get through Keras 3.15.1 (its trees, its
@@ -19,9 +19,8 @@ from keras import tree
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from keras_gen.accelerate.torch_adam import apply_where
-from keras_gen.accelerate.torch_draws import Draws
-from keras_gen.backend.step import Scope, is_finite, loss_of, run_on_state, running
-from keras_gen.backend.torch import sum_of_squares
+from keras_gen.accelerate.torch_modes import NumbersStayTensors
+from keras_gen.backend.step import Step, running
 
 
 def program(model, step, training):
@@ -68,65 +67,62 @@ class Program:
         self.model, self.step, self.training = model, step, training
         self.programs = {}
 
-    @torch.no_grad()
     def __call__(self, data):
-        state = self._state()
-        values = tree.flatten(state)
+        variables = self._variables()
         tensors = [leaf for leaf in tree.flatten(data) if torch.is_tensor(leaf)]
+        arguments = [*(variable.value for variable in variables), *tensors]
         key = str(tree.map_structure(_signature, data))
         if key not in self.programs:
-            self.programs[key] = self._record(state, data, tensors)
-        run, changed, names = self.programs[key]
-        new, logs = run(*values, *tensors)
-        for place, value in zip(changed, new, strict=True):
-            values[place].copy_(value)
-        return dict(zip(names, logs, strict=True))
+            self.programs[key] = self._record(variables, data, arguments)
+        run, names = self.programs[key]
+        with torch.no_grad():
+            return dict(zip(names, run(*arguments), strict=True))
 
-    def _state(self):
+    def _variables(self):
         model = self.model
-        groups = [model.trainable_variables, model.non_trainable_variables, model.metrics_variables]
-        if self.training:
-            groups.insert(2, model.optimizer.variables)
-        return [[variable.value for variable in group] for group in groups]
+        optimizer_variables = model.optimizer.variables if self.training else []
+        return [*model.variables, *model.metrics_variables, *optimizer_variables]
 
-    def _record(self, state, data, tensors):
-        changed, names = [], []
-        size = len(tree.flatten(state))
+    def _record(self, variables, data, arguments):
+        names = []
+        trainable = {id(variable) for variable in self.model.trainable_variables}
 
         def flat(*arguments):
-            values = arguments[:size]
-            logs, new = run_on_state(
-                lambda model, data: self.step(data),
-                self.model,
-                tree.pack_sequence_as(state, values),
-                _filled(data, arguments[size:]),
-                RecordedScope,
-            )
-            new = tree.flatten(new)
-            changed.extend(i for i, value in enumerate(new) if value is not values[i])
+            values = list(zip(variables, arguments, strict=False))
+            for variable, value in values:
+                value.requires_grad_(id(variable) in trainable and self.training)
+            batch = _filled(data, arguments[len(variables) :])
+            with Step(self.model, self.training) as step, RecordedScope(values):
+                logs = step.run(lambda model, data: self.step(data), batch)
             names.extend(logs)
-            return [new[i] for i in changed], [torch.as_tensor(x) for x in logs.values()]
+            return [torch.as_tensor(log).detach() for log in logs.values()]
 
-        # Copies, as the optimizer writes into them; and real, as under FakeTensor some layouts are
-        # not those that the operations return.
-        arguments = [value.detach().clone() for value in (*tree.flatten(state), *tensors)]
-        with Draws():
+        # Copies, as the step writes into them; and real, as under FakeTensor some layouts are not
+        # those that the operations return.
+        arguments = [value.detach().clone() for value in arguments]
+        with NumbersStayTensors():
             module = make_fx(flat, tracing_mode="real")(*arguments)
-        module = _without_repetitions(module)
-        run = module.forward
+        run = _without_detach(module).forward
         if arguments[0].is_cuda:
             run = torch.compile(module, backend="inductor", fullgraph=True, dynamic=False)
-        return run, changed, names
+        return run, names
 
 
-class RecordedScope(Scope):
-    """The state of a step that is recorded, and what the words of `keras_gen.backend` do on it.
+class RecordedScope(keras.StatelessScope):
+    """Variables whose memory is that of the arguments of a program; nothing else may be read."""
 
-    It reads the variables of the state only, and copies what is assigned.
-    """
+    def __init__(self, values):
+        super().__init__(collect_losses=True)
+        # Not by Keras's argument, which makes other tensors of them.
+        self.state_mapping = {id(variable): value for variable, value in values}
 
-    def __init__(self, values, outer=None):
-        super().__init__(values, outer, cut=lambda value: value.detach().clone())
+    def __enter__(self):
+        running().scopes.append(self)
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        running().scopes.pop()
+        return super().__exit__(*error)
 
     def get_current_value(self, variable):
         value = super().get_current_value(variable)
@@ -137,67 +133,21 @@ class RecordedScope(Scope):
             )
         return value
 
-    def descend(self, optimizer, variables, loss_fn, *inputs):
-        def loss(values, *inputs):
-            output = loss_fn(*inputs)
-            return loss_of(output), output
+    def add_update(self, update):
+        variable, value = update
+        with torch.no_grad():  # As in eager Keras.
+            self.get_current_value(variable).copy_(value)
 
-        values = [variable.value for variable in variables]
-        output, gradients = self._gradient_of(loss, variables, values, *inputs)
-        if variables:
-            finite = is_finite(optimizer, loss_of(output), gradients, sum_of_squares)
-            running().note(optimizer, finite)
-            if not apply_where(optimizer, gradients, variables, finite):
-                self._apply_where(optimizer, gradients, variables, finite)
-        return _detached(output)
-
-    def without_gradient(self, fn, *inputs):
-        return _detached(fn(*inputs))
-
-    def input_gradient(self, fn, x):
-        _, gradient = self._gradient_of(lambda x: (fn(x).sum(), ()), (), x)
-        return gradient
-
-    def _apply_where(self, optimizer, gradients, variables, finite):
-        """Make an optimizer's update of copies, and keep it where the descent was finite."""
-        moved = [*variables, *optimizer.variables]
-        before = [variable.value for variable in moved]
-        for variable, value in zip(moved, before, strict=True):
-            self.state_mapping[id(variable)] = value.clone()
+    def apply_where(self, optimizer, gradients, variables, finite):
+        """Make an optimizer's update, and take it back where the scalar `finite` is false."""
+        if apply_where(optimizer, gradients, variables, finite):
+            return
+        moved = [variable.value for variable in (*variables, *optimizer.variables)]
+        before = [value.clone() for value in moved]
         with _one_by_one(optimizer):
             optimizer.apply(gradients, variables)
-        for variable, value in zip(moved, before, strict=True):
-            new = torch.where(finite, variable.value, value)
-            self.state_mapping[id(variable)] = new
-
-    def _gradient_of(self, fn, variables, first, *inputs):
-        """Return aux and the gradient by `first` of `fn(first, *inputs) -> (scalar, aux)`.
-
-        As in `backend.jax`: `fn` runs in a scope of its own, where the `variables` have the values
-        `first`, and what is assigned there leaves the derivative as an output.
-        """
-        keys, structure = [], None
-
-        def pure(first, *inputs):
-            nonlocal structure
-            values = zip(variables, first, strict=True) if variables else ()
-            given = {id(variable) for variable in variables}
-            with RecordedScope(values, self) as inner:
-                value, structure = fn(first, *inputs)
-            # Numbers and None cannot leave a function that is differentiated.
-            tensors = [leaf for leaf in tree.flatten(structure) if torch.is_tensor(leaf)]
-            changed = {
-                key: value
-                for key, value in inner.state_mapping.items()
-                if key not in given and value is not self.state_mapping[key]
-            }
-            keys.extend(changed)
-            return value, (tensors, list(changed.values()))
-
-        differentiated = torch.func.grad_and_value(pure, has_aux=True)
-        gradient, (_, (tensors, changed)) = differentiated(first, *inputs)
-        self.state_mapping.update(zip(keys, changed, strict=True))
-        return _filled(structure, tensors), gradient
+        for value, old in zip(moved, before, strict=True):
+            value.copy_(torch.where(finite, value, old))
 
 
 @contextlib.contextmanager
@@ -226,29 +176,15 @@ def _filled(structure, tensors):
     return tree.pack_sequence_as(structure, leaves)
 
 
-def _detached(structure):
-    return tree.map_structure(lambda x: x.detach() if torch.is_tensor(x) else x, structure)
-
-
 def _signature(leaf):
     return (leaf.shape, leaf.dtype, leaf.stride()) if torch.is_tensor(leaf) else leaf
 
 
-def _without_repetitions(module):
-    """Leave out what is computed twice: between two writes equal operations give equal tensors."""
-    seen = {}
+def _without_detach(module):
+    """Leave out a node that cuts off a gradient, as none flows in a program, and what is unused."""
     for node in list(module.graph.nodes):
-        if node.op != "call_function":
-            continue
         if node.target is torch.ops.aten.detach.default:
-            node.replace_all_uses_with(node.args[0])  # No gradient flows here.
-        elif torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-            continue
-        elif node.is_impure():  # It writes.
-            seen.clear()
-        else:
-            key = (node.target, str(node.args), str(node.kwargs))
-            node.replace_all_uses_with(seen.setdefault(key, node))
+            node.replace_all_uses_with(node.args[0])
     module.graph.eliminate_dead_code()
     module.recompile()
     return module

@@ -23,9 +23,6 @@ A batch goes `fit` -> `step` -> the model's `train_step` -> `descend` -> the los
     The value of `fn(*inputs)`, cut off from the gradient. Nothing but state may leave `fn`
     through a closure or `self`.
 
-`custom_gradient(fn)`
-    `keras.ops.custom_gradient`, which on PyTorch cannot be in a step that is compiled.
-
 `mean_over_replicas(x)`, `gather_from_replicas(x)`
     A step sees the part of a batch that one device has (on JAX the whole batch); a mean over
     examples needs no more. Another function of a whole batch asks for the mean of `x` over the
@@ -62,7 +59,6 @@ step = _engine.step
 descend = _engine.descend
 input_gradient = _engine.input_gradient
 without_gradient = _engine.without_gradient
-custom_gradient = _engine.custom_gradient
 mean_over_replicas = _engine.mean_over_replicas
 gather_from_replicas = _engine.gather_from_replicas
 normal = _engine.normal
@@ -75,7 +71,6 @@ use = parts.use
 
 __all__ = [
     "Trainer",
-    "custom_gradient",
     "descend",
     "gather_from_replicas",
     "input_gradient",

@@ -4,7 +4,6 @@ import itertools
 import jax
 import jax.numpy as jnp
 import keras
-from keras import ops
 
 from keras_gen.backend.step import Scope, is_finite, loss_of, run_on_state, running
 
@@ -59,10 +58,6 @@ def without_gradient(fn, *inputs):
 def input_gradient(fn, x):
     _, gradient = _gradient_of(lambda x: (jnp.sum(fn(x)), None), (), x)
     return gradient
-
-
-def custom_gradient(fn):
-    return ops.custom_gradient(fn)
 
 
 def normal(shape, dtype, stream):

@@ -66,10 +66,6 @@ def input_gradient(fn, x):
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
-def custom_gradient(fn):
-    return ops.custom_gradient(fn)
-
-
 # Not `keras.random`: the generator that XLA selects for it takes twenty times as long.
 def normal(shape, dtype, stream):
     return tf.random.stateless_normal(shape, _seed(stream), dtype=dtype, alg="philox")

@@ -26,8 +26,6 @@ def step(method):
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
-    if _scope() is not None:
-        return _scope().descend(optimizer, variables, loss_fn, *inputs)
     output = loss_fn(*inputs)
     if variables:  # A player may have none, or be frozen.
         gradients = torch.autograd.grad(
@@ -38,48 +36,31 @@ def descend(optimizer, variables, loss_fn, *inputs):
         with torch.no_grad():
             # Of all processes, the loss too: what is not finite in one is so in all.
             loss, *gradients = _mean_over_processes([loss_of(output).detach(), *gradients])
-            finite = bool(is_finite(optimizer, loss, gradients, sum_of_squares))
+            finite = is_finite(optimizer, loss, gradients, _sum_of_squares)
+            if running().scopes:  # A program has no branches.
+                running().note(optimizer, finite)
+                running().scopes[-1].apply_where(optimizer, gradients, variables, finite)
+                return _detached(output)
+            finite = bool(finite)
             running().note(optimizer, finite)
             if isinstance(optimizer, LossScaleOptimizer):  # It leaves out by itself.
                 optimizer.apply(gradients, variables)
             elif finite:
                 parts.apply(optimizer, gradients, variables)
-    return tree.map_structure(lambda v: v.detach() if torch.is_tensor(v) else v, output)
+    return _detached(output)
 
 
 def without_gradient(fn, *inputs):
-    if _scope() is not None:
-        return _scope().without_gradient(fn, *inputs)
     with torch.no_grad():
         return fn(*inputs)
 
 
 def input_gradient(fn, x):
-    if _scope() is not None:
-        return _scope().input_gradient(fn, x)
     # Evaluation runs under no_grad, and data carry no gradient of their own.
     with torch.enable_grad():
         x = x if x.requires_grad else x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(fn(x).sum(), x, create_graph=True, materialize_grads=True)
     return gradient
-
-
-def custom_gradient(fn):
-    # Keras's own cannot be differentiated in a step that is recorded.
-    class Function(torch.autograd.Function):
-        @staticmethod
-        def forward(*args):
-            return fn(*args)[0]
-
-        @staticmethod
-        def setup_context(ctx, inputs, output):
-            ctx.save_for_backward(*inputs)
-
-        @staticmethod
-        def backward(ctx, upstream):
-            return fn(*ctx.saved_tensors)[1](upstream)
-
-    return Function.apply
 
 
 def normal(shape, dtype, stream):
@@ -112,11 +93,6 @@ def sum_over_processes(tensors):
         for i, piece in zip(places, pieces, strict=True):
             sums[i] = piece.view(tensors[i].shape)
     return sums
-
-
-def _scope():
-    """Return the innermost scope, which knows the words, where a step runs on explicit state."""
-    return running().scopes[-1] if running() is not None and running().scopes else None
 
 
 class Trainer:
@@ -189,9 +165,13 @@ def _mean_over_processes(tensors):
     return [total / dist.get_world_size() for total in sum_over_processes(tensors)]
 
 
-def sum_of_squares(gradients):
+def _sum_of_squares(gradients):
     """Return a scalar that is finite where every square is, without writing the squares."""
     return torch.nn.utils.get_total_norm([gradient.float() for gradient in gradients]) ** 2
+
+
+def _detached(structure):
+    return tree.map_structure(lambda x: x.detach() if torch.is_tensor(x) else x, structure)
 
 
 def _as_tensors(data):

@@ -3,7 +3,6 @@ import math
 import keras
 from keras import ops
 
-from keras_gen import backend
 from keras_gen.checks import check_integer
 from keras_gen.dtypes import total_in_float32
 from keras_gen.losses import densities
@@ -137,7 +136,7 @@ def with_weighted_gradient(z):
     to 1, z_i receives v_i^2 f'(z_i), and the parameters of f the plain v_i.
     """
 
-    @backend.custom_gradient
+    @ops.custom_gradient
     def identity(z):
         def grad(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream

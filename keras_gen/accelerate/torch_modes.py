@@ -1,37 +1,36 @@
-"""The draws of `keras.random` inside a step that is recorded.
+"""What Keras reads as a number inside a step that is recorded, and a program cannot hold.
 
-Keras reads a seed by `int()` and gives it to a generator, so a record would repeat one draw. Within
-`Draws` the seed stays a tensor: the draw is an operation that reads it when it runs.
+Keras reads a seed by `int()` and gives it to a generator, so a record would repeat one draw; and
+PyTorch's `one_hot` looks at the labels. The seed stays a tensor here: the draw is an operation that
+reads it when it runs.
 """
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 
-@torch.library.custom_op("keras_gen::drawn_normal", mutates_args=())
+@torch.library.custom_op("keras_gen::normal", mutates_args=())
 def _normal(
     seed: torch.Tensor, mean: float, std: float, size: list[int], dtype: torch.dtype
 ) -> torch.Tensor:
-    return torch.normal(
-        mean, std, size=size, generator=_generator(seed), dtype=dtype, device=seed.device
-    )
+    options = {"generator": _generator(seed), "dtype": dtype, "device": seed.device}
+    return torch.normal(mean, std, size=size, **options)
 
 
-@torch.library.custom_op("keras_gen::drawn_rand", mutates_args=())
-def _rand(seed: torch.Tensor, size: list[int], dtype: torch.dtype) -> torch.Tensor:
+@torch.library.custom_op("keras_gen::uniform", mutates_args=())
+def _uniform(seed: torch.Tensor, size: list[int], dtype: torch.dtype) -> torch.Tensor:
     return torch.rand(size=size, generator=_generator(seed), dtype=dtype, device=seed.device)
 
 
-@torch.library.custom_op("keras_gen::drawn_randint", mutates_args=())
-def _randint(
+@torch.library.custom_op("keras_gen::integers", mutates_args=())
+def _integers(
     seed: torch.Tensor, low: int, high: int, size: list[int], dtype: torch.dtype
 ) -> torch.Tensor:
-    return torch.randint(
-        low, high, size=size, generator=_generator(seed), dtype=dtype, device=seed.device
-    )
+    options = {"generator": _generator(seed), "dtype": dtype, "device": seed.device}
+    return torch.randint(low, high, size=size, **options)
 
 
-@torch.library.custom_op("keras_gen::drawn_bernoulli", mutates_args=())
+@torch.library.custom_op("keras_gen::bernoulli", mutates_args=())
 def _bernoulli(seed: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
     return torch.bernoulli(probabilities, generator=_generator(seed))
 
@@ -41,12 +40,12 @@ def _(seed, mean, std, size, dtype):
     return torch.empty(size, dtype=dtype, device=seed.device)
 
 
-@_rand.register_fake
+@_uniform.register_fake
 def _(seed, size, dtype):
     return torch.empty(size, dtype=dtype, device=seed.device)
 
 
-@_randint.register_fake
+@_integers.register_fake
 def _(seed, low, high, size, dtype):
     return torch.empty(size, dtype=dtype, device=seed.device)
 
@@ -60,7 +59,7 @@ def _generator(seed):
     return torch.Generator(device=seed.device).manual_seed(int(seed) & 0xFFFFFFFF)
 
 
-class Draws(TorchFunctionMode):
+class NumbersStayTensors(TorchFunctionMode):
     """Within it a seed that Keras reads by `int()` is handed to the draw that follows."""
 
     def __init__(self):
@@ -69,6 +68,9 @@ class Draws(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if func is torch.nn.functional.one_hot:
+            labels, num_classes = args
+            return (labels[..., None] == torch.arange(num_classes, device=labels.device)).long()
         if func is torch.Tensor.__int__ and self.seed is None:
             self.seed = args[0]
             return 0
@@ -80,24 +82,22 @@ class Draws(TorchFunctionMode):
                 f"{func.__name__}. Compile with jit_compile=False."
             )
         seed, self.seed = self.seed, None
-        del kwargs["generator"]
-        kwargs.pop("device", None)
-        if func is torch.normal:
-            return _normal(
-                seed, float(args[0]), float(args[1]), list(kwargs["size"]), kwargs["dtype"]
-            )
-        if func is torch.rand:
-            dtype = kwargs.get("dtype") or torch.get_default_dtype()
-            return _rand(seed, list(kwargs["size"]), dtype)
-        if func is torch.randint:
-            return _randint(
-                seed, kwargs["low"], kwargs["high"], list(kwargs["size"]), kwargs["dtype"]
-            )
-        if func is torch.bernoulli:
-            return _bernoulli(seed, args[0])
-        raise ValueError(f"A compiled step cannot draw by {func.__name__}.")
+        return _draw(func, seed, args, kwargs)
 
     def __exit__(self, *error):
         super().__exit__(*error)
         if self.seed is not None and error[0] is None:
             raise ValueError("A step that is compiled as a whole reads a tensor by int().")
+
+
+def _draw(func, seed, args, kwargs):
+    size, dtype = kwargs.get("size"), kwargs.get("dtype") or torch.get_default_dtype()
+    if func is torch.normal:
+        return _normal(seed, float(args[0]), float(args[1]), list(size), dtype)
+    if func is torch.rand:
+        return _uniform(seed, list(size), dtype)
+    if func is torch.randint:
+        return _integers(seed, kwargs["low"], kwargs["high"], list(size), dtype)
+    if func is torch.bernoulli:
+        return _bernoulli(seed, args[0])
+    raise ValueError(f"A compiled step cannot draw by {func.__name__}. Use jit_compile=False.")

@@ -8,7 +8,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_gen import distribution, files
+from keras_gen import borrowed, distribution, files
 from keras_gen.callbacks.checkpoint_files import CheckpointFiles
 from keras_gen.callbacks.finite import StopAtNonFinite
 from keras_gen.callbacks.identity import identity
@@ -224,14 +224,13 @@ class Checkpoint(keras.callbacks.Callback):
                 setattr(callback, name, _unpack(entry["state"][name], arrays))
         self.model.history.history = manifest["history"]
         self.earlier_epochs = manifest["epochs"]
-        # Keras's BackupAndRestore puts it there too.
-        self.model._initial_epoch = sys.maxsize if manifest["stopped"] else epoch
+        borrowed.start_fit_at(self.model, sys.maxsize if manifest["stopped"] else epoch)
         end = ", where a callback ended training" if manifest["stopped"] else ""
         print(f"Resumed from {self.folder}, after epoch {epoch}{end}.")
 
     def _end_resumption(self):
         """Tidy up when the first epoch begins, or when `fit` ends without one."""
-        self.model._initial_epoch = None  # Otherwise the next `fit` would begin there too.
+        borrowed.start_fit_at(self.model, None)  # Otherwise the next `fit` would begin there too.
         self.model.history.epoch[:0] = self.earlier_epochs
         self.earlier_epochs = []
 

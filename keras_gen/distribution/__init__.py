@@ -6,9 +6,9 @@ import warnings
 
 import keras
 
+from keras_gen.borrowed import all_layers
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.layers import BatchNormalization
-from keras_gen.layers.traversal import all_layers
 
 if keras.config.backend() == "tensorflow":
     from keras_gen.distribution import tensorflow as engine

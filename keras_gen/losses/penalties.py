@@ -13,8 +13,8 @@ import keras
 from keras import ops
 
 from keras_gen import layers
+from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32
-from keras_gen.layers.traversal import all_layers
 
 
 class Penalty:

@@ -10,13 +10,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import accelerate, backend, checks, distribution, export, optimizers, seeds  # noqa: F401
+from keras_gen import accelerate, backend, borrowed, checks, distribution, export, optimizers, seeds  # noqa: F401
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
 from keras_gen.models.reports import ReportSkippedUpdates, add_callback
 
 
-class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
+class GenerativeModel(backend.Trainer, borrowed.BuiltByFit, seeds.SavesSeeds, keras.Model):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 
     `logged` lists the names in a step's logs. Each step hands its scalars to `update_metrics`.
@@ -96,7 +96,6 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
             super().save(pathlib.Path(folder) / pathlib.Path(filepath).name, *args, **kwargs)
 
     def build_optimizer(self):
-        """Make the optimizer's state for the variables that it moves."""
         optimizers.build(self.optimizer, self.trainable_variables)
 
     @functools.wraps(keras.Model.fit)
@@ -257,15 +256,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         config = copy.deepcopy(config)
         return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
-    # Keras 3.15.1: it would call a GAN on data, or a model without its labels, and on several
-    # devices start a pass over the data. All is built when `fit` has checked the data.
-    def _symbolic_build(self, iterator=None, data_batch=None):
-        pass
-
-    _maybe_symbolic_build = _symbolic_build  # Keras 3.15.1: the same for TensorFlow's trainer.
-
     def _call_checked(self, method, args, kwargs):
-        """Check the data, and call Keras's `method`."""
         bound = inspect.signature(method).bind(*args, **kwargs)
         arguments = bound.arguments
         if arguments.get("class_weight") is not None:
@@ -303,7 +294,6 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         return method(*bound.args, **bound.kwargs)
 
     def _check_batches(self, n, batch_size):
-        """Raise ValueError unless the devices can share each batch of `n` examples."""
         devices = distribution.count_devices(self)
         distribution.check_batch_size(n, batch_size, devices)
         self.check_batch_size(n // devices, batch_size // devices)
@@ -317,10 +307,10 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         return keras.utils.pack_x_y_sample_weight(**parts)
 
     def _check_trained_variables(self):
-        """Refuse a model whose layers were frozen or thawed since it was compiled."""
         if self.compiled and self.optimizer.built:
             for optimizer, variables in self.optimized():
-                if {id(v) for v in optimizer._trainable_variables} != {id(v) for v in variables}:
+                built_for = borrowed.variables_of(optimizer)
+                if {id(v) for v in built_for} != {id(v) for v in variables}:
                     raise ValueError(
                         f"The trainable variables of {type(self).__name__} are not those that it "
                         f"was compiled with: a layer's `trainable` has changed. Compile again, "
@@ -349,7 +339,7 @@ def _keep_weights(arguments):
 
 def _name_public_optimizers(config):
     """Replace the private class paths that Keras writes on PyTorch: no other backend has them."""
-    if str(config.get("module", "")).startswith("keras.src.backend."):
+    if str(config.get("module", "")).startswith(f"{borrowed.SOURCE}backend."):
         config["module"], config["registered_name"] = "keras.optimizers", None
     for value in config.values():
         if isinstance(value, dict):

@@ -2,8 +2,8 @@ import keras
 from keras import ops
 
 from keras_gen import backend, checks
+from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, total_in_float32
-from keras_gen.layers.traversal import all_layers
 from keras_gen.losses import adversarial
 from keras_gen.losses import penalties as gradient_penalties
 from keras_gen.models.two_players import TwoPlayerModel

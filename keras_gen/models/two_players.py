@@ -4,11 +4,11 @@ import keras
 from keras import ops
 
 from keras_gen import checks, seeds
+from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32
 from keras_gen.export import Signature, samplers
 from keras_gen.inference import interpolate_latents, predict
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
-from keras_gen.layers.traversal import all_layers
 from keras_gen.models.base import GenerativeModel
 from keras_gen.optimizers import PlayerOptimizers, averaged
 

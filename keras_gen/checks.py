@@ -58,7 +58,6 @@ def check_examples(x, example_shape, owner):
 
 
 def check_finite(x):
-    """Raise ValueError if the NumPy array `x` holds NaN or an infinite value."""
     if not np.all(np.isfinite(x)):
         raise ValueError("The data hold NaN or infinite values. Remove them first.")
 
@@ -85,19 +84,16 @@ def weights_of_examples(sample_weight):
 
 
 def check_count(name, value, least=1):
-    """Raise ValueError unless `value` is at least `least`."""
     if value < least:
         raise ValueError(f"`{name}` is {value}. Pass at least {least}.")
 
 
 def check_integer(name, value):
-    """Raise ValueError unless `value` is an integer of at least 1."""
     if not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"`{name}` is {value!r}. Pass an integer, at least 1.")
 
 
 def check_choice(name, value, choices):
-    """Raise ValueError unless `value` is one of the strings `choices`."""
     if value not in choices:
         *most, last = [f'"{choice}"' for choice in choices]
         raise ValueError(f"`{name}` is {value!r}. Pass {', '.join(most)} or {last}.")
@@ -112,7 +108,6 @@ def check_num_classes(num_classes):
 
 
 def check_labels_of_fit(y, n, num_classes, owner):
-    """Raise ValueError if a model with classes cannot learn from the labels `y`, or None."""
     if num_classes is None:
         return
     if y is None:
@@ -124,7 +119,6 @@ def check_labels_of_fit(y, n, num_classes, owner):
 
 
 def check_labels(y, n, num_classes, owner):
-    """Raise ValueError unless `y` holds one integer label for each of `n` examples."""
     y = ops.convert_to_numpy(y)
     if y.shape != (n,) or not np.issubdtype(y.dtype, np.integer):
         raise ValueError(
@@ -217,7 +211,6 @@ def check_ends(steps, **ends):
 
 
 def check_networks(**networks):
-    """Raise ValueError unless all are Keras models."""
     for name, network in networks.items():
         if not isinstance(network, keras.Model):
             raise ValueError(

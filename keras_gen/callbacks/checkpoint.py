@@ -194,7 +194,6 @@ class Checkpoint(keras.callbacks.Callback):
                 )
 
     def _find(self, model):
-        """Return the manifest of the last good checkpoint, or None if there is no checkpoint."""
         return self.files.find(
             {
                 "backend": keras.config.backend(),
@@ -229,7 +228,6 @@ class Checkpoint(keras.callbacks.Callback):
         print(f"Resumed from {self.folder}, after epoch {epoch}{end}.")
 
     def _end_resumption(self):
-        """Tidy up when the first epoch begins, or when `fit` ends without one."""
         borrowed.start_fit_at(self.model, None)  # Otherwise the next `fit` would begin there too.
         self.model.history.epoch[:0] = self.earlier_epochs
         self.earlier_epochs = []
@@ -309,7 +307,6 @@ def _state_names(callback):
 
 
 def _with_keys(callbacks):
-    """Yield each callback with its key: the name of its class, and its number in that class."""
     seen = []
     for callback in callbacks:
         name = type(callback).__name__

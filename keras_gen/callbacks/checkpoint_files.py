@@ -68,7 +68,6 @@ class CheckpointFiles:
         return good[0] if good else None
 
     def read_arrays(self, manifest):
-        """Return the arrays of a checkpoint, by name."""
         if "npz" not in manifest["sha256"]:
             return {}
         with np.load(self.path(manifest["epoch"], "npz"), allow_pickle=False) as file:
@@ -107,7 +106,6 @@ class CheckpointFiles:
         return {int(match[1]) for match in matches if match}
 
     def _read_manifest(self, epoch, expected):
-        """Return the manifest; raise _Refused if a file is damaged or an entry is not expected."""
         try:
             manifest = json.loads(self.path(epoch, "json").read_text())
             sums = manifest["sha256"]
@@ -137,7 +135,6 @@ class _Refused(Exception):
 
 
 def _check_expected(manifest, expected):
-    """Raise _Refused if a whole checkpoint is of another backend, model or data."""
     if manifest["backend"] != expected["backend"]:
         raise _Refused(
             f"was written on {manifest['backend']}, and this is {expected['backend']}, which draws "
@@ -160,7 +157,6 @@ def _check_expected(manifest, expected):
 
 
 def _as_number(value):
-    """Return a scalar of NumPy or of the backend as a number that JSON can hold."""
     return np.asarray(ops.convert_to_numpy(value)).item()
 
 

@@ -21,7 +21,6 @@ def identity(model):
 
 
 def _collect_names(content, names):
-    """Number the names of layers in the order in which they come."""
     if isinstance(content, dict):
         name = content.get("name")
         if isinstance(name, str):

@@ -123,7 +123,6 @@ class OrderedDataset(keras.utils.PyDataset):
             self._in_epoch = False
 
     def _counted(self, index):
-        """Return the epoch that batch `index` is read from, and count the batch as read."""
         with _counting:
             if index == 0 and self._in_epoch and self._is_complete():  # tf.data reads ahead.
                 self._begin_pass()

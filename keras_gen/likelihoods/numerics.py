@@ -41,7 +41,6 @@ def soft_floor(log_scale, log_floor):
 
 
 def _polynomial(x, coefficients):
-    """Return the sum of coefficients[i] x^i."""
     total = 0.0
     for coefficient in reversed(coefficients):
         total = total * x + coefficient

@@ -252,7 +252,6 @@ def get(identifier):
 
 
 def _rows(real_logits, fake_logits):
-    """Return both as (batch,) in float32 or wider; None stays None."""
     real_logits, fake_logits = (
         None if logits is None else in_float32(_row(logits))
         for logits in (real_logits, fake_logits)

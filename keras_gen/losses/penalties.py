@@ -214,7 +214,6 @@ def check_second_derivatives(discriminator):
 
 
 def _replacement(layer):
-    """Return what to use instead of a layer if its second derivative is wrong, or None."""
     for name in ("BatchNormalization", "LayerNormalization", "GroupNormalization"):
         wrong, right = getattr(keras.layers, name), getattr(layers, name)
         if isinstance(layer, wrong) and not isinstance(layer, right):

@@ -100,7 +100,6 @@ class Autoencoder(GenerativeModel):
         return self.decoder(z if y is None else [z, y], training=training)
 
     def call(self, inputs, training=False):
-        """Return the reconstruction E[x|z] of x, or with classes of [x, y], in the shape of x."""
         x, y = self.split_labels(inputs)
         return self.likelihood.mean(self.decoded(self.code(x, y, training), y, training))
 
@@ -176,7 +175,6 @@ class Autoencoder(GenerativeModel):
         }
 
     def _fit_together(self, input_shape):
-        """Learn the sizes, building networks that are not built; refuse what disagrees."""
         x = keras.KerasTensor((None, *input_shape[1:]))
         z = self.check_code(checks.output_spec(self.encoder, self.symbolic_inputs(x)))
         latent_dim = self.input_shape_of(self.decoder, z.shape)[-1]

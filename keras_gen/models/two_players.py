@@ -94,7 +94,6 @@ class TwoPlayerModel(GenerativeModel):
         return in_float32(self.discriminator(x if y is None else [x, y], training=training))
 
     def call(self, inputs, training=False):
-        """Return the examples generated from z, or with classes from [z, y]."""
         z, y = self.split_labels(inputs)
         return self.fakes(z, y, training)
 
@@ -165,7 +164,6 @@ class TwoPlayerModel(GenerativeModel):
         return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
 
     def _fit_together(self, input_shape=None):
-        """Learn the sizes, building networks that are not built; refuse what disagrees."""
         z = keras.KerasTensor((None, self.latent_dim))
         latent_dim = self.input_shape_of(self.generator, z.shape)[-1]
         if latent_dim != self.latent_dim:
@@ -197,7 +195,6 @@ class TwoPlayerModel(GenerativeModel):
         self.example_shape = tuple(x.shape[1:])
 
     def _generating_weights(self, ema):
-        """Return a context in which the generator has its averaged weights if `ema` is True."""
         if not ema:
             return contextlib.nullcontext()
         optimizer = self.optimizer.generator if self.compiled else None

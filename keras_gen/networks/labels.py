@@ -17,7 +17,6 @@ def one_hot(y, num_classes):
 
 
 def append_one_hot(h, y, num_classes):
-    """Append the one-hot label to a vector."""
     return layers.Concatenate()([h, one_hot(y, num_classes)])
 
 

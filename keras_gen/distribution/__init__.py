@@ -17,6 +17,11 @@ elif keras.config.backend() == "jax":
 else:
     from keras_gen.distribution import torch as engine
 
+count_devices = engine.count_devices  # Of a model: how many share a batch, over all processes.
+process = engine.process  # The number of this process, from 0, and the number of processes.
+# Whether Keras's `predict` gives every process the predictions for the whole batch.
+gathers_predictions = engine.gathers_predictions
+
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
@@ -92,21 +97,6 @@ def data_parallel():
 def is_chief():
     """Return True in the process that writes files and shows progress, and if there is only one."""
     return _devices.is_chief
-
-
-def count_devices(model):
-    """Return how many devices share a batch of the model, over all processes."""
-    return engine.count_devices(model)
-
-
-def gathers_predictions():
-    """Return whether Keras's `predict` gives every process the predictions for the whole batch."""
-    return engine.gathers_predictions()
-
-
-def process():
-    """Return the number of this process, from 0, and the number of processes."""
-    return engine.process()
 
 
 def processes():

@@ -61,13 +61,8 @@ def log_likelihood(
 def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose):
     """Return log 1/K sum_k w_k of each example and its standard error, float64 (n,) each, in nats.
 
-    Args:
-        model: Keras model that owns the weights and the noise of `log_weights`.
-        log_weights: (model, inputs, number of draws) -> log w, a tensor (number of draws, batch).
-        inputs: List of NumPy arrays, of n examples each.
-        num_samples: K, draws per example.
-        chunk_size: Number of draws made at a time, those of all examples together.
-        verbose: 1 shows a progress bar, 0 does not.
+    `log_weights` makes of the model, a batch of `inputs` (a list of NumPy arrays, n examples each)
+    and a number of draws log w, a tensor (number of draws, batch).
     """
     n = len(inputs[0])
     # Several examples with all their draws, or the draws of one in several parts.
@@ -132,10 +127,9 @@ class Drawer(backend.Trainer, keras.Model):
         self.built = True
 
     def call(self, inputs):
-        return backend.without_gradient(self.drawn, inputs)
-
-    def drawn(self, inputs):
-        return self.log_weights(self.model, inputs, self.num_samples)
+        return backend.without_gradient(
+            lambda x: self.log_weights(self.model, x, self.num_samples), inputs
+        )
 
 
 def _posterior_weights(vae, inputs, num_samples):

@@ -136,11 +136,18 @@ class Autoencoder(GenerativeModel):
     def signatures(self):
         x = keras.InputSpec(shape=(None, *self.example_shape), dtype="float32", name="x")
         z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32", name="z")
-        y = self.label_specs()
+        specs = self.label_specs()
+
+        def reconstruct(x, *y):
+            return {"reconstruction": self.call([x, *y] if y else x)}
+
+        def decode(z, *y):
+            return {"x": self.likelihood.mean(self.decoded(z, *y))}
+
         return {
-            "reconstruct": Signature(self._reconstruct_signature, [x, *y]),
-            "encode": Signature(self._encode_signature, [x, *y]),
-            "decode": Signature(self._decode_signature, [z, *y]),
+            "reconstruct": Signature(reconstruct, [x, *specs]),
+            "encode": Signature(self._encode_signature, [x, *specs]),
+            "decode": Signature(decode, [z, *specs]),
         }
 
     def check_data(self, x):
@@ -204,11 +211,5 @@ class Autoencoder(GenerativeModel):
             )
         return outputs
 
-    def _reconstruct_signature(self, x, *y):
-        return {"reconstruction": self.call([x, *y] if y else x)}
-
     def _encode_signature(self, x, *y):
         return {"z": self.code(x, *y)}
-
-    def _decode_signature(self, z, *y):
-        return {"x": self.likelihood.mean(self.decoded(z, *y))}

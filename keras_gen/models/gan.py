@@ -114,7 +114,7 @@ class GAN(TwoPlayerModel):
     def discriminator_step(self, x_real, y=None):
         """Descend once with the discriminator on packed examples, with fresh noise."""
         z = self.draw_z(x_real, self.noise)
-        x_fake = backend.without_gradient(self.training_fakes, z, y)
+        x_fake = self.pack(backend.without_gradient(self.fakes, z, y, True))
         points = self.penalised_points(x_real, x_fake, self.noise)
         _, terms = backend.descend(
             self.optimizer.discriminator,
@@ -123,10 +123,6 @@ class GAN(TwoPlayerModel):
             *(x_real, x_fake, points, y),
         )
         return terms
-
-    def training_fakes(self, z, y=None):
-        """Return the fake examples that the discriminator is trained on, packed."""
-        return self.pack(self.fakes(z, y, training=True))
 
     def generator_step(self, x_real, y=None):
         """Descend once with the generator, with fresh noise; some losses compare with `x_real`."""

@@ -280,12 +280,9 @@ class VAE(Autoencoder):
         return noise
 
     def get_config(self):
-        beta = self.beta
-        if isinstance(beta, LearningRateSchedule):
-            beta = keras.saving.serialize_keras_object(beta)
         return {
             **super().get_config(),
-            "beta": beta,
+            "beta": keras.saving.serialize_keras_object(self.beta),
             "free_bits": self.free_bits,
             "dynamic_binarization": self.dynamic_binarization,
             "seed": self.seed,

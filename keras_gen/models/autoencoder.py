@@ -86,9 +86,7 @@ class Autoencoder(GenerativeModel):
         checks.check_examples(x, self.example_shape, type(self).__name__)
         checks.check_not_a_target(x, y, type(self).__name__)
         sample_weight = checks.weights_of_examples(sample_weight)
-        if self.num_classes is None:
-            return x, sample_weight, None
-        x, y = checks.mark_unknown_labels(x, y, self.num_classes)
+        x, y = self.mark_unknown_labels(x, y)
         return x, sample_weight, y
 
     def encoded(self, x, y=None, training=False):

@@ -229,9 +229,7 @@ class GAN(TwoPlayerModel):
             )
         if x.shape[0] is not None:
             self.check_batch_size(x.shape[0], x.shape[0])
-        if self.num_classes is None:
-            return x, None
-        return checks.mark_unknown_labels(x, y, self.num_classes)
+        return self.mark_unknown_labels(x, y)
 
     def update_metrics(self, terms, x):
         return super().update_metrics({"loss": terms["d_loss"] + terms["g_loss"], **terms}, x)

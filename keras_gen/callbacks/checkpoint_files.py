@@ -23,11 +23,7 @@ class CheckpointFiles:
     manifest, `epoch_0001.json`: a dictionary with the epoch and the checksums of the other two. The
     manifest is written last: files without one are unfinished.
 
-    Args:
-        folder: `pathlib.Path`.
-
-    Attributes:
-        size: Bytes of the last checkpoint that was written.
+    `size` is the number of bytes of the last one that was written.
     """
 
     def __init__(self, folder):
@@ -41,12 +37,8 @@ class CheckpointFiles:
     def find(self, expected):
         """Return the manifest of the last good checkpoint, or None if there is no checkpoint.
 
-        Args:
-            expected: The entries "backend", "devices", "model" and "data" that its manifest must
-                have.
-
-        Raises:
-            ValueError: If there are checkpoints, and none is good.
+        It must have the `expected` entries "backend", "devices", "model" and "data". ValueError if
+        there are checkpoints, and none is good.
         """
         refused, good = [], []
         for epoch in sorted(self._epochs("json"), reverse=True):

@@ -151,11 +151,7 @@ def check_batch_size(n, batch_size, devices):
 
 
 def own_part(model, data):
-    """Return the part of the data of `fit` or `evaluate` that this process reads.
-
-    Raises:
-        ValueError: If it can be seen that the devices cannot share the batches equally.
-    """
+    """Return the part of the data of `fit` or `evaluate` that this process reads."""
     part, parts = engine.process()
     devices = engine.count_devices(model)
     if isinstance(data, OrderedDataset):

@@ -14,18 +14,6 @@ from keras_gen.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from keras_gen.likelihoods.discretized_logistic import DiscretizedLogistic
 from keras_gen.likelihoods.gaussian import Gaussian, HeteroscedasticGaussian
 
-__all__ = [
-    "Bernoulli",
-    "Categorical",
-    "ContinuousBernoulli",
-    "DiscretizedLogistic",
-    "Gaussian",
-    "HeteroscedasticGaussian",
-    "Likelihood",
-    "elementwise",
-    "get",
-]
-
 
 def get(identifier):
     """Return a likelihood as it is, or make one from a name such as "bernoulli"."""

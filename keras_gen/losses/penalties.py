@@ -187,11 +187,7 @@ def get(identifier):
 
 
 def check_second_derivatives(discriminator):
-    """Raise ValueError if a penalty's gradient would be wrong on this backend.
-
-    On TensorFlow the second derivative of some of Keras's layers is wrong, without an error or a
-    warning. Layers at every depth of the discriminator are checked.
-    """
+    """Raise ValueError if a penalty's gradient would be wrong, without a warning, on TensorFlow."""
     if keras.config.backend() != "tensorflow":
         return
     for layer in all_layers(discriminator):

@@ -17,9 +17,7 @@ class Autoencoder(GenerativeModel):
     z drawn from N(0, I), or from anything else, falls between the codes, where the decoder
     was never trained. A `VAE` pays a KL term for the missing prior.
 
-    With `num_classes` all of it is given the label: the networks are called on [x, y] and [z, y],
-    the model on [x, y], `fit` needs `(x, y)`, and the methods need `y=`, labels (n,) or one for
-    all.
+    With `num_classes` all of it is given the label, as in `VAE`.
 
     Args:
         encoder: Keras model, x -> z of shape (batch, latent_dim).
@@ -159,7 +157,6 @@ class Autoencoder(GenerativeModel):
         return x.astype(keras.config.floatx(), copy=False)
 
     def check_sized(self):
-        """Raise ValueError if the networks were never built, and so the sizes are not known."""
         if self.latent_dim is None:
             raise ValueError(
                 f"This {type(self).__name__} does not know its sizes yet: its networks are not "

@@ -26,11 +26,8 @@ def conv_vae(
 
     Args:
         image_shape: (height, width, channels); both sides divisible by 2^len(filters).
-        latent_dim: Size of z.
         filters: Channels of the encoder's layers; the decoder mirrors them.
-        activation: Activation of the hidden layers.
-        parameters_per_value: Decoder outputs for every value of x, as the likelihood's
-            attribute of that name says.
+        latent_dim, activation, parameters_per_value: As in `mlp_vae`.
         num_classes: For a VAE with `num_classes`: both networks have an input for labels, as one
             channel a class next to x, and one-hot next to z.
         mean_image: For Bernoulli logits: the decoder's last bias, one a channel, starts at the

@@ -29,8 +29,7 @@ def mlp_gan(
         generator_hidden: Widths of the generator's hidden layers.
         discriminator_hidden: Widths of the discriminator's.
         packing: Images that the discriminator sees at once, joined on the last axis.
-        num_classes: For a GAN with `num_classes`: both networks have an input for labels.
-        conditioning: How the discriminator uses labels, `"projection"` or `"concatenation"`.
+        num_classes, conditioning: As in `dcgan`.
 
     Returns:
         `(generator, discriminator)`: z -> images, and images -> one logit, (batch, 1). With

@@ -22,9 +22,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     Args:
         image_shape: (height, width, channels); both sides divisible by 2^(len(filters) - 1).
         filters: Channels at each resolution, the finest first.
-        activation: Activation of the hidden layers.
-        parameters_per_value: Decoder outputs for every value of x, as the likelihood's
-            attribute of that name says.
+        activation, parameters_per_value: As in `mlp_vae`.
 
     Returns:
         `(encoder, decoder)`: x -> z (batch, latent_dim), and z -> parameters, (batch, height,

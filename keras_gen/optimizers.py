@@ -173,11 +173,7 @@ def part(optimizer, variables):
 
 @contextlib.contextmanager
 def averaged(optimizer, variables):
-    """Put the averages of the optimizer (`use_ema=True`) into the variables, within the block.
-
-    Raises:
-        ValueError: If the optimizer keeps none, or is None.
-    """
+    """Put the averages of the optimizer (`use_ema=True`) into the variables, within the block."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not getattr(optimizer, "use_ema", False):
         raise ValueError(

@@ -18,13 +18,7 @@ from keras_gen.data.ordered import order_of
 # in `checkpointed`. All of these see the end of an epoch before its checkpoint is written.
 STATE = {
     keras.callbacks.CSVLogger: (),
-    keras.callbacks.EarlyStopping: (
-        "wait",
-        "stopped_epoch",
-        "best",
-        "best_epoch",
-        "best_weights",
-    ),
+    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
     keras.callbacks.ModelCheckpoint: ("best",),
     keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
 }
@@ -52,10 +46,8 @@ class Checkpoint(keras.callbacks.Callback):
     from another backend, or from another number of devices. If a checkpoint cannot be written,
     because the disk is full for example, training goes on with a warning.
 
-    Keras's own callbacks keep less. `BackupAndRestore` and `ModelCheckpoint` leave out the noise
-    (of models that do not save their seed generators, as those of keras_gen do), the order of the
-    data, the state of callbacks and a checksum, and they write over the file that is there.
-    `BackupAndRestore(save_freq=)` writes a position within an epoch, but does not read it.
+    Keras's own callbacks keep less. `BackupAndRestore` and `ModelCheckpoint` leave out the order of
+    the data, the state of callbacks and a checksum, and write over the file that is there.
     `OrbaxCheckpoint` restores no weights of nested models.
 
     A checkpoint is written at the end of an epoch. It does not hold the state of global random

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -79,16 +81,18 @@ class Chains:
         return total / (self.steps - self.steps // 2)
 
 
-class MostProbable:
-    """Find the z of greatest p(z) p(visible values|z) for each row by Adam, and return E[x|z]."""
+class Fit:
+    """Find the z of greatest p(z) p(visible values|z) for each row by Adam, and return E[x|z].
 
-    spread = False
+    With `spread` it is the normal q(z) of greatest ELBO, and E[x|z] at its mean. The ELBO is that
+    of the visible values alone: a bound on log p(visible values).
+    """
 
-    def __init__(self, vae, num_rows, steps):
+    def __init__(self, vae, num_rows, steps, spread=False):
         self.vae = vae
         self.num_rows = num_rows
         self.steps = steps
-        self.descent = Descent(vae, num_rows, self.spread)
+        self.descent = Descent(vae, num_rows, spread)
         rate = keras.optimizers.schedules.CosineDecay(0.05, steps)
         self.descent.compile(optimizer=keras.optimizers.Adam(rate))
         self.descent.optimizer.build(self.descent.q)
@@ -112,15 +116,6 @@ class MostProbable:
             descent.train_on_batch(inputs)
         z = ops.convert_to_numpy(descent.mean)
         return vae.decode(z, batch_size=self.num_rows, y=y)
-
-
-class MostLikely(MostProbable):
-    """Find the normal q(z) of greatest ELBO for each row, and return E[x|z] at its mean.
-
-    The ELBO is that of the visible values alone: a bound on log p(visible values).
-    """
-
-    spread = True
 
 
 class Descent(keras.Model):
@@ -169,4 +164,4 @@ def check_mask(mask, shape):
         ) from error
 
 
-METHODS = {"chains": Chains, "map": MostProbable, "elbo": MostLikely}
+METHODS = {"chains": Chains, "map": Fit, "elbo": functools.partial(Fit, spread=True)}

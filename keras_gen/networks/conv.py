@@ -92,10 +92,7 @@ def _decoder(
     height, width, channels = image_shape
     factor = 2 ** len(filters)
     start = (height // factor, width // factor, filters[-1])
-    inputs = h = keras.Input((latent_dim,), name="z")
-    if num_classes is not None:
-        y = labels.label_input(num_classes)
-        inputs, h = [h, y], labels.append_one_hot(h, y, num_classes)
+    inputs, h = labels.latent_input(latent_dim, num_classes)
     h = layers.Dense(math.prod(start), activation=activation)(h)
     h = layers.Reshape(start)(h)
     for hidden_channels in reversed(filters[:-1]):

@@ -8,15 +8,6 @@ from keras import layers
 from keras_gen.networks import labels
 
 
-def latent_input(latent_dim, num_classes=None):
-    """Return a generator's inputs, z or [z, y], and the vector made of them."""
-    z = keras.Input((latent_dim,), name="z")
-    if num_classes is None:
-        return z, z
-    y = labels.label_input(num_classes)
-    return [z, y], labels.append_one_hot(z, y, num_classes)
-
-
 class LabelConditioning:
     """Labels of a discriminator: their input, and the layers that use them.
 

@@ -65,7 +65,6 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def iterations(self):
-        """The iterations of the generator."""
         return self.generator.iterations
 
     @property

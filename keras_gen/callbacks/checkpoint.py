@@ -249,7 +249,6 @@ class Checkpoint(keras.callbacks.Callback):
         self.seconds += self.costs[-1]
 
     def _manifest(self, epoch, logs, arrays):
-        """Return the manifest of a checkpoint, and put the arrays of callbacks into `arrays`."""
         history = {name: list(values) for name, values in self.model.history.history.items()}
         for name, value in logs.items():
             history.setdefault(name, []).append(value)
@@ -289,7 +288,6 @@ def _describe_orders(data):
 
 
 def _state_names(callback):
-    """Return the names of a callback's attributes to keep, or None if its state is not kept."""
     names = getattr(callback, "checkpointed", None)
     if names is None:
         for kind, attributes in STATE.items():

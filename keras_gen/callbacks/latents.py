@@ -125,14 +125,7 @@ class Manifold(_EpochPicture):
     """
 
     def __init__(
-        self,
-        directory,
-        steps=20,
-        every=1,
-        scale=1,
-        label=0,
-        name="manifold",
-        tensorboard_dir=None,
+        self, directory, steps=20, every=1, scale=1, label=0, name="manifold", tensorboard_dir=None
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir)
         self.steps = steps

@@ -55,30 +55,26 @@ def inpaint(vae, x, mask, method="elbo", num_samples=1, steps=200, batch_size=12
     return np.where(hidden, np.concatenate(expected)[: len(x)], x)
 
 
-class Chains:
-    """Run a chain for each row, and return the mean of E[x|z] over its second half.
+def chains(vae, num_rows, steps):
+    """Return a function that runs a chain for each row: the mean of E[x|z] over its second half.
 
     Rezende et al. (2014), appendix F: z is drawn from q(z|v), then v's hidden values from p(x|z).
     """
 
-    def __init__(self, vae, num_rows, steps):
-        self.vae = vae
-        self.num_rows = num_rows
-        self.steps = steps
-
-    def __call__(self, x, hidden, y):
-        vae = self.vae
-        z = vae.draw_latents(self.num_rows)
+    def fill(x, hidden, y):
+        z = vae.draw_latents(num_rows)
         total = 0.0
-        for step in range(self.steps):
-            drawn = vae.decode(z, draw_pixels=True, batch_size=self.num_rows, y=y)
+        for step in range(steps):
+            drawn = vae.decode(z, draw_pixels=True, batch_size=num_rows, y=y)
             v = np.where(hidden, drawn, x)
             inputs = v if y is None else [v, y]
-            posterior = predict(vae.encoder, inputs, self.num_rows)  # mean, log_var of q(z|v)
+            posterior = predict(vae.encoder, inputs, num_rows)  # mean, log_var of q(z|v)
             z = ops.convert_to_numpy(vae.user_sampling(posterior))
-            if step >= self.steps // 2:
-                total = total + vae.decode(z, batch_size=self.num_rows, y=y)
-        return total / (self.steps - self.steps // 2)
+            if step >= steps // 2:
+                total = total + vae.decode(z, batch_size=num_rows, y=y)
+        return total / (steps - steps // 2)
+
+    return fill
 
 
 class Fit:
@@ -164,4 +160,4 @@ def check_mask(mask, shape):
         ) from error
 
 
-METHODS = {"chains": Chains, "map": Fit, "elbo": functools.partial(Fit, spread=True)}
+METHODS = {"chains": chains, "map": Fit, "elbo": functools.partial(Fit, spread=True)}

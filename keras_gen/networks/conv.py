@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
-from keras_gen.networks.posterior import check_sizes, code_output, posterior_outputs
+from keras_gen.networks.posterior import check_halvings, check_sizes, code_output, posterior_outputs
 
 
 def conv_vae(
@@ -64,13 +64,7 @@ def conv_autoencoder(
 
 def _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes=None):
     check_sizes(image_shape, latent_dim, filters)
-    factor = 2 ** len(filters)
-    if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
-        raise ValueError(
-            f"`image_shape` is {tuple(image_shape)}. {len(filters)} convolutions of stride 2 "
-            f"need (height, width, channels) with both sides divisible by {factor}; shorten "
-            f"`filters`, or resize or pad the images."
-        )
+    check_halvings(image_shape, len(filters))
     inputs = h = keras.Input(image_shape, name="x")
     if num_classes is not None:
         y = labels.label_input(num_classes)

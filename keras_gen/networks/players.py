@@ -46,13 +46,11 @@ class LabelConditioning:
 
 
 def pixels_from_tanh(h):
-    """Apply tanh, and rescale it from [-1, 1] to pixels in [0, 1]."""
     h = layers.Activation("tanh", dtype=output_dtype())(h)
     return layers.Rescaling(0.5, offset=0.5, dtype=output_dtype(), name="images")(h)
 
 
 def centre_pixels(x):
-    """Rescale pixels from [0, 1] to [-1, 1]."""
     return layers.Rescaling(2.0, offset=-1.0)(x)
 
 

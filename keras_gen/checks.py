@@ -80,9 +80,9 @@ def weights_of_examples(sample_weight):
     return ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
 
 
-def check_count(name, value, least=1):
-    if value < least:
-        raise ValueError(f"`{name}` is {value}. Pass at least {least}.")
+def check_count(name, value):
+    if value < 1:
+        raise ValueError(f"`{name}` is {value}. Pass at least 1.")
 
 
 def check_integer(name, value):

@@ -128,10 +128,7 @@ def check_compiled(model):
 
 
 def check_trained(model):
-    """Check a model before it is trained or evaluated, and give all processes the same weights.
-
-    Warn of batch normalisation that sees the part of one device alone.
-    """
+    """Check a model before it is trained or evaluated, and give all processes the same weights."""
     check_compiled(model)
     if engine.count_devices(model) > 1 and keras.config.backend() != "jax":
         _warn_of_batch_norm(model)

@@ -1,12 +1,7 @@
 """Penalties on a discriminator's gradient: the points where it is taken, and its cost there.
 
-The model computes the gradient of the discriminator's raw output at `points`, and adds the mean
-of `value` to the discriminator's loss:
-
-    noise = penalty.draw(random, x_real)
-    points = penalty.points(x_real, x_fake, noise)
-    gradient = backend.input_gradient(discriminator, points)
-    loss += ops.mean(penalty.value(gradient))
+`GAN` computes the gradient of the discriminator's raw output at `points`, and adds the mean of
+`value` to the discriminator's loss.
 """
 
 import keras

@@ -77,8 +77,7 @@ class Autoencoder(GenerativeModel):
     def unpack(self, data, training=True):
         """Return `(x, sample_weight, y)` from a batch of `fit`, all that a step does to its data.
 
-        `sample_weight` is (batch,), and y int32 (batch,), or None without classes. An example
-        whose label is out of range becomes NaN, so that the update is left out.
+        `sample_weight` is (batch,), and y int32 (batch,), or None without classes.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         checks.check_examples(x, self.example_shape, type(self).__name__)

@@ -57,11 +57,7 @@ class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesS
         jit_compile="auto",
         **kwargs,
     ):
-        """Configure training as `keras.Model.compile`; loss and metrics belong to the model.
-
-        Raises:
-            ValueError: If `loss`, `loss_weights`, `metrics` or `weighted_metrics` is given.
-        """
+        """Configure training as `keras.Model.compile`; ValueError for losses and metrics."""
         names = ("loss", "loss_weights", "metrics", "weighted_metrics")
         given = (loss, loss_weights, metrics, weighted_metrics)
         for name, value in zip(names, given, strict=True):

@@ -216,10 +216,7 @@ class GAN(TwoPlayerModel):
         return ops.reshape(x, (packs, *x.shape[1:-2], self.packing * x.shape[-1]))
 
     def unpack(self, data, training=True):
-        """Return `(x, y)` from a batch of `fit`, y None without classes.
-
-        An example whose label is out of range becomes NaN, so that the update is left out.
-        """
+        """Return `(x, y)` from a batch of `fit`, y None without classes."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         checks.check_examples(x, self.example_shape, type(self).__name__)
         if sample_weight is not None:

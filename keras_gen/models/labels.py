@@ -31,10 +31,7 @@ class Labels:
     def labels(self, y, n):
         """Return labels given to a public method as int32 (n,), or None without classes.
 
-        `y` is an array (n,) of integers or one integer for all.
-
-        Raises:
-            ValueError: If `y` is missing, given to a model without classes, or wrong.
+        `y` is an array (n,) of integers or one integer for all; ValueError for anything else.
         """
         owner = type(self).__name__
         if self.num_classes is None:
@@ -101,9 +98,7 @@ class Labels:
     def input_shape_of(self, network, default):
         """Return the shape that a network expects for examples or z; `default` if not built.
 
-        Raises:
-            ValueError: If the network has an input for labels and the model has no classes, or
-                the other way round, or if both have another number of classes.
+        ValueError if the network and the model do not agree about labels.
         """
         owner = type(self).__name__
         if self.num_classes is None:

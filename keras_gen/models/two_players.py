@@ -100,12 +100,8 @@ class TwoPlayerModel(GenerativeModel):
     def generate(self, z, ema=False, batch_size=128, *, y=None):
         """Return examples from a NumPy array z (n, latent_dim), NumPy.
 
-        Args:
-            z: NumPy array.
-            ema: True uses the generator's averaged weights, as its optimizer keeps them
-                (`use_ema=True`).
-            batch_size: Number of examples in each call of the generator.
-            y: Labels (n,), or one for all, if the model has classes.
+        `ema=True` uses the generator's averaged weights, as its optimizer keeps them
+        (`use_ema=True`).
         """
         z = checks.check_latents(z, self.latent_dim)
         y = self.labels(y, len(z))

@@ -61,8 +61,8 @@ def log_likelihood(
 def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose):
     """Return log 1/K sum_k w_k of each example and its standard error, float64 (n,) each, in nats.
 
-    `log_weights` makes of the model, a batch of `inputs` (a list of NumPy arrays, n examples each)
-    and a number of draws log w, a tensor (number of draws, batch).
+    `inputs` is a list of NumPy arrays of n examples each. `log_weights(model, batch, num_draws)`
+    returns log w, a tensor (num_draws, batch), with a list of tensors as its batch.
     """
     n = len(inputs[0])
     # Several examples with all their draws, or the draws of one in several parts.

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_gen import backend, layers, losses
+from keras_gen import layers, losses
 from keras_gen.losses import penalties
 from tests.steps import PenaltyStep, double_precision, input_gradient
 

@@ -1,6 +1,6 @@
 """VAEs and GANs for Keras 3, on TensorFlow, JAX and PyTorch."""
 
-import keras_gen.frameworks  # noqa: F401  First: says what is missing where Keras fails.
+import keras_gen.frameworks  # First: says what is missing where Keras fails.
 from keras_gen import (
     backend,
     callbacks,
@@ -32,31 +32,3 @@ from keras_gen.models import (
 from keras_gen.ppca import PPCA
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "GAN",
-    "IWAE",
-    "VAE",
-    "WGAN",
-    "PPCA",
-    "Autoencoder",
-    "DReGIWAE",
-    "DenoisingAutoencoder",
-    "DenoisingVAE",
-    "TwoLayerIWAE",
-    "backend",
-    "callbacks",
-    "data",
-    "distribution",
-    "export",
-    "inference",
-    "layers",
-    "likelihoods",
-    "losses",
-    "metrics",
-    "models",
-    "networks",
-    "optimizers",
-    "saving",
-    "schedules",
-]

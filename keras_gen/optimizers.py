@@ -7,6 +7,8 @@ import numpy as np
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from keras_gen.borrowed import averages_of
+
 
 @keras.saving.register_keras_serializable("keras_gen")
 class PlayerOptimizers(keras.optimizers.Optimizer):
@@ -47,7 +49,6 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         return cls(*(_scaled(optimizer, scales_loss) for optimizer in given.values()))
 
     def build_players(self, generator_variables, discriminator_variables):
-        """Make the state of both."""
         build(self.generator, generator_variables)
         build(self.discriminator, discriminator_variables)
         super().build([])
@@ -64,7 +65,6 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def iterations(self):
-        """The iterations of the generator."""
         return self.generator.iterations
 
     @property
@@ -139,16 +139,12 @@ class HeadStart(LearningRateSchedule):
         return ops.where(step < 0, 0.0, learning_rate)
 
     def get_config(self):
-        learning_rate = self.learning_rate
-        if isinstance(learning_rate, LearningRateSchedule):
-            learning_rate = keras.saving.serialize_keras_object(learning_rate)
+        learning_rate = keras.saving.serialize_keras_object(self.learning_rate)
         return {"learning_rate": learning_rate, "hold_steps": self.hold_steps}
 
     @classmethod
     def from_config(cls, config):
-        learning_rate = config["learning_rate"]
-        if isinstance(learning_rate, dict):
-            learning_rate = keras.saving.deserialize_keras_object(learning_rate)
+        learning_rate = keras.saving.deserialize_keras_object(config["learning_rate"])
         return cls(learning_rate, config["hold_steps"])
 
 
@@ -161,7 +157,7 @@ def build(optimizer, variables):
     optimizer.build(variables)
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.use_ema:
-        _assign(inner._model_variables_moving_average, _copies(variables))
+        _assign(averages_of(inner), _copies(variables))
 
 
 def part(optimizer, variables):
@@ -176,11 +172,7 @@ def part(optimizer, variables):
 
 @contextlib.contextmanager
 def averaged(optimizer, variables):
-    """Put the averages of the optimizer (`use_ema=True`) into the variables, within the block.
-
-    Raises:
-        ValueError: If the optimizer keeps none, or is None.
-    """
+    """Put the averages of the optimizer (`use_ema=True`) into the variables, within the block."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not getattr(optimizer, "use_ema", False):
         raise ValueError(

@@ -150,6 +150,5 @@ class PPCA:
 
 
 def _centred(x, mean):
-    """Yield `x` minus its mean, flat and in float64, some examples at a time."""
     for start in range(0, len(x), CHUNK):
         yield (x[start : start + CHUNK] - mean).reshape(-1, mean.size)

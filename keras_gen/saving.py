@@ -10,6 +10,7 @@ import zipfile
 import h5py
 import keras
 
+from keras_gen.borrowed import SOURCE
 from keras_gen.models import GAN, VAE
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -49,7 +50,7 @@ CLASSES = {
     ("keras", "Sequential"),
     ("keras.models", "Functional"),
     ("keras.models", "Sequential"),
-    ("keras.src.models.functional", "Functional"),
+    (f"{SOURCE}models.functional", "Functional"),
 }
 # Layers that run code, or read files, that their config holds or names.
 REFUSED_LAYERS = (
@@ -65,7 +66,7 @@ REFUSED_LAYERS = (
     "TorchModuleWrapper",
 )
 # The class behind a function of `keras.ops` in a functional model.
-OPERATIONS = re.compile(r"keras\.src\.ops\.[a-z]+")
+OPERATIONS = re.compile(re.escape(SOURCE) + r"ops\.[a-z]+")
 ACTIVATIONS = set(dir(keras.activations)) - {"deserialize", "get", "serialize"}
 # How Keras writes values that JSON cannot hold.
 PLAIN = ("__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__")

@@ -18,6 +18,12 @@ def split(seed, count):
     return [int(s) for s in np.random.SeedSequence(seed).generate_state(count) & 0x7FFFFFFF]
 
 
+def states(layer):
+    """Return the states of the seed generators of a layer or model: variables, but no weights."""
+    weights = {id(weight) for weight in layer.weights}
+    return [variable for variable in layer.variables if id(variable) not in weights]
+
+
 class SavesSeeds:
     """Mixin for layers and models that saves their seed generators with the weights.
 
@@ -26,18 +32,14 @@ class SavesSeeds:
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        states = [ops.convert_to_numpy(state) for state in self._seed_states()]
-        if states:
-            store["seeds"] = np.stack(states).astype("int64")
+        numbers = [ops.convert_to_numpy(state) for state in states(self)]
+        if numbers:
+            store["seeds"] = np.stack(numbers).astype("int64")
 
     def load_own_variables(self, store):
         # The parent class counts the keys.
         super().load_own_variables({key: store[key] for key in store.keys() if key != "seeds"})
-        states = self._seed_states()
-        if "seeds" in store.keys() and len(store["seeds"]) == len(states):
-            for state, saved in zip(states, store["seeds"], strict=True):
+        own = states(self)
+        if "seeds" in store.keys() and len(store["seeds"]) == len(own):
+            for state, saved in zip(own, store["seeds"], strict=True):
                 state.assign(np.asarray(saved))
-
-    def _seed_states(self):
-        weights = {id(weight) for weight in self.weights}
-        return [variable for variable in self.variables if id(variable) not in weights]

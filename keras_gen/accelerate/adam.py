@@ -26,14 +26,17 @@ def is_plain(optimizer, variables):
 
 def _is_keras_s(kind):
     # On torch `keras.optimizers.Adam()` is of a subclass of Keras's own, with the same name.
+    # Keras 3.15.1: its module is private. A public name of that subclass would replace it.
     of_keras = kind.__module__.startswith("keras.src.")
     return issubclass(kind, keras.optimizers.Adam) and kind.__name__ == "Adam" and of_keras
 
 
 def moments(optimizer, variables):
     """Return the lists of m and v of the variables, Keras variables."""
-    # Keras 3.15.1: `optimizer.variables` holds them too, without saying which is whose.
+    # Keras 3.15.1: `optimizer.variables` holds them too, without saying which is whose. A public
+    # way from a variable to its state would replace these four.
     optimizer._check_variables_are_known(variables)
+    # Keras 3.15.1: as above, until replaced.
     places = [optimizer._get_variable_index(variable) for variable in variables]
-    m, v = optimizer._momentums, optimizer._velocities  # Keras 3.15.1: as above.
+    m, v = optimizer._momentums, optimizer._velocities  # Keras 3.15.1: as above, until replaced.
     return [m[place] for place in places], [v[place] for place in places]

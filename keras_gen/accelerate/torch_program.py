@@ -161,11 +161,12 @@ def _one_by_one(optimizer):
         for gradient, variable in zip(gradients, variables, strict=True):
             optimizer.update_step(gradient, variable, learning_rate)
 
-    # Keras 3.15.1: nothing public chooses the way. `update_step` as `apply` calls it would do.
+    # Keras 3.15.1: nothing public chooses the way. A public argument of `apply` would replace it.
     object.__setattr__(optimizer, "_parallel_update_step", update)
     try:
         yield
     finally:
+        # Keras 3.15.1: as above, until replaced.
         object.__delattr__(optimizer, "_parallel_update_step")
 
 

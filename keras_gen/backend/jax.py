@@ -191,14 +191,15 @@ class Trainer:
                 variable.assign(value)
         self._keep(_taken=None, _jax_state_synced=True)
 
-    # Keras 3.15.1: nothing public says when the values are taken.
+    # Keras 3.15.1: nothing public says when the values are taken. A public hook would replace it.
     def _get_jax_state(self, purge_model_variables=False, **groups):
+        # Keras 3.15.1: as above, until replaced.
         state = super()._get_jax_state(purge_model_variables=False, **groups)
         if self._in_fit and self._new_epoch and donates() and len(state) == 4:
             self._keep(_on_host=jax.device_get(state), _new_epoch=False)
         self._keep(_taken=state)
         if purge_model_variables:
-            self._purge_model_variables(**groups)
+            self._purge_model_variables(**groups)  # Keras 3.15.1: as above, until replaced.
         return state
 
     def _keep(self, **attributes):

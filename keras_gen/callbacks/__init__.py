@@ -13,21 +13,3 @@ from keras_gen.callbacks.latents import (
     traversals,
 )
 from keras_gen.callbacks.modes import ModeCoverage
-
-__all__ = [
-    "Checkpoint",
-    "InterpolationGrid",
-    "LatentScatter",
-    "Manifold",
-    "ModeCoverage",
-    "ReconstructionGrid",
-    "SampleGrid",
-    "StopAtNonFinite",
-    "Traversals",
-    "image_grid",
-    "manifold",
-    "save_gif",
-    "save_png",
-    "scatter",
-    "traversals",
-]

@@ -8,7 +8,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_gen import distribution, files
+from keras_gen import borrowed, distribution, files
 from keras_gen.callbacks.checkpoint_files import CheckpointFiles
 from keras_gen.callbacks.finite import StopAtNonFinite
 from keras_gen.callbacks.identity import identity
@@ -18,13 +18,7 @@ from keras_gen.data.ordered import order_of
 # in `checkpointed`. All of these see the end of an epoch before its checkpoint is written.
 STATE = {
     keras.callbacks.CSVLogger: (),
-    keras.callbacks.EarlyStopping: (
-        "wait",
-        "stopped_epoch",
-        "best",
-        "best_epoch",
-        "best_weights",
-    ),
+    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
     keras.callbacks.ModelCheckpoint: ("best",),
     keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
 }
@@ -52,10 +46,8 @@ class Checkpoint(keras.callbacks.Callback):
     from another backend, or from another number of devices. If a checkpoint cannot be written,
     because the disk is full for example, training goes on with a warning.
 
-    Keras's own callbacks keep less. `BackupAndRestore` and `ModelCheckpoint` leave out the noise
-    (of models that do not save their seed generators, as those of keras_gen do), the order of the
-    data, the state of callbacks and a checksum, and they write over the file that is there.
-    `BackupAndRestore(save_freq=)` writes a position within an epoch, but does not read it.
+    Keras's own callbacks keep less. `BackupAndRestore` and `ModelCheckpoint` leave out the order of
+    the data, the state of callbacks and a checksum, and write over the file that is there.
     `OrbaxCheckpoint` restores no weights of nested models.
 
     A checkpoint is written at the end of an epoch. It does not hold the state of global random
@@ -194,7 +186,6 @@ class Checkpoint(keras.callbacks.Callback):
                 )
 
     def _find(self, model):
-        """Return the manifest of the last good checkpoint, or None if there is no checkpoint."""
         return self.files.find(
             {
                 "backend": keras.config.backend(),
@@ -224,14 +215,12 @@ class Checkpoint(keras.callbacks.Callback):
                 setattr(callback, name, _unpack(entry["state"][name], arrays))
         self.model.history.history = manifest["history"]
         self.earlier_epochs = manifest["epochs"]
-        # Keras's BackupAndRestore puts it there too.
-        self.model._initial_epoch = sys.maxsize if manifest["stopped"] else epoch
+        borrowed.start_fit_at(self.model, sys.maxsize if manifest["stopped"] else epoch)
         end = ", where a callback ended training" if manifest["stopped"] else ""
         print(f"Resumed from {self.folder}, after epoch {epoch}{end}.")
 
     def _end_resumption(self):
-        """Tidy up when the first epoch begins, or when `fit` ends without one."""
-        self.model._initial_epoch = None  # Otherwise the next `fit` would begin there too.
+        borrowed.start_fit_at(self.model, None)  # Otherwise the next `fit` would begin there too.
         self.model.history.epoch[:0] = self.earlier_epochs
         self.earlier_epochs = []
 
@@ -260,7 +249,6 @@ class Checkpoint(keras.callbacks.Callback):
         self.seconds += self.costs[-1]
 
     def _manifest(self, epoch, logs, arrays):
-        """Return the manifest of a checkpoint, and put the arrays of callbacks into `arrays`."""
         history = {name: list(values) for name, values in self.model.history.history.items()}
         for name, value in logs.items():
             history.setdefault(name, []).append(value)
@@ -300,7 +288,6 @@ def _describe_orders(data):
 
 
 def _state_names(callback):
-    """Return the names of a callback's attributes to keep, or None if its state is not kept."""
     names = getattr(callback, "checkpointed", None)
     if names is None:
         for kind, attributes in STATE.items():
@@ -310,7 +297,6 @@ def _state_names(callback):
 
 
 def _with_keys(callbacks):
-    """Yield each callback with its key: the name of its class, and its number in that class."""
     seen = []
     for callback in callbacks:
         name = type(callback).__name__

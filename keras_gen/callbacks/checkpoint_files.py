@@ -23,11 +23,7 @@ class CheckpointFiles:
     manifest, `epoch_0001.json`: a dictionary with the epoch and the checksums of the other two. The
     manifest is written last: files without one are unfinished.
 
-    Args:
-        folder: `pathlib.Path`.
-
-    Attributes:
-        size: Bytes of the last checkpoint that was written.
+    `size` is the number of bytes of the last one that was written.
     """
 
     def __init__(self, folder):
@@ -41,12 +37,8 @@ class CheckpointFiles:
     def find(self, expected):
         """Return the manifest of the last good checkpoint, or None if there is no checkpoint.
 
-        Args:
-            expected: The entries "backend", "devices", "model" and "data" that its manifest must
-                have.
-
-        Raises:
-            ValueError: If there are checkpoints, and none is good.
+        It must have the `expected` entries "backend", "devices", "model" and "data". ValueError if
+        there are checkpoints, and none is good.
         """
         refused, good = [], []
         for epoch in sorted(self._epochs("json"), reverse=True):
@@ -68,7 +60,6 @@ class CheckpointFiles:
         return good[0] if good else None
 
     def read_arrays(self, manifest):
-        """Return the arrays of a checkpoint, by name."""
         if "npz" not in manifest["sha256"]:
             return {}
         with np.load(self.path(manifest["epoch"], "npz"), allow_pickle=False) as file:
@@ -107,7 +98,6 @@ class CheckpointFiles:
         return {int(match[1]) for match in matches if match}
 
     def _read_manifest(self, epoch, expected):
-        """Return the manifest; raise _Refused if a file is damaged or an entry is not expected."""
         try:
             manifest = json.loads(self.path(epoch, "json").read_text())
             sums = manifest["sha256"]
@@ -137,7 +127,6 @@ class _Refused(Exception):
 
 
 def _check_expected(manifest, expected):
-    """Raise _Refused if a whole checkpoint is of another backend, model or data."""
     if manifest["backend"] != expected["backend"]:
         raise _Refused(
             f"was written on {manifest['backend']}, and this is {expected['backend']}, which draws "
@@ -160,7 +149,6 @@ def _check_expected(manifest, expected):
 
 
 def _as_number(value):
-    """Return a scalar of NumPy or of the backend as a number that JSON can hold."""
     return np.asarray(ops.convert_to_numpy(value)).item()
 
 

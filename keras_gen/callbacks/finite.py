@@ -2,6 +2,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen.models.reports import skipped_updates
+
 
 class StopAtNonFinite(keras.callbacks.Callback):
     """Stops `fit` after an epoch in which a loss or gradient was not finite, and goes back.
@@ -33,11 +35,11 @@ class StopAtNonFinite(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.beginning = self.copies()
-        self.skipped_before = self.skipped()
+        self.skipped_before = skipped_updates(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
-        counts = zip(self.model.players, self.skipped() - self.skipped_before, strict=True)
-        players = [player for player, count in counts if count]
+        counts = skipped_updates(self.model) - self.skipped_before
+        players = [p for p, count in zip(self.model.players, counts, strict=True) if count]
         if not players:
             self.kept = self.beginning
             return
@@ -62,9 +64,6 @@ class StopAtNonFinite(keras.callbacks.Callback):
             for variable, value in zip(self.variables(), self.kept, strict=True):
                 variable.assign(value)
         self.kept = self.beginning = None
-
-    def skipped(self):
-        return np.array(ops.convert_to_numpy(self.model.skipped_updates))
 
     def copies(self):
         return [np.array(ops.convert_to_numpy(variable)) for variable in self.variables()]

@@ -6,6 +6,7 @@ import numpy as np
 from keras_gen import distribution
 from keras_gen.callbacks.images import image_grid, save_png
 from keras_gen.callbacks.tensorboard import ImageWriter
+from keras_gen.checks import check_count
 
 
 class _EpochPicture(keras.callbacks.Callback):
@@ -55,11 +56,6 @@ class _EpochPicture(keras.callbacks.Callback):
     def draw(self):
         """Return the picture, a uint8 array (rows, columns, 3)."""
         raise NotImplementedError
-
-
-def check_num_samples(num_samples):
-    if num_samples < 1:
-        raise ValueError(f"`num_samples` is {num_samples}. Pass at least 1.")
 
 
 def drawing_arguments(model, n, ema):
@@ -114,7 +110,7 @@ class SampleGrid(_EpochPicture):
         ema=False,
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir)
-        check_num_samples(num_samples)
+        check_count("num_samples", num_samples)
         self.num_samples = num_samples
         self.seed = seed
         self.ema = ema
@@ -137,10 +133,7 @@ class ReconstructionGrid(_EpochPicture):
         images: (n, height, width, channels), best from the test set; the first 16 are drawn.
         directory: Folder for `reconstruction_0001.png`, ...; it is made.
         labels: Labels of the images, (n,), for a model with classes.
-        every: Epochs between pictures; the last epoch always has one.
-        scale: Every pixel becomes a square of this side.
-        tensorboard_dir: Log directory, to write the grids there too (needs the package
-            `tensorboard`).
+        every, scale, tensorboard_dir: As in `SampleGrid`.
 
     Example:
 
@@ -192,12 +185,8 @@ class InterpolationGrid(_EpochPicture):
         directory: Folder for `interpolation_0001.png`, ...; it is made.
         rows: Number of pairs.
         steps: Images in a row, both ends included.
-        every: Epochs between pictures; the last epoch always has one.
-        scale: Every pixel becomes a square of this side.
         seed: Seed of the pairs, which are drawn once, from N(0, I).
-        ema: As in `SampleGrid`.
-        tensorboard_dir: Log directory, to write the grids there too (needs the package
-            `tensorboard`).
+        every, scale, ema, tensorboard_dir: As in `SampleGrid`.
 
     Example:
 

@@ -14,23 +14,19 @@ def identity(model):
     }
     # JSON makes lists of tuples, and `str` makes text of the values that JSON cannot hold.
     content = json.loads(json.dumps(content, default=str))
-    names = {}
-    _collect_names(content, names)
+    names = {name: f"name {i}" for i, name in enumerate(dict.fromkeys(_names(content)))}
     text = json.dumps(_renamed(content, names), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _collect_names(content, names):
-    """Number the names of layers in the order in which they come."""
+def _names(content):
     if isinstance(content, dict):
-        name = content.get("name")
-        if isinstance(name, str):
-            names.setdefault(name, f"name {len(names)}")
-        for value in content.values():
-            _collect_names(value, names)
-    elif isinstance(content, list):
+        if isinstance(content.get("name"), str):
+            yield content["name"]
+        content = list(content.values())
+    if isinstance(content, list):
         for value in content:
-            _collect_names(value, names)
+            yield from _names(value)
 
 
 def _renamed(content, names):

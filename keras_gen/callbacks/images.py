@@ -1,11 +1,12 @@
 """Grids of images, each pixel a square of whole pixels, and their PNG and GIF files."""
 
-import contextlib
 import math
 import pathlib
 
 import numpy as np
 from PIL import Image
+
+from keras_gen import files
 
 
 def image_grid(images, columns=None, padding=2, scale=2):
@@ -47,7 +48,8 @@ def save_png(path, picture):
             f"`picture` has shape {picture.shape}. Pass a uint8 array (rows, columns, 3), such as "
             f"`image_grid` returns."
         )
-    with _complete_file(path) as unfinished:
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with files.whole(path) as unfinished:
         Image.fromarray(picture).save(unfinished, format="PNG")
 
 
@@ -83,7 +85,8 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
     durations = [round(100 * seconds) * 10] * (len(frames) - 1) + [round(100 * last_seconds) * 10]
     # Each frame has its own palette, so a grey one keeps its 256 levels.
     first, *rest = [frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
-    with _complete_file(path) as unfinished:
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with files.whole(path) as unfinished:
         first.save(
             unfinished,
             format="GIF",
@@ -92,16 +95,3 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
             duration=durations if rest else durations[0],
             loop=0,
         )
-
-
-@contextlib.contextmanager
-def _complete_file(path):
-    """Yield a path next to `path` to write to; the file is renamed to `path` when complete."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.tmp")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gen.callbacks.grids import _EpochPicture, has_classes
 from keras_gen.callbacks.images import image_grid
+from keras_gen.checks import check_count
 
 
 def manifold(model, steps=20, label=0):
@@ -23,7 +24,7 @@ def manifold(model, steps=20, label=0):
     Reference:
         Kingma and Welling (2014), figure 4: https://arxiv.org/abs/1312.6114
     """
-    check_steps(steps)
+    check_count("steps", steps)
     if model.latent_dim != 2:
         raise ValueError(
             f"The model's z has size {model.latent_dim}, and a plane has 2. Build it with "
@@ -52,9 +53,8 @@ def traversals(model, steps=11, rows=10, z=None, label=0):
     Returns:
         The numbers of the latents, from 0, and their images.
     """
-    check_steps(steps)
-    if rows < 1:
-        raise ValueError(f"`rows` is {rows}. Pass at least 1.")
+    check_count("steps", steps)
+    check_count("rows", rows)
     latent_dim = model.latent_dim
     z = np.zeros(latent_dim) if z is None else np.asarray(z, "float64")
     if z.shape != (latent_dim,):
@@ -112,11 +112,8 @@ class Manifold(_EpochPicture):
     Args:
         directory: Folder for `manifold_0001.png`, ...; it is made.
         steps: Images on a side.
-        every: Epochs between pictures; the last epoch always has one.
-        scale: Every pixel becomes a square of this side.
         label: Class of all images, for a model with classes.
-        tensorboard_dir: Log directory, to write the pictures there too (needs the package
-            `tensorboard`).
+        every, scale, tensorboard_dir: As in `SampleGrid`.
 
     Example:
 
@@ -128,14 +125,7 @@ class Manifold(_EpochPicture):
     """
 
     def __init__(
-        self,
-        directory,
-        steps=20,
-        every=1,
-        scale=1,
-        label=0,
-        name="manifold",
-        tensorboard_dir=None,
+        self, directory, steps=20, every=1, scale=1, label=0, name="manifold", tensorboard_dir=None
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir)
         self.steps = steps
@@ -154,12 +144,9 @@ class Traversals(_EpochPicture):
         directory: Folder for `traversals_0001.png`, ...; it is made.
         steps: Images in a row.
         rows: Maximum number of latents to show: those that change the images most.
-        every: Epochs between pictures; the last epoch always has one.
-        scale: Every pixel becomes a square of this side.
         z: Values of the fixed latents, (latent_dim,); by default 0.
         label: Class of all images, for a model with classes.
-        tensorboard_dir: Log directory, to write the pictures there too (needs the package
-            `tensorboard`).
+        every, scale, tensorboard_dir: As in `SampleGrid`.
 
     Example:
 
@@ -199,9 +186,7 @@ class LatentScatter(_EpochPicture):
         images: (n, height, width, channels), best from the test set; the first 5,000 are drawn.
         labels: Labels of the images, (n,), or None; a model with classes needs them.
         directory: Folder for `scatter_0001.png`, ...; it is made.
-        every: Epochs between pictures; the last epoch always has one.
-        tensorboard_dir: Log directory, to write the pictures there too (needs the package
-            `tensorboard`).
+        every, tensorboard_dir: As in `SampleGrid`.
 
     Example:
 
@@ -227,11 +212,6 @@ def quantiles(steps):
     """Return the medians of `steps` intervals of equal probability under N(0, 1)."""
     normal = statistics.NormalDist()
     return np.array([normal.inv_cdf((i + 0.5) / steps) for i in range(steps)])
-
-
-def check_steps(steps):
-    if steps < 1:
-        raise ValueError(f"`steps` is {steps}. Pass at least 1.")
 
 
 def _generate(model, z, label):

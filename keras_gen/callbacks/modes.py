@@ -1,7 +1,8 @@
 import numpy as np
 
 from keras_gen import metrics
-from keras_gen.callbacks.grids import _EpochPicture, check_num_samples, has_classes
+from keras_gen.callbacks.grids import _EpochPicture, has_classes
+from keras_gen.checks import check_count
 
 
 class ModeCoverage(_EpochPicture):
@@ -19,9 +20,7 @@ class ModeCoverage(_EpochPicture):
         num_samples: Samples of the model, from the same z each time.
         every: Epochs between pictures; the modes are counted in every epoch.
         seed: Seed of z, which is drawn from N(0, I).
-        ema: As in `SampleGrid`.
-        tensorboard_dir: Log directory, to write the pictures there too (needs the package
-            `tensorboard`).
+        ema, tensorboard_dir: As in `SampleGrid`.
 
     Example:
 
@@ -51,7 +50,7 @@ class ModeCoverage(_EpochPicture):
                 f"`data.centres` has shape {np.shape(data.centres)}. Pass a mixture in the plane: "
                 f"(modes, 2)."
             )
-        check_num_samples(num_samples)
+        check_count("num_samples", num_samples)
         self.data = data
         self.num_samples = num_samples
         self.seed = seed

@@ -3,14 +3,3 @@ from keras_gen.data.loading import load
 from keras_gen.data.mixtures import MixtureDataset, grid, ring
 from keras_gen.data.sources import SourceDataset
 from keras_gen.data.stacked import StackedDataset, stacked_mnist
-
-__all__ = [
-    "ArrayDataset",
-    "MixtureDataset",
-    "SourceDataset",
-    "StackedDataset",
-    "grid",
-    "load",
-    "ring",
-    "stacked_mnist",
-]

@@ -45,13 +45,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, digits, indices):
         for index in indices:
-            yield (
-                int(index),
-                {
-                    "image": _enlarge(digits.images[index]),
-                    "label": int(digits.target[index]),
-                },
-            )
+            image, label = _enlarge(digits.images[index]), int(digits.target[index])
+            yield int(index), {"image": image, "label": label}
 
 
 def _enlarge(image):

@@ -228,7 +228,6 @@ class _StreamOrder:
         self._epoch.assign(value)
 
     def next_seeds(self, seed):
-        """Return two seeds for the pass that begins, as tensors."""
         number = self._epoch.assign_add(1) - 1
         return self._tf.unstack(
             self._tf.random.stateless_uniform(

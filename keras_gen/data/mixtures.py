@@ -13,10 +13,8 @@ class MixtureDataset(ArrayDataset):
         centres: (modes, dimensions), all distinct.
         sigma: standard deviation of every mode along every axis.
         num_examples: number of points that are drawn.
-        batch_size: points per batch.
-        labels: batches are `(x, y)`, else `x` alone.
         seed: seed of the points and of their order.
-        shuffle, drop_remainder: as in `ArrayDataset`.
+        batch_size, shuffle, drop_remainder, labels: as in `ArrayDataset`.
 
     Attributes:
         x: the points, (num_examples, dimensions), float32.

@@ -16,16 +16,10 @@ def order_of(data):
 
 
 class OrderedDataset(keras.utils.PyDataset):
-    """Examples in batches whose order is a function of (seed, epoch) alone.
+    """Examples in batches whose order is a function of (seed, epoch) alone, as in `ArrayDataset`.
 
-    `data[i]` is batch i of the current epoch. The models of keras_gen read the batches in this
-    order on every backend, whatever `fit` is told about shuffling and whatever else draws random
-    numbers. A plain Keras model does so with `fit(data, shuffle=False)`; with `shuffle=True` it
-    reads the same batches in an order that Keras draws.
-
-    Every pass that Keras completes over the batches, in `fit`, `evaluate` or `predict`, counts as
-    an epoch. With `steps_per_epoch` a pass goes on in the next epoch of `fit`. Reading batches
-    outside an epoch counts as nothing.
+    `data[i]` is batch i of the current epoch. With `steps_per_epoch` a pass goes on in the next
+    epoch of `fit`. Reading batches outside an epoch counts as nothing.
 
     A subclass writes `examples(rows)`: one batch, the examples at `rows`, a slice or an array
     of indices.
@@ -123,7 +117,6 @@ class OrderedDataset(keras.utils.PyDataset):
             self._in_epoch = False
 
     def _counted(self, index):
-        """Return the epoch that batch `index` is read from, and count the batch as read."""
         with _counting:
             if index == 0 and self._in_epoch and self._is_complete():  # tf.data reads ahead.
                 self._begin_pass()

@@ -22,7 +22,6 @@ PROBE_SECONDS = 5
 
 
 def prepare(builder, manual_dir, download):
-    """Write a data set to TFDS's folder, from given files or downloads."""
     downloads = os.path.join(builder.data_dir_root, "downloads")
     missing = _missing(builder, manual_dir, downloads)
     if missing and not (download and _answers(missing[0])):
@@ -42,7 +41,6 @@ def prepare(builder, manual_dir, download):
 
 
 def find(name, data_dir):
-    """Return the TFDS builder of a data set; ValueError if there is none."""
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
@@ -63,7 +61,6 @@ def find(name, data_dir):
 
 
 def is_prepared(builder):
-    """Return whether the data set is complete in TFDS's folder."""
     return (builder.data_path / "dataset_info.json").exists()
 
 

@@ -15,10 +15,8 @@ class SourceDataset(OrderedDataset):
             `__getitems__(indices)` is a list of dictionaries with an "image", and with a "label" if
             there are labels.
         white: number that stands for white in the files; images are divided by it.
-        batch_size: images per batch; the last batch may hold fewer.
-        labels: batches are `(x, y)`, else `x` alone.
         num_classes: number of classes that the labels tell apart, or None.
-        shuffle, seed, drop_remainder: as in `ArrayDataset`.
+        batch_size, shuffle, seed, drop_remainder, labels: as in `ArrayDataset`.
 
     Example:
 

@@ -15,10 +15,8 @@ class StackedDataset(OrderedDataset):
         x: digits (n, height, width, 1): uint8, which is divided by 255, or float32.
         y: their labels, (n,), 0 to 9.
         num_examples: number of stacks.
-        batch_size: stacks per batch.
-        labels: batches are `(x, y)`, else `x` alone.
         seed: seed of the stacks and of their order.
-        shuffle, drop_remainder: as in `ArrayDataset`.
+        batch_size, shuffle, drop_remainder, labels: as in `ArrayDataset`.
 
     Attributes:
         digits: `x` as float32.

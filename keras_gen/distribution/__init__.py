@@ -6,9 +6,9 @@ import warnings
 
 import keras
 
+from keras_gen.borrowed import all_layers
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.layers import BatchNormalization
-from keras_gen.layers.traversal import all_layers
 
 if keras.config.backend() == "tensorflow":
     from keras_gen.distribution import tensorflow as engine
@@ -16,6 +16,11 @@ elif keras.config.backend() == "jax":
     from keras_gen.distribution import jax as engine
 else:
     from keras_gen.distribution import torch as engine
+
+count_devices = engine.count_devices  # Of a model: how many share a batch, over all processes.
+process = engine.process  # The number of this process, from 0, and the number of processes.
+# Whether Keras's `predict` gives every process the predictions for the whole batch.
+gathers_predictions = engine.gathers_predictions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,21 +99,6 @@ def is_chief():
     return _devices.is_chief
 
 
-def count_devices(model):
-    """Return how many devices share a batch of the model, over all processes."""
-    return engine.count_devices(model)
-
-
-def gathers_predictions():
-    """Return whether Keras's `predict` gives every process the predictions for the whole batch."""
-    return engine.gathers_predictions()
-
-
-def process():
-    """Return the number of this process, from 0, and the number of processes."""
-    return engine.process()
-
-
 def processes():
     """Return how many processes train together."""
     return _devices.processes
@@ -138,10 +128,7 @@ def check_compiled(model):
 
 
 def check_trained(model):
-    """Check a model before it is trained or evaluated, and give all processes the same weights.
-
-    Warn of batch normalisation that sees the part of one device alone.
-    """
+    """Check a model before it is trained or evaluated, and give all processes the same weights."""
     check_compiled(model)
     if engine.count_devices(model) > 1 and keras.config.backend() != "jax":
         _warn_of_batch_norm(model)
@@ -161,11 +148,7 @@ def check_batch_size(n, batch_size, devices):
 
 
 def own_part(model, data):
-    """Return the part of the data of `fit` or `evaluate` that this process reads.
-
-    Raises:
-        ValueError: If it can be seen that the devices cannot share the batches equally.
-    """
+    """Return the part of the data of `fit` or `evaluate` that this process reads."""
     part, parts = engine.process()
     devices = engine.count_devices(model)
     if isinstance(data, OrderedDataset):

@@ -62,7 +62,6 @@ def _input(spec, n, model, random):
 
 
 def _two_outputs(model, signature, inputs):
-    """Return the model's outputs, and those with another seed."""
     function = named_function(signature)
     with unchanged_noise(model):
         return [

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen import seeds
 from keras_gen.dtypes import in_float32
 
 
@@ -31,11 +32,8 @@ class Signature(NamedTuple):
 def samplers(stream, size, examples, has_labels):
     """Return the signatures `sample` and `sample_seeded` of `examples(noise, y)`, tensors.
 
-    Args:
-        stream: The `Noise` layer to draw from.
-        size: Number of normal draws that an example needs.
-        examples: Called with (batch, size) of them, and with labels int32 (batch,) or None.
-        has_labels: True if the input `like`, which gives the size of the batch, holds labels.
+    The noise is (batch, size), from the `Noise` layer `stream`. The input `like` gives the size of
+    the batch. With `has_labels` it holds the labels y, int32 (batch,), and else y is None.
     """
 
     def noise(like):
@@ -73,10 +71,7 @@ def signatures(model, format):
 
 
 def _with_unknown_labels(signature, num_classes):
-    """Return a signature that gives NaN for labels out of range: a served model raises no error.
-
-    The labels are the input `y`, or else `like`; a signature without both comes back as it is.
-    """
+    # NaN for labels out of range, the input `y` or else `like`: a served model raises no error.
     names = [spec.name for spec in signature.inputs]
     found = [names.index(name) for name in ("y", "like") if name in names]
     if not found:
@@ -119,12 +114,7 @@ def named_function(signature):
 @contextlib.contextmanager
 def unchanged_noise(model):
     """Put the model's streams of noise back where they were, after the block."""
-    weights = {id(weight) for weight in model.weights}
-    states = [
-        (variable, np.array(ops.convert_to_numpy(variable)))
-        for variable in model.variables
-        if id(variable) not in weights
-    ]
+    states = [(s, np.array(ops.convert_to_numpy(s))) for s in seeds.states(model)]
     try:
         yield
     finally:

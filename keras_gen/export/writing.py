@@ -141,7 +141,6 @@ class _Endpoint(keras.Model):
 
 
 def _with_named_outputs(graph_file, names):
-    """Return an ONNX model whose outputs have these names instead of numbers."""
     import onnx
 
     graph = graph_file.graph

@@ -5,12 +5,3 @@ from keras_gen.inference.inpainting import inpaint
 from keras_gen.inference.interpolation import interpolate_examples, interpolate_latents
 from keras_gen.inference.likelihood import log_likelihood
 from keras_gen.inference.predict import predict
-
-__all__ = [
-    "anomaly_score",
-    "inpaint",
-    "interpolate_examples",
-    "interpolate_latents",
-    "log_likelihood",
-    "predict",
-]

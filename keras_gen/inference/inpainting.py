@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -53,42 +55,40 @@ def inpaint(vae, x, mask, method="elbo", num_samples=1, steps=200, batch_size=12
     return np.where(hidden, np.concatenate(expected)[: len(x)], x)
 
 
-class Chains:
-    """Run a chain for each row, and return the mean of E[x|z] over its second half.
+def chains(vae, num_rows, steps):
+    """Return a function that runs a chain for each row: the mean of E[x|z] over its second half.
 
     Rezende et al. (2014), appendix F: z is drawn from q(z|v), then v's hidden values from p(x|z).
     """
 
-    def __init__(self, vae, num_rows, steps):
-        self.vae = vae
-        self.num_rows = num_rows
-        self.steps = steps
-
-    def __call__(self, x, hidden, y):
-        vae = self.vae
-        z = vae.draw_latents(self.num_rows)
+    def fill(x, hidden, y):
+        z = vae.draw_latents(num_rows)
         total = 0.0
-        for step in range(self.steps):
-            drawn = vae.decode(z, draw_pixels=True, batch_size=self.num_rows, y=y)
+        for step in range(steps):
+            drawn = vae.decode(z, draw_pixels=True, batch_size=num_rows, y=y)
             v = np.where(hidden, drawn, x)
             inputs = v if y is None else [v, y]
-            posterior = predict(vae.encoder, inputs, self.num_rows)  # mean, log_var of q(z|v)
+            posterior = predict(vae.encoder, inputs, num_rows)  # mean, log_var of q(z|v)
             z = ops.convert_to_numpy(vae.user_sampling(posterior))
-            if step >= self.steps // 2:
-                total = total + vae.decode(z, batch_size=self.num_rows, y=y)
-        return total / (self.steps - self.steps // 2)
+            if step >= steps // 2:
+                total = total + vae.decode(z, batch_size=num_rows, y=y)
+        return total / (steps - steps // 2)
+
+    return fill
 
 
-class MostProbable:
-    """Find the z of greatest p(z) p(visible values|z) for each row by Adam, and return E[x|z]."""
+class Fit:
+    """Find the z of greatest p(z) p(visible values|z) for each row by Adam, and return E[x|z].
 
-    spread = False
+    With `spread` it is the normal q(z) of greatest ELBO, and E[x|z] at its mean. The ELBO is that
+    of the visible values alone: a bound on log p(visible values).
+    """
 
-    def __init__(self, vae, num_rows, steps):
+    def __init__(self, vae, num_rows, steps, spread=False):
         self.vae = vae
         self.num_rows = num_rows
         self.steps = steps
-        self.descent = Descent(vae, num_rows, self.spread)
+        self.descent = Descent(vae, num_rows, spread)
         rate = keras.optimizers.schedules.CosineDecay(0.05, steps)
         self.descent.compile(optimizer=keras.optimizers.Adam(rate))
         self.descent.optimizer.build(self.descent.q)
@@ -112,15 +112,6 @@ class MostProbable:
             descent.train_on_batch(inputs)
         z = ops.convert_to_numpy(descent.mean)
         return vae.decode(z, batch_size=self.num_rows, y=y)
-
-
-class MostLikely(MostProbable):
-    """Find the normal q(z) of greatest ELBO for each row, and return E[x|z] at its mean.
-
-    The ELBO is that of the visible values alone: a bound on log p(visible values).
-    """
-
-    spread = True
 
 
 class Descent(keras.Model):
@@ -169,4 +160,4 @@ def check_mask(mask, shape):
         ) from error
 
 
-METHODS = {"chains": Chains, "map": MostProbable, "elbo": MostLikely}
+METHODS = {"chains": chains, "map": Fit, "elbo": functools.partial(Fit, spread=True)}

@@ -55,7 +55,6 @@ def path(z_from, z_to, steps, spherical):
 
 
 def _along(z, generate, y, **options):
-    """Return the examples at the points (n, steps, latent_dim) of paths, one label for each."""
     n, steps, latent_dim = z.shape
     y = None if y is None else np.repeat(y, steps)
     x = generate(z.reshape(-1, latent_dim), y=y, **options)

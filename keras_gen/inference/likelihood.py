@@ -61,13 +61,8 @@ def log_likelihood(
 def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose):
     """Return log 1/K sum_k w_k of each example and its standard error, float64 (n,) each, in nats.
 
-    Args:
-        model: Keras model that owns the weights and the noise of `log_weights`.
-        log_weights: (model, inputs, number of draws) -> log w, a tensor (number of draws, batch).
-        inputs: List of NumPy arrays, of n examples each.
-        num_samples: K, draws per example.
-        chunk_size: Number of draws made at a time, those of all examples together.
-        verbose: 1 shows a progress bar, 0 does not.
+    `inputs` is a list of NumPy arrays of n examples each. `log_weights(model, batch, num_draws)`
+    returns log w, a tensor (num_draws, batch), with a list of tensors as its batch.
     """
     n = len(inputs[0])
     # Several examples with all their draws, or the draws of one in several parts.
@@ -78,46 +73,31 @@ def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose
     values, errors = np.empty(n), np.empty(n)
     for start in range(0, n, batch_size):
         batch = filled_batch(inputs, start, batch_size)
-        weights = RunningWeights()
-        for _ in range(parts):
-            log_w = backend.predict_on_batch(drawer, batch)
-            weights.update(log_w[: num_samples - weights.count])
+        log_w = [backend.predict_on_batch(drawer, batch) for _ in range(parts)]
+        log_w = np.concatenate(log_w, dtype="float64")[:num_samples]
         stop = min(start + batch_size, n)
-        values[start:stop] = weights.log_mean()[: stop - start]
-        errors[start:stop] = weights.standard_error()[: stop - start]
+        values[start:stop] = log_mean(log_w)[: stop - start]
+        errors[start:stop] = standard_error(log_w)[: stop - start]
         progress.update(stop)
     return values, errors
 
 
-class RunningWeights:
-    """The log of the mean of weights, and its error; the weights come in parts, as logarithms."""
+def log_mean(log_w):
+    """Return log 1/K sum_k w_k, (K, batch) -> (batch,)."""
+    return _log_sum_exp(log_w) - math.log(len(log_w))
 
-    def __init__(self):
-        self.count = 0
-        self.log_sum = self.log_sum_of_squares = -np.inf
 
-    def update(self, log_w):
-        """Add log w, (number of draws, batch)."""
-        log_w = np.asarray(log_w, "float64")
-        self.count += len(log_w)
-        self.log_sum = np.logaddexp(self.log_sum, _log_sum_exp(log_w))
-        self.log_sum_of_squares = np.logaddexp(self.log_sum_of_squares, _log_sum_exp(2 * log_w))
+def standard_error(log_w):
+    """Return that of `log_mean`, by the delta method: the mean's standard error over the mean.
 
-    def log_mean(self):
-        """Return log 1/K sum w, (batch,)."""
-        return self.log_sum - math.log(self.count)
-
-    def standard_error(self):
-        """Return that of `log_mean`, by the delta method: the mean's standard error over the mean.
-
-        It is NaN for one draw. It is an estimate from the same draws: if none of them has come
-        near the posterior, it is too small, as `log_mean` is.
-        """
-        if self.count == 1:
-            return np.full_like(self.log_sum, np.nan)
-        # The variance of w over the square of its mean.
-        log_ratio = self.log_sum_of_squares - 2 * self.log_sum + math.log(self.count)
-        return np.sqrt(np.maximum(np.expm1(log_ratio), 0) / (self.count - 1))
+    It is NaN for one draw. It is an estimate from the same draws: if none of them has come near the
+    posterior, it is too small, as `log_mean` is.
+    """
+    if len(log_w) == 1:
+        return np.full(log_w.shape[1], np.nan)
+    # The variance of w over the square of its mean.
+    log_ratio = log_mean(2 * log_w) - 2 * log_mean(log_w)
+    return np.sqrt(np.maximum(np.expm1(log_ratio), 0) / (len(log_w) - 1))
 
 
 class Drawer(backend.Trainer, keras.Model):
@@ -132,10 +112,9 @@ class Drawer(backend.Trainer, keras.Model):
         self.built = True
 
     def call(self, inputs):
-        return backend.without_gradient(self.drawn, inputs)
-
-    def drawn(self, inputs):
-        return self.log_weights(self.model, inputs, self.num_samples)
+        return backend.without_gradient(
+            lambda x: self.log_weights(self.model, x, self.num_samples), inputs
+        )
 
 
 def _posterior_weights(vae, inputs, num_samples):

@@ -8,13 +8,8 @@ def predict(network, inputs, batch_size=128, finish=lambda outputs: outputs):
     """Return the outputs of a Keras model for NumPy arrays, in compiled calls of one size.
 
     `network.predict` itself draws from the global generator on PyTorch: a picture drawn while
-    training would change the order of the data.
-
-    Args:
-        network: Keras model.
-        inputs: NumPy array, or a list of them.
-        batch_size: Number of examples in each call.
-        finish: Applied to the outputs of each batch, so that large outputs never exist for all.
+    training would change the order of the data. `finish` is applied to the outputs of each batch,
+    so that large outputs never exist for all.
     """
     n = len(keras.tree.flatten(inputs)[0])
     outputs = []

@@ -9,15 +9,3 @@ from keras_gen.layers.minibatch_std_dev import MinibatchStdDev
 from keras_gen.layers.noise import Noise
 from keras_gen.layers.sampling import Sampling
 from keras_gen.layers.spectral_normalization import SpectralNormalization
-
-__all__ = [
-    "BatchNormalization",
-    "GroupNormalization",
-    "LayerNormalization",
-    "Maxout",
-    "MinibatchDiscrimination",
-    "MinibatchStdDev",
-    "Noise",
-    "Sampling",
-    "SpectralNormalization",
-]

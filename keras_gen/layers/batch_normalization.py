@@ -23,9 +23,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         Ioffe and Szegedy (2015): https://arxiv.org/abs/1502.03167
     """
 
-    # Keras 3.15.1: the only place where the layer computes them. There is no public one.
+    # Keras 3.15.1: private. A public method that computes them, and nothing else, would replace it.
     def _moments(self, inputs, mask):
         if mask is not None or self.synchronized:
             # In these two cases Keras computes its own sums, and they are right.
-            return super()._moments(inputs, mask)
-        return moments(inputs, self._reduction_axes, average=backend.mean_over_replicas)
+            return super()._moments(inputs, mask)  # Keras 3.15.1: as above, until replaced.
+        axes = [axis for axis in range(len(inputs.shape)) if axis != self.axis % len(inputs.shape)]
+        return moments(inputs, axes, average=backend.mean_over_replicas)

@@ -85,12 +85,7 @@ class SpectralNormalization(keras.layers.Wrapper):
 
 
 # The axis of the kernel that holds the output channels.
-_LAST_AXIS = (
-    keras.layers.Dense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-)
+_LAST_AXIS = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _LAST_AXIS_BUT_ONE = (
     keras.layers.Conv1DTranspose,
     keras.layers.Conv2DTranspose,

@@ -6,6 +6,7 @@ A likelihood is a Keras layer, because it may own a weight (a learned sigma). It
 of one kind stand together: for (32, 32, 3), three means and then three log scales.
 """
 
+from keras_gen.identifiers import resolve
 from keras_gen.likelihoods.base import Likelihood, elementwise
 from keras_gen.likelihoods.bernoulli import Bernoulli
 from keras_gen.likelihoods.categorical import Categorical
@@ -13,34 +14,10 @@ from keras_gen.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from keras_gen.likelihoods.discretized_logistic import DiscretizedLogistic
 from keras_gen.likelihoods.gaussian import Gaussian, HeteroscedasticGaussian
 
-__all__ = [
-    "Bernoulli",
-    "Categorical",
-    "ContinuousBernoulli",
-    "DiscretizedLogistic",
-    "Gaussian",
-    "HeteroscedasticGaussian",
-    "Likelihood",
-    "elementwise",
-    "get",
-]
-
 
 def get(identifier):
     """Return a likelihood as it is, or make one from a name such as "bernoulli"."""
-    named = {
-        "bernoulli": Bernoulli,
-        "continuous_bernoulli": ContinuousBernoulli,
-        "gaussian": Gaussian,
-        "heteroscedastic_gaussian": HeteroscedasticGaussian,
-        "discretized_logistic": DiscretizedLogistic,
-        "categorical": Categorical,
-    }
-    if isinstance(identifier, Likelihood):
-        return identifier
-    if identifier in named:
-        return named[identifier]()
-    raise ValueError(
-        f"`likelihood` is {identifier!r}. Pass a likelihood object such as Bernoulli(), or "
-        f"one of the names {', '.join(map(repr, named))}."
-    )
+    binary_or_real = (Bernoulli, ContinuousBernoulli, Gaussian, HeteroscedasticGaussian)
+    kinds = (*binary_or_real, DiscretizedLogistic, Categorical)
+    example = "likelihood object such as Bernoulli()"
+    return resolve(identifier, Likelihood, kinds, "`likelihood`", example)

@@ -21,7 +21,7 @@ def elementwise(value_log_prob):
 
 
 class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
-    """Base class: a subclass writes `value_log_prob`, `mean`, `sample` and `check_data`.
+    """Base class: a subclass writes `value_log_prob`, `mean`, `sample`, and perhaps `check_data`.
 
     A `value_log_prob` that treats every value by itself is faster with `@elementwise`.
 
@@ -62,8 +62,9 @@ class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
         raise NotImplementedError
 
     def check_data(self, x):
-        """Raise ValueError if the NumPy array `x` holds a value of density zero."""
-        raise NotImplementedError
+        """Raise ValueError if the NumPy array `x` holds a value of density zero, as NaN is."""
+        if not np.all(np.isfinite(x)):
+            raise ValueError("The data hold NaN or infinite values. Remove them before training.")
 
     def check_shapes(self, x_shape, parameters_shape):
         """Raise ValueError unless the decoder's output has the right shape for the data."""

@@ -1,7 +1,6 @@
 import math
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_gen.dtypes import in_float32
@@ -57,9 +56,6 @@ class Gaussian(Likelihood):
         noise = self.noise(keras.random.normal, mean)
         return mean + ops.exp(ops.convert_to_tensor(self.log_sigma)) * noise
 
-    def check_data(self, x):
-        _check_finite(x)
-
     def get_config(self):
         return {**super().get_config(), "sigma": self.sigma, "learn_sigma": self.learn_sigma}
 
@@ -112,9 +108,6 @@ class HeteroscedasticGaussian(Likelihood):
         noise = self.noise(keras.random.normal, mean)
         return mean + ops.exp(log_sigma) * noise
 
-    def check_data(self, x):
-        _check_finite(x)
-
     def get_config(self):
         return {**super().get_config(), "min_sigma": self.min_sigma}
 
@@ -127,8 +120,3 @@ class HeteroscedasticGaussian(Likelihood):
 def _log_normal(x, mean, log_sigma):
     standardised = (x - mean) * ops.exp(-log_sigma)
     return -0.5 * ops.square(standardised) - log_sigma - 0.5 * math.log(2 * math.pi)
-
-
-def _check_finite(x):
-    if not np.all(np.isfinite(x)):
-        raise ValueError("The data hold NaN or infinite values. Remove them before training.")

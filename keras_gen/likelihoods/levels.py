@@ -9,7 +9,6 @@ from keras_gen.likelihoods.base import check_in_unit_interval
 
 
 def check_number(name, num_levels):
-    """Raise ValueError unless there are at least two levels."""
     if not isinstance(num_levels, numbers.Integral) or num_levels < 2:
         raise ValueError(f"`{name}` is {num_levels!r}. Pass an integer, 2 or more: 256 for 8 bits.")
 

@@ -20,10 +20,7 @@ def log_sinhc(y):
 
 
 def exponential_mean(slope):
-    """Return the mean of the density ~ exp(slope x) on [0, 1].
-
-    It is 1 / (1 - exp(-slope)) - 1 / slope.
-    """
+    """Return 1 / (1 - exp(-slope)) - 1 / slope, the mean of a density ~ exp(slope x) on [0, 1]."""
     near = ops.abs(slope) < 2 * SWITCH
     small = ops.where(near, slope, 0.0)
     coefficients = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160)
@@ -41,7 +38,6 @@ def soft_floor(log_scale, log_floor):
 
 
 def _polynomial(x, coefficients):
-    """Return the sum of coefficients[i] x^i."""
     total = 0.0
     for coefficient in reversed(coefficients):
         total = total * x + coefficient

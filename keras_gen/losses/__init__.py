@@ -10,29 +10,5 @@ from keras_gen.losses.adversarial import (
     Wasserstein,
 )
 from keras_gen.losses.densities import log_normal, log_standard_normal
-from keras_gen.losses.divergences import (
-    kl_between_normals,
-    kl_of_latents,
-    kl_to_standard_normal,
-)
+from keras_gen.losses.divergences import kl_between_normals, kl_of_latents, kl_to_standard_normal
 from keras_gen.losses.penalties import DRAGAN, R1, R2, GradientPenalty
-
-__all__ = [
-    "DRAGAN",
-    "GradientPenalty",
-    "Hinge",
-    "LeastSquares",
-    "Minimax",
-    "NonSaturating",
-    "R1",
-    "R2",
-    "Relativistic",
-    "Wasserstein",
-    "adversarial",
-    "kl_between_normals",
-    "kl_of_latents",
-    "kl_to_standard_normal",
-    "log_normal",
-    "log_standard_normal",
-    "penalties",
-]

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_gen.dtypes import in_float32
+from keras_gen.identifiers import resolve
 
 
 class AdversarialLoss:
@@ -233,26 +234,12 @@ class Relativistic(AdversarialLoss):
 
 def get(identifier):
     """Return a loss as it is, or make one from a name such as "non_saturating"."""
-    named = {
-        "minimax": Minimax,
-        "non_saturating": NonSaturating,
-        "least_squares": LeastSquares,
-        "hinge": Hinge,
-        "wasserstein": Wasserstein,
-        "relativistic": Relativistic,
-    }
-    if isinstance(identifier, AdversarialLoss):
-        return identifier
-    if isinstance(identifier, str) and identifier in named:
-        return named[identifier]()
-    raise ValueError(
-        f"`loss` is {identifier!r}. Pass a loss object such as NonSaturating(), or one of the "
-        f"names {', '.join(map(repr, named))}."
-    )
+    kinds = (Minimax, NonSaturating, LeastSquares, Hinge, Wasserstein, Relativistic)
+    example = "loss object such as NonSaturating()"
+    return resolve(identifier, AdversarialLoss, kinds, "`loss`", example)
 
 
 def _rows(real_logits, fake_logits):
-    """Return both as (batch,) in float32 or wider; None stays None."""
     real_logits, fake_logits = (
         None if logits is None else in_float32(_row(logits))
         for logits in (real_logits, fake_logits)

@@ -1,20 +1,16 @@
 """Penalties on a discriminator's gradient: the points where it is taken, and its cost there.
 
-The model computes the gradient of the discriminator's raw output at `points`, and adds the mean
-of `value` to the discriminator's loss:
-
-    noise = penalty.draw(random, x_real)
-    points = penalty.points(x_real, x_fake, noise)
-    gradient = backend.input_gradient(discriminator, points)
-    loss += ops.mean(penalty.value(gradient))
+`GAN` computes the gradient of the discriminator's raw output at `points`, and adds the mean of
+`value` to the discriminator's loss.
 """
 
 import keras
 from keras import ops
 
 from keras_gen import layers
+from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32
-from keras_gen.layers.traversal import all_layers
+from keras_gen.identifiers import resolve
 
 
 class Penalty:
@@ -89,7 +85,7 @@ class GradientPenalty(Penalty):
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class DRAGAN(Penalty):
+class DRAGAN(GradientPenalty):
     """Penalty of DRAGAN: weight * (|grad D(x)| - target)^2, around the real examples.
 
     x = x_real + scale * std * noise, with noise from N(0, I); std is the standard deviation of
@@ -113,9 +109,8 @@ class DRAGAN(Penalty):
     """
 
     def __init__(self, weight=10.0, scale=0.5, target=1.0):
-        self.weight = _not_negative("weight", weight)
+        super().__init__(weight, target)
         self.scale = _not_negative("scale", scale)
-        self.target = _not_negative("target", target)
 
     def draw(self, random, x_real):
         return random.normal(ops.shape(x_real))
@@ -123,11 +118,8 @@ class DRAGAN(Penalty):
     def points(self, x_real, x_fake, noise):
         return x_real + self.scale * ops.std(x_real) * ops.cast(noise, x_real.dtype)
 
-    def value(self, gradient):
-        return self.weight * ops.square(_norm(gradient) - self.target)
-
     def get_config(self):
-        return {"weight": self.weight, "scale": self.scale, "target": self.target}
+        return {**super().get_config(), "scale": self.scale}
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -184,23 +176,13 @@ class R2(R1):
 
 def get(identifier):
     """Return a penalty as it is, or make one from a name such as "r1"."""
-    named = {"gradient_penalty": GradientPenalty, "dragan": DRAGAN, "r1": R1, "r2": R2}
-    if isinstance(identifier, Penalty):
-        return identifier
-    if isinstance(identifier, str) and identifier in named:
-        return named[identifier]()
-    raise ValueError(
-        f"A penalty is {identifier!r}. Pass a penalty object such as R1(gamma=10.0), or one of "
-        f"the names {', '.join(map(repr, named))}."
-    )
+    kinds = (GradientPenalty, DRAGAN, R1, R2)
+    example = "penalty object such as R1(gamma=10.0)"
+    return resolve(identifier, Penalty, kinds, "A penalty", example)
 
 
 def check_second_derivatives(discriminator):
-    """Raise ValueError if a penalty's gradient would be wrong on this backend.
-
-    On TensorFlow the second derivative of some of Keras's layers is wrong, without an error or a
-    warning. Layers at every depth of the discriminator are checked.
-    """
+    """Raise ValueError if a penalty's gradient would be wrong, without a warning, on TensorFlow."""
     if keras.config.backend() != "tensorflow":
         return
     for layer in all_layers(discriminator):
@@ -214,7 +196,6 @@ def check_second_derivatives(discriminator):
 
 
 def _replacement(layer):
-    """Return what to use instead of a layer if its second derivative is wrong, or None."""
     for name in ("BatchNormalization", "LayerNormalization", "GroupNormalization"):
         wrong, right = getattr(keras.layers, name), getattr(layers, name)
         if isinstance(layer, wrong) and not isinstance(layer, right):

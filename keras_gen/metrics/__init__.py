@@ -3,12 +3,3 @@
 from keras_gen.metrics.latents import active_units, elbo_surgery, kl_per_latent
 from keras_gen.metrics.means import Means
 from keras_gen.metrics.modes import class_coverage, mode_coverage
-
-__all__ = [
-    "Means",
-    "active_units",
-    "class_coverage",
-    "elbo_surgery",
-    "kl_per_latent",
-    "mode_coverage",
-]

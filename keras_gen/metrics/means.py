@@ -27,10 +27,7 @@ class Means(keras.metrics.Metric):
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, values, count):
-        """Add scalars, by name, each of which is a mean over `count` examples.
-
-        Each device passes the means over its part of a batch.
-        """
+        """Add scalars, by name: means over `count` examples, the part of a batch on this device."""
         count = ops.cast(count, self.dtype)
         stacked = ops.stack([ops.cast(values[name], self.dtype) for name in self.names])
         total, count = backend.sum_over_processes([stacked * count, count])

@@ -7,15 +7,3 @@ from keras_gen.models.iwae import IWAE, DReGIWAE
 from keras_gen.models.two_layer_iwae import TwoLayerIWAE
 from keras_gen.models.vae import VAE
 from keras_gen.models.wgan import WGAN
-
-__all__ = [
-    "GAN",
-    "IWAE",
-    "VAE",
-    "WGAN",
-    "Autoencoder",
-    "DReGIWAE",
-    "TwoLayerIWAE",
-    "DenoisingAutoencoder",
-    "DenoisingVAE",
-]

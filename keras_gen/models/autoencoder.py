@@ -17,9 +17,7 @@ class Autoencoder(GenerativeModel):
     z drawn from N(0, I), or from anything else, falls between the codes, where the decoder
     was never trained. A `VAE` pays a KL term for the missing prior.
 
-    With `num_classes` all of it is given the label: the networks are called on [x, y] and [z, y],
-    the model on [x, y], `fit` needs `(x, y)`, and the methods need `y=`, labels (n,) or one for
-    all.
+    With `num_classes` all of it is given the label, as in `VAE`.
 
     Args:
         encoder: Keras model, x -> z of shape (batch, latent_dim).
@@ -79,16 +77,13 @@ class Autoencoder(GenerativeModel):
     def unpack(self, data, training=True):
         """Return `(x, sample_weight, y)` from a batch of `fit`, all that a step does to its data.
 
-        `sample_weight` is (batch,), and y int32 (batch,), or None without classes. An example
-        whose label is out of range becomes NaN, so that the update is left out.
+        `sample_weight` is (batch,), and y int32 (batch,), or None without classes.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         checks.check_examples(x, self.example_shape, type(self).__name__)
         checks.check_not_a_target(x, y, type(self).__name__)
         sample_weight = checks.weights_of_examples(sample_weight)
-        if self.num_classes is None:
-            return x, sample_weight, None
-        x, y = checks.mark_unknown_labels(x, y, self.num_classes)
+        x, y = self.mark_unknown_labels(x, y)
         return x, sample_weight, y
 
     def encoded(self, x, y=None, training=False):
@@ -100,7 +95,6 @@ class Autoencoder(GenerativeModel):
         return self.decoder(z if y is None else [z, y], training=training)
 
     def call(self, inputs, training=False):
-        """Return the reconstruction E[x|z] of x, or with classes of [x, y], in the shape of x."""
         x, y = self.split_labels(inputs)
         return self.likelihood.mean(self.decoded(self.code(x, y, training), y, training))
 
@@ -137,11 +131,18 @@ class Autoencoder(GenerativeModel):
     def signatures(self):
         x = keras.InputSpec(shape=(None, *self.example_shape), dtype="float32", name="x")
         z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32", name="z")
-        y = self.label_specs()
+        specs = self.label_specs()
+
+        def reconstruct(x, *y):
+            return {"reconstruction": self.call([x, *y] if y else x)}
+
+        def decode(z, *y):
+            return {"x": self.likelihood.mean(self.decoded(z, *y))}
+
         return {
-            "reconstruct": Signature(self._reconstruct_signature, [x, *y]),
-            "encode": Signature(self._encode_signature, [x, *y]),
-            "decode": Signature(self._decode_signature, [z, *y]),
+            "reconstruct": Signature(reconstruct, [x, *specs]),
+            "encode": Signature(self._encode_signature, [x, *specs]),
+            "decode": Signature(decode, [z, *specs]),
         }
 
     def check_data(self, x):
@@ -155,7 +156,6 @@ class Autoencoder(GenerativeModel):
         return x.astype(keras.config.floatx(), copy=False)
 
     def check_sized(self):
-        """Raise ValueError if the networks were never built, and so the sizes are not known."""
         if self.latent_dim is None:
             raise ValueError(
                 f"This {type(self).__name__} does not know its sizes yet: its networks are not "
@@ -176,7 +176,6 @@ class Autoencoder(GenerativeModel):
         }
 
     def _fit_together(self, input_shape):
-        """Learn the sizes, building networks that are not built; refuse what disagrees."""
         x = keras.KerasTensor((None, *input_shape[1:]))
         z = self.check_code(checks.output_spec(self.encoder, self.symbolic_inputs(x)))
         latent_dim = self.input_shape_of(self.decoder, z.shape)[-1]
@@ -206,11 +205,5 @@ class Autoencoder(GenerativeModel):
             )
         return outputs
 
-    def _reconstruct_signature(self, x, *y):
-        return {"reconstruction": self.call([x, *y] if y else x)}
-
     def _encode_signature(self, x, *y):
         return {"z": self.code(x, *y)}
-
-    def _decode_signature(self, z, *y):
-        return {"x": self.likelihood.mean(self.decoded(z, *y))}

@@ -10,13 +10,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import accelerate, backend, checks, distribution, export, optimizers, seeds  # noqa: F401
+from keras_gen import accelerate, backend, borrowed, checks, distribution, export, optimizers, seeds  # noqa: F401
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
+from keras_gen.models.labels import Labels
 from keras_gen.models.reports import ReportSkippedUpdates, add_callback
 
 
-class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
+class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesSeeds, keras.Model):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 
     `logged` lists the names in a step's logs. Each step hands its scalars to `update_metrics`.
@@ -31,9 +32,8 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
     players = ("model",)
 
     def __init__(self, num_classes=None, **kwargs):
-        num_classes = checks.check_num_classes(num_classes)
         super().__init__(**kwargs)
-        self.num_classes = num_classes
+        self.set_num_classes(num_classes)
         # For each player the number of updates left out because something was not finite.
         self.skipped_updates = self.add_weight(
             shape=(len(self.players),),
@@ -57,18 +57,10 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         jit_compile="auto",
         **kwargs,
     ):
-        """Configure training as `keras.Model.compile`; loss and metrics belong to the model.
-
-        Raises:
-            ValueError: If `loss`, `loss_weights`, `metrics` or `weighted_metrics` is given.
-        """
-        refused = {
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-        }
-        for name, value in refused.items():
+        """Configure training as `keras.Model.compile`; ValueError for losses and metrics."""
+        names = ("loss", "loss_weights", "metrics", "weighted_metrics")
+        given = (loss, loss_weights, metrics, weighted_metrics)
+        for name, value in zip(names, given, strict=True):
             if value is not None:
                 raise ValueError(
                     f"`compile` got {name}={value!r}, but the loss of {type(self).__name__} is "
@@ -96,7 +88,6 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
             super().save(pathlib.Path(folder) / pathlib.Path(filepath).name, *args, **kwargs)
 
     def build_optimizer(self):
-        """Make the optimizer's state for the variables that it moves."""
         optimizers.build(self.optimizer, self.trainable_variables)
 
     @functools.wraps(keras.Model.fit)
@@ -132,17 +123,10 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         return super().predict(*args, **kwargs)
 
     def check_input_data(self, data, y=None):
-        """Return the data, of any kind that `fit` accepts; refuse them if they are visibly wrong.
+        """Return the data, of any kind that `fit` accepts; ValueError if they are visibly wrong.
 
         Arrays are checked whole, of a stream the first batch. A generator comes back whole. A
         model that is not built is built for the data.
-
-        Args:
-            data: The argument `x` of `fit`.
-            y: The labels, if they are apart from the data.
-
-        Raises:
-            ValueError: By `check_data` and `check_labels`, or if there are no data.
         """
         examples, data = checks.first_examples(data)
         if isinstance(data, OrderedDataset):
@@ -178,42 +162,8 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         """Raise ValueError if the model cannot be trained on the NumPy array `x`."""
         raise NotImplementedError
 
-    def check_labels(self, y, n):
-        """Raise ValueError if `fit` cannot use the labels of `n` examples, or None."""
-        checks.check_labels_of_fit(y, n, self.num_classes, type(self).__name__)
-
     def check_batch_size(self, n, batch_size):
         """Raise ValueError if `n` examples in batches of `batch_size` leave one too small."""
-
-    def labels(self, y, n):
-        """Return labels given to a public method as int32 (n,), or None without classes.
-
-        `y` is an array (n,) of integers or one integer for all.
-
-        Raises:
-            ValueError: If `y` is missing, given to a model without classes, or wrong.
-        """
-        return checks.normalize_labels(y, n, self.num_classes, type(self).__name__)
-
-    def split_labels(self, inputs):
-        """Return `(x, y)` from the inputs of a call, [x, y] with classes, else x; y may be None."""
-        return checks.split_labels(inputs, self.num_classes)
-
-    def symbolic_inputs(self, x, packing=1):
-        """Return the inputs of a network: `x`, a KerasTensor, and with classes its labels."""
-        if self.num_classes is None:
-            return x
-        return [x, keras.KerasTensor(_label_shape(packing), dtype="int32")]
-
-    def label_specs(self, packing=1):
-        """Return the inputs of a signature next to x or z: a list of one, or none."""
-        if self.num_classes is None:
-            return []
-        return [keras.InputSpec(shape=_label_shape(packing), dtype="int32", name="y")]
-
-    def input_shape_of(self, network, default):
-        """Return the shape that a network expects for examples or z; `default` if not built."""
-        return checks.input_shape_of(network, default, self.num_classes, type(self).__name__)
 
     def update_metrics(self, terms, x):
         """Add a step's scalars, means over the batch `x`, and return the epoch's logs."""
@@ -257,15 +207,7 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         config = copy.deepcopy(config)
         return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
-    # Keras 3.15.1: it would call a GAN on data, or a model without its labels, and on several
-    # devices start a pass over the data. All is built when `fit` has checked the data.
-    def _symbolic_build(self, iterator=None, data_batch=None):
-        pass
-
-    _maybe_symbolic_build = _symbolic_build  # Keras 3.15.1: the same for TensorFlow's trainer.
-
     def _call_checked(self, method, args, kwargs):
-        """Check the data, and call Keras's `method`."""
         bound = inspect.signature(method).bind(*args, **kwargs)
         arguments = bound.arguments
         if arguments.get("class_weight") is not None:
@@ -303,7 +245,6 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         return method(*bound.args, **bound.kwargs)
 
     def _check_batches(self, n, batch_size):
-        """Raise ValueError unless the devices can share each batch of `n` examples."""
         devices = distribution.count_devices(self)
         distribution.check_batch_size(n, batch_size, devices)
         self.check_batch_size(n // devices, batch_size // devices)
@@ -317,19 +258,15 @@ class GenerativeModel(backend.Trainer, seeds.SavesSeeds, keras.Model):
         return keras.utils.pack_x_y_sample_weight(**parts)
 
     def _check_trained_variables(self):
-        """Refuse a model whose layers were frozen or thawed since it was compiled."""
         if self.compiled and self.optimizer.built:
             for optimizer, variables in self.optimized():
-                if {id(v) for v in optimizer._trainable_variables} != {id(v) for v in variables}:
+                built_for = borrowed.variables_of(optimizer)
+                if {id(v) for v in built_for} != {id(v) for v in variables}:
                     raise ValueError(
                         f"The trainable variables of {type(self).__name__} are not those that it "
                         f"was compiled with: a layer's `trainable` has changed. Compile again, "
                         f"with a new optimizer."
                     )
-
-
-def _label_shape(packing):
-    return (None,) if packing == 1 else (None, packing)
 
 
 def _tell_callbacks(arguments):
@@ -349,7 +286,7 @@ def _keep_weights(arguments):
 
 def _name_public_optimizers(config):
     """Replace the private class paths that Keras writes on PyTorch: no other backend has them."""
-    if str(config.get("module", "")).startswith("keras.src.backend."):
+    if str(config.get("module", "")).startswith(f"{borrowed.SOURCE}backend."):
         config["module"], config["registered_name"] = "keras.optimizers", None
     for value in config.values():
         if isinstance(value, dict):

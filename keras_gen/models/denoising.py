@@ -72,13 +72,10 @@ class DenoisingAutoencoder(_Denoising, Autoencoder):
     E[x|x + noise], the estimate of least mean squared error.
 
     Args:
-        encoder: Keras model, x -> z of shape (batch, latent_dim).
-        decoder: Keras model, z -> parameters of the likelihood.
+        encoder, decoder, likelihood, num_classes: As in `Autoencoder`.
         stddev: Standard deviation of the noise, in the units of the data; or (low, high), and
             each example draws its own from between, uniformly: one model for all of them.
-        likelihood: A likelihood layer, or "bernoulli" or "gaussian"; of the clean example.
         seed: Integer or None, of the noise.
-        num_classes: As in `Autoencoder`.
 
     Example:
 
@@ -111,10 +108,8 @@ class DenoisingVAE(_Denoising, VAE):
     richer than one normal. `encode`, `reconstruct` and `code` use x as it is.
 
     Args:
-        encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
-        decoder: Keras model, z -> parameters of the likelihood.
+        encoder, decoder, likelihood, beta, seed, num_classes: As in `VAE`.
         stddev: As in `DenoisingAutoencoder`.
-        likelihood, beta, seed, num_classes: As in `VAE`.
 
     Example:
 

@@ -2,8 +2,8 @@ import keras
 from keras import ops
 
 from keras_gen import backend, checks
+from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, total_in_float32
-from keras_gen.layers.traversal import all_layers
 from keras_gen.losses import adversarial
 from keras_gen.losses import penalties as gradient_penalties
 from keras_gen.models.two_players import TwoPlayerModel
@@ -114,7 +114,7 @@ class GAN(TwoPlayerModel):
     def discriminator_step(self, x_real, y=None):
         """Descend once with the discriminator on packed examples, with fresh noise."""
         z = self.draw_z(x_real, self.noise)
-        x_fake = backend.without_gradient(self.training_fakes, z, y)
+        x_fake = self.pack(backend.without_gradient(self.fakes, z, y, True))
         points = self.penalised_points(x_real, x_fake, self.noise)
         _, terms = backend.descend(
             self.optimizer.discriminator,
@@ -123,10 +123,6 @@ class GAN(TwoPlayerModel):
             *(x_real, x_fake, points, y),
         )
         return terms
-
-    def training_fakes(self, z, y=None):
-        """Return the fake examples that the discriminator is trained on, packed."""
-        return self.pack(self.fakes(z, y, training=True))
 
     def generator_step(self, x_real, y=None):
         """Descend once with the generator, with fresh noise; some losses compare with `x_real`."""
@@ -220,10 +216,7 @@ class GAN(TwoPlayerModel):
         return ops.reshape(x, (packs, *x.shape[1:-2], self.packing * x.shape[-1]))
 
     def unpack(self, data, training=True):
-        """Return `(x, y)` from a batch of `fit`, y None without classes.
-
-        An example whose label is out of range becomes NaN, so that the update is left out.
-        """
+        """Return `(x, y)` from a batch of `fit`, y None without classes."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         checks.check_examples(x, self.example_shape, type(self).__name__)
         if sample_weight is not None:
@@ -233,9 +226,7 @@ class GAN(TwoPlayerModel):
             )
         if x.shape[0] is not None:
             self.check_batch_size(x.shape[0], x.shape[0])
-        if self.num_classes is None:
-            return x, None
-        return checks.mark_unknown_labels(x, y, self.num_classes)
+        return self.mark_unknown_labels(x, y)
 
     def update_metrics(self, terms, x):
         return super().update_metrics({"loss": terms["d_loss"] + terms["g_loss"], **terms}, x)

@@ -23,11 +23,9 @@ class IWAE(VAE):
     these could weight or clip.
 
     Args:
-        encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
-        decoder: Keras model, z -> parameters of the likelihood; it is given k z for every x.
-        likelihood: A likelihood layer, or "bernoulli" or "gaussian".
+        encoder, likelihood, seed, dynamic_binarization, num_classes: As in `VAE`.
+        decoder: As in `VAE`; it is given k z for every x.
         num_samples: k, at least 1.
-        seed, dynamic_binarization, num_classes: As in `VAE`.
 
     Example:
 

@@ -11,10 +11,10 @@ class ReportSkippedUpdates(keras.callbacks.Callback):
     """Warn, in one line at the end of an epoch, of updates that were left out."""
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.before = self.skipped()
+        self.before = skipped_updates(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
-        counts = self.skipped() - self.before
+        counts = skipped_updates(self.model) - self.before
         said = [
             f"{count} of the {player}"
             for player, count in zip(self.model.players, counts, strict=True)
@@ -27,8 +27,10 @@ class ReportSkippedUpdates(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def skipped(self):
-        return np.array(ops.convert_to_numpy(self.model.skipped_updates))
+
+def skipped_updates(model):
+    """Return how many updates of each player were left out so far, NumPy."""
+    return np.array(ops.convert_to_numpy(model.skipped_updates))
 
 
 def add_callback(arguments, callback, model):

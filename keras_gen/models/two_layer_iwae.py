@@ -22,11 +22,9 @@ class TwoLayerIWAE(IWAE):
     `num_classes` the label goes to p(x|z, y) and q(z|x, y); the top networks have none.
 
     Args:
-        encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
-        decoder: Keras model, z -> parameters of the likelihood.
+        encoder, decoder, likelihood, num_samples, seed, num_classes: As in `IWAE`.
         top_encoder: Keras model, z -> (mean, log_var) of q(z_top|z).
         top_decoder: Keras model, z_top -> (mean, log_var) of p(z|z_top).
-        likelihood, num_samples, seed, num_classes: As in `IWAE`.
 
     Example:
 

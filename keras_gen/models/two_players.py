@@ -4,11 +4,11 @@ import keras
 from keras import ops
 
 from keras_gen import checks, seeds
+from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32
 from keras_gen.export import Signature, samplers
 from keras_gen.inference import interpolate_latents, predict
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
-from keras_gen.layers.traversal import all_layers
 from keras_gen.models.base import GenerativeModel
 from keras_gen.optimizers import PlayerOptimizers, averaged
 
@@ -94,19 +94,14 @@ class TwoPlayerModel(GenerativeModel):
         return in_float32(self.discriminator(x if y is None else [x, y], training=training))
 
     def call(self, inputs, training=False):
-        """Return the examples generated from z, or with classes from [z, y]."""
         z, y = self.split_labels(inputs)
         return self.fakes(z, y, training)
 
     def generate(self, z, ema=False, batch_size=128, *, y=None):
         """Return examples from a NumPy array z (n, latent_dim), NumPy.
 
-        Args:
-            z: NumPy array.
-            ema: True uses the generator's averaged weights, as its optimizer keeps them
-                (`use_ema=True`).
-            batch_size: Number of examples in each call of the generator.
-            y: Labels (n,), or one for all, if the model has classes.
+        `ema=True` uses the generator's averaged weights, as its optimizer keeps them
+        (`use_ema=True`).
         """
         z = checks.check_latents(z, self.latent_dim)
         y = self.labels(y, len(z))
@@ -165,7 +160,6 @@ class TwoPlayerModel(GenerativeModel):
         return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
 
     def _fit_together(self, input_shape=None):
-        """Learn the sizes, building networks that are not built; refuse what disagrees."""
         z = keras.KerasTensor((None, self.latent_dim))
         latent_dim = self.input_shape_of(self.generator, z.shape)[-1]
         if latent_dim != self.latent_dim:
@@ -197,7 +191,6 @@ class TwoPlayerModel(GenerativeModel):
         self.example_shape = tuple(x.shape[1:])
 
     def _generating_weights(self, ema):
-        """Return a context in which the generator has its averaged weights if `ema` is True."""
         if not ema:
             return contextlib.nullcontext()
         optimizer = self.optimizer.generator if self.compiled else None

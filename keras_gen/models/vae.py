@@ -211,17 +211,7 @@ class VAE(Autoencoder):
         return self.decode(z, batch_size=batch_size, y=y)
 
     def sample(self, num_samples, draw_pixels=False, batch_size=128, *, y=None):
-        """Return examples from the model: z from N(0, I), then E[x|z].
-
-        Args:
-            num_samples: Number of examples.
-            draw_pixels: True draws from p(x|z) instead of returning its mean.
-            batch_size: Number of examples in each call of the decoder.
-            y: Labels (num_samples,), or one for all, if the model has classes.
-
-        Returns:
-            NumPy array (num_samples, ...).
-        """
+        """Return E[x|z] at `num_samples` z from p(z), NumPy, with `draw_pixels` draws of x."""
         return self.decode(self.draw_latents(num_samples), draw_pixels, batch_size, y=y)
 
     def draw_latents(self, num_samples):
@@ -280,12 +270,9 @@ class VAE(Autoencoder):
         return noise
 
     def get_config(self):
-        beta = self.beta
-        if isinstance(beta, LearningRateSchedule):
-            beta = keras.saving.serialize_keras_object(beta)
         return {
             **super().get_config(),
-            "beta": beta,
+            "beta": keras.saving.serialize_keras_object(self.beta),
             "free_bits": self.free_bits,
             "dynamic_binarization": self.dynamic_binarization,
             "seed": self.seed,

@@ -14,15 +14,9 @@ class WGAN(GAN):
     `GAN(..., loss="wasserstein", penalties=[GradientPenalty(10.0)], d_steps=5)`.
 
     Args:
-        generator: Keras model, z (batch, latent_dim) -> examples.
-        discriminator: Keras model, examples -> one raw output, (batch, 1).
-        latent_dim: Size of z, which is drawn from N(0, I).
+        generator, discriminator, latent_dim, d_steps, g_steps, packing, seed, num_classes: As in
+            `GAN`; the discriminator is the critic.
         clip: c in the paper.
-        d_steps: Steps of the critic on each batch, each on its own part of it.
-        g_steps: Steps of the generator on each batch.
-        packing: Examples that the critic sees at once.
-        seed: Integer or None.
-        num_classes: As in `GAN`.
 
     Example:
 

@@ -8,18 +8,3 @@ from keras_gen.networks.mlp import mlp_autoencoder, mlp_vae
 from keras_gen.networks.mlp_gan import mlp_gan
 from keras_gen.networks.points import pacgan_points, point_gan
 from keras_gen.networks.unet import unet_autoencoder
-
-__all__ = [
-    "burda_two_layer_vae",
-    "burda_vae",
-    "conv_autoencoder",
-    "conv_vae",
-    "dcgan",
-    "linear_vae",
-    "mlp_autoencoder",
-    "mlp_gan",
-    "mlp_vae",
-    "pacgan_points",
-    "point_gan",
-    "unet_autoencoder",
-]

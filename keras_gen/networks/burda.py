@@ -32,8 +32,7 @@ def burda_two_layer_vae(image_shape=(28, 28, 1), mean_image=None):
     They go x-200-200-z 100-100-100-z_top 50, and back.
 
     Args:
-        image_shape: Shape of one example, of any rank.
-        mean_image: As in `mlp_vae`.
+        image_shape, mean_image: As in `burda_vae`.
 
     Returns:
         `(encoder, decoder, top_encoder, top_decoder)`, for `TwoLayerIWAE`.

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
-from keras_gen.networks.posterior import check_sizes, code_output, posterior_outputs
+from keras_gen.networks.posterior import check_halvings, check_sizes, code_output, posterior_outputs
 
 
 def conv_vae(
@@ -26,11 +26,8 @@ def conv_vae(
 
     Args:
         image_shape: (height, width, channels); both sides divisible by 2^len(filters).
-        latent_dim: Size of z.
         filters: Channels of the encoder's layers; the decoder mirrors them.
-        activation: Activation of the hidden layers.
-        parameters_per_value: Decoder outputs for every value of x, as the likelihood's
-            attribute of that name says.
+        latent_dim, activation, parameters_per_value: As in `mlp_vae`.
         num_classes: For a VAE with `num_classes`: both networks have an input for labels, as one
             channel a class next to x, and one-hot next to z.
         mean_image: For Bernoulli logits: the decoder's last bias, one a channel, starts at the
@@ -67,13 +64,7 @@ def conv_autoencoder(
 
 def _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes=None):
     check_sizes(image_shape, latent_dim, filters)
-    factor = 2 ** len(filters)
-    if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
-        raise ValueError(
-            f"`image_shape` is {tuple(image_shape)}. {len(filters)} convolutions of stride 2 "
-            f"need (height, width, channels) with both sides divisible by {factor}; shorten "
-            f"`filters`, or resize or pad the images."
-        )
+    check_halvings(image_shape, len(filters))
     inputs = h = keras.Input(image_shape, name="x")
     if num_classes is not None:
         y = labels.label_input(num_classes)
@@ -95,10 +86,7 @@ def _decoder(
     height, width, channels = image_shape
     factor = 2 ** len(filters)
     start = (height // factor, width // factor, filters[-1])
-    inputs = h = keras.Input((latent_dim,), name="z")
-    if num_classes is not None:
-        y = labels.label_input(num_classes)
-        inputs, h = [h, y], labels.append_one_hot(h, y, num_classes)
+    inputs, h = labels.latent_input(latent_dim, num_classes)
     h = layers.Dense(math.prod(start), activation=activation)(h)
     h = layers.Reshape(start)(h)
     for hidden_channels in reversed(filters[:-1]):

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_gen.layers import BatchNormalization, GroupNormalization, SpectralNormalization
-from keras_gen.networks import players
+from keras_gen.networks import labels, players
 from keras_gen.networks.posterior import check_sizes
 
 
@@ -109,7 +109,7 @@ def _generator(image_shape, latent_dim, filters, kernel_size, num_classes):
     # (height, width) after k halvings; the generator starts with the last.
     sizes = [(math.ceil(height / 2**k), math.ceil(width / 2**k)) for k in range(len(filters) + 1)]
     start = (*sizes[-1], filters[-1])
-    inputs, h = players.latent_input(latent_dim, num_classes)
+    inputs, h = labels.latent_input(latent_dim, num_classes)
     h = layers.Dense(
         math.prod(start), use_bias=False, kernel_initializer=players.normal_initializer()
     )(h)

@@ -11,13 +11,21 @@ def label_input(num_classes, packing=1):
     return keras.Input(() if packing == 1 else (packing,), dtype="int32", name="y")
 
 
+def latent_input(latent_dim, num_classes=None):
+    """Return the inputs of a generator or decoder, z or [z, y], and the vector made of them."""
+    z = keras.Input((latent_dim,), name="z")
+    if num_classes is None:
+        return z, z
+    y = label_input(num_classes)
+    return [z, y], append_one_hot(z, y, num_classes)
+
+
 def one_hot(y, num_classes):
     """Return one-hot labels, (batch, num_classes); those of packed examples are joined."""
     return layers.Flatten()(ops.one_hot(y, num_classes))
 
 
 def append_one_hot(h, y, num_classes):
-    """Append the one-hot label to a vector."""
     return layers.Concatenate()([h, one_hot(y, num_classes)])
 
 

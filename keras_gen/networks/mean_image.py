@@ -38,7 +38,6 @@ class LogitsOfMean(keras.initializers.Initializer):
 
 
 def initial_bias(mean_image, image_shape, parameters_per_value):
-    """Return a decoder's initial bias: zeros, or the logits of a mean image if one is given."""
     if mean_image is None:
         return "zeros"
     if parameters_per_value != 1:

@@ -85,10 +85,7 @@ def _decoder(
     num_classes=None,
     bias="zeros",
 ):
-    inputs = h = keras.Input((latent_dim,), name="z")
-    if num_classes is not None:
-        y = labels.label_input(num_classes)
-        inputs, h = [h, y], labels.append_one_hot(h, y, num_classes)
+    inputs, h = labels.latent_input(latent_dim, num_classes)
     for width in reversed(hidden):
         h = layers.Dense(width, activation=activation)(h)
     h = layers.Dense(

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_gen.layers import BatchNormalization
-from keras_gen.networks import players
+from keras_gen.networks import labels, players
 from keras_gen.networks.posterior import check_sizes
 
 
@@ -29,8 +29,7 @@ def mlp_gan(
         generator_hidden: Widths of the generator's hidden layers.
         discriminator_hidden: Widths of the discriminator's.
         packing: Images that the discriminator sees at once, joined on the last axis.
-        num_classes: For a GAN with `num_classes`: both networks have an input for labels.
-        conditioning: How the discriminator uses labels, `"projection"` or `"concatenation"`.
+        num_classes, conditioning: As in `dcgan`.
 
     Returns:
         `(generator, discriminator)`: z -> images, and images -> one logit, (batch, 1). With
@@ -50,7 +49,7 @@ def mlp_gan(
     check_sizes(image_shape, latent_dim, generator_hidden)
     check_sizes(image_shape, latent_dim, discriminator_hidden)
 
-    inputs, h = players.latent_input(latent_dim, num_classes)
+    inputs, h = labels.latent_input(latent_dim, num_classes)
     for width in generator_hidden:
         h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)

@@ -8,15 +8,6 @@ from keras import layers
 from keras_gen.networks import labels
 
 
-def latent_input(latent_dim, num_classes=None):
-    """Return a generator's inputs, z or [z, y], and the vector made of them."""
-    z = keras.Input((latent_dim,), name="z")
-    if num_classes is None:
-        return z, z
-    y = labels.label_input(num_classes)
-    return [z, y], labels.append_one_hot(z, y, num_classes)
-
-
 class LabelConditioning:
     """Labels of a discriminator: their input, and the layers that use them.
 
@@ -55,13 +46,11 @@ class LabelConditioning:
 
 
 def pixels_from_tanh(h):
-    """Apply tanh, and rescale it from [-1, 1] to pixels in [0, 1]."""
     h = layers.Activation("tanh", dtype=output_dtype())(h)
     return layers.Rescaling(0.5, offset=0.5, dtype=output_dtype(), name="images")(h)
 
 
 def centre_pixels(x):
-    """Rescale pixels from [0, 1] to [-1, 1]."""
     return layers.Rescaling(2.0, offset=-1.0)(x)
 
 

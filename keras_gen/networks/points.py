@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_gen.layers import BatchNormalization, Maxout
-from keras_gen.networks import players
+from keras_gen.networks import labels, players
 from keras_gen.networks.posterior import check_sizes
 
 
@@ -40,7 +40,7 @@ def point_gan(
     ```
     """
     _check_points(shape, latent_dim, hidden)
-    inputs, h = players.latent_input(latent_dim, num_classes)
+    inputs, h = labels.latent_input(latent_dim, num_classes)
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
     points = layers.Dense(shape[0], dtype=players.output_dtype(), name="points")(h)

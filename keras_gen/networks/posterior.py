@@ -21,3 +21,13 @@ def check_sizes(image_shape, latent_dim, widths):
     for name, values in sizes.items():
         if not values or not all(isinstance(v, numbers.Integral) and v > 0 for v in values):
             raise ValueError(f"`{name}` is {values}. Pass positive integers.")
+
+
+def check_halvings(image_shape, halvings):
+    factor = 2**halvings
+    if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
+        raise ValueError(
+            f"`image_shape` is {tuple(image_shape)}. {halvings} convolutions of stride 2 need "
+            f"(height, width, channels) with both sides divisible by {factor}; shorten `filters`, "
+            f"or resize or pad the images."
+        )

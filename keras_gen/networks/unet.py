@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-from keras_gen.networks.posterior import check_sizes
+from keras_gen.networks.posterior import check_halvings, check_sizes
 
 
 def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parameters_per_value=1):
@@ -22,9 +22,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     Args:
         image_shape: (height, width, channels); both sides divisible by 2^(len(filters) - 1).
         filters: Channels at each resolution, the finest first.
-        activation: Activation of the hidden layers.
-        parameters_per_value: Decoder outputs for every value of x, as the likelihood's
-            attribute of that name says.
+        activation, parameters_per_value: As in `mlp_vae`.
 
     Returns:
         `(encoder, decoder)`: x -> z (batch, latent_dim), and z -> parameters, (batch, height,
@@ -44,13 +42,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     check_sizes(image_shape, 1, filters)
     if len(filters) < 2:
         raise ValueError(f"`filters` is {filters}. Pass at least two: one for each resolution.")
-    factor = 2 ** (len(filters) - 1)
-    if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
-        raise ValueError(
-            f"`image_shape` is {tuple(image_shape)}. {len(filters)} resolutions need (height, "
-            f"width, channels) with both sides divisible by {factor}; shorten `filters`, or resize "
-            f"or pad the images."
-        )
+    check_halvings(image_shape, len(filters) - 1)
     height, width, channels = image_shape
     shapes = [(height >> i, width >> i, depth) for i, depth in enumerate(filters)]
     x = h = keras.Input(image_shape, name="x")

@@ -9,7 +9,7 @@ from keras import ops
 from scipy import special, stats
 
 import keras_gen as kg
-from keras_gen.inference.likelihood import RunningWeights
+from keras_gen.inference.likelihood import log_mean, standard_error
 from tests.models import tiny
 
 
@@ -222,16 +222,13 @@ def test_the_draws_of_one_call_differ():
     assert error > 1e-3
 
 
-def test_weights_of_any_size_are_added_in_parts():
+def test_the_mean_of_weights_of_any_size_and_its_error():
     log_w = np.random.default_rng(0).normal(size=(100, 3), scale=2.0) + [-1e5, 0.0, 1e5]
-    weights = RunningWeights()
-    for part in np.split(log_w, [1, 40]):
-        weights.update(part)
     expected = special.logsumexp(log_w, axis=0) - np.log(100)
-    np.testing.assert_allclose(weights.log_mean(), expected, rtol=1e-12)
+    np.testing.assert_allclose(log_mean(log_w), expected, rtol=1e-12)
     w = np.exp(log_w - log_w.max(0))
     expected = w.std(0, ddof=1) / np.sqrt(100) / w.mean(0)
-    np.testing.assert_allclose(weights.standard_error(), expected, rtol=1e-9)
+    np.testing.assert_allclose(standard_error(log_w), expected, rtol=1e-9)
 
 
 def test_one_draw_tells_nothing_of_its_error():

@@ -30,6 +30,22 @@ HEADER = (
 
 
 def main(argv=None):
+    args = parse(argv)
+    print(f"{machine()}; milliseconds a step, medians of {args.rounds} rounds\n\n{HEADER}")
+    rows = []
+    for name in args.case or CASES:
+        for backend in args.backend or [name for name in BACKENDS if installed(name)]:
+            rows.append(measure(name, backend, args.rounds, args.quick))
+            print(line(rows[-1]), flush=True)
+    pythae = pythae_line(rows)
+    if pythae:
+        print(f"\n{pythae}")
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(rows, file, indent=2)
+
+
+def parse(argv):
     parser = argparse.ArgumentParser(
         prog="python -m train.benchmark",
         description=__doc__,
@@ -50,19 +66,7 @@ def main(argv=None):
         parser.error(f"there is no folder for --json {args.json}")
     if args.json and os.path.isdir(args.json):
         parser.error(f"--json {args.json} is a folder: pass a file")
-
-    print(f"{machine()}; milliseconds a step, medians of {args.rounds} rounds\n\n{HEADER}")
-    rows = []
-    for name in args.case or CASES:
-        for backend in args.backend or [name for name in BACKENDS if installed(name)]:
-            rows.append(measure(name, backend, args.rounds, args.quick))
-            print(line(rows[-1]), flush=True)
-    pythae = pythae_line(rows)
-    if pythae:
-        print(f"\n{pythae}")
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(rows, file, indent=2)
+    return args
 
 
 def measure(name, backend, rounds, quick):

@@ -1,0 +1,19 @@
+"""Objects from their names, as Keras makes an optimizer from "adam"."""
+
+import re
+
+
+def resolve(identifier, base, kinds, subject, example):
+    """Return an object of the class `base` as it is, or make one from the name of its class.
+
+    The name of `LeastSquares` is "least_squares". `subject` and `example` are parts of the error.
+    """
+    named = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in kinds}
+    if isinstance(identifier, base):
+        return identifier
+    if isinstance(identifier, str) and identifier in named:
+        return named[identifier]()
+    raise ValueError(
+        f"{subject} is {identifier!r}. Pass a {example}, or one of the names "
+        f"{', '.join(map(repr, named))}."
+    )

@@ -1,0 +1,142 @@
+"""Labels of a model with classes: their checks, and the inputs of its networks."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen.checks import check_integer
+
+
+class Labels:
+    """Mixin of a model. Without `num_classes` there are no labels, and y is None everywhere."""
+
+    def set_num_classes(self, num_classes):
+        if num_classes is not None:
+            check_integer("num_classes", num_classes)
+            num_classes = int(num_classes)  # JSON holds no other integers.
+        self.num_classes = num_classes
+
+    def check_labels(self, y, n):
+        """Raise ValueError if `fit` cannot use the labels of `n` examples, or None."""
+        if self.num_classes is None:
+            return
+        if y is None:
+            raise ValueError(
+                f"The labels are missing: this {type(self).__name__} was built with "
+                f"num_classes={self.num_classes} and learns from pairs. Pass `fit(x, y)`, or data "
+                f"in batches of (x, y)."
+            )
+        self._check_values(ops.convert_to_numpy(y), n)
+
+    def labels(self, y, n):
+        """Return labels given to a public method as int32 (n,), or None without classes.
+
+        `y` is an array (n,) of integers or one integer for all; ValueError for anything else.
+        """
+        owner = type(self).__name__
+        if self.num_classes is None:
+            if y is not None:
+                raise ValueError(
+                    f"`y` was given, but this {owner} has no classes. Build the model and its "
+                    f"networks with `num_classes`, or leave `y` out."
+                )
+            return None
+        if y is None:
+            raise ValueError(
+                f"The labels are missing: this {owner} was built with "
+                f"num_classes={self.num_classes}. Pass `y=`, integers (n,) or one for all."
+            )
+        y = ops.convert_to_numpy(y)
+        y = np.full(n, y) if y.ndim == 0 else y
+        self._check_values(y, n)
+        return y.astype("int32")
+
+    def split_labels(self, inputs):
+        """Return `(x, y)` from the inputs of a call: [x, y] with classes, else x itself."""
+        if self.num_classes is None:
+            return inputs, None
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            raise ValueError(
+                "A model with `num_classes` is called on two inputs: pass a list [x, y], or [z, y] "
+                "to a GAN."
+            )
+        return inputs
+
+    def mark_unknown_labels(self, x, y):
+        """Return a step's examples, and its labels clipped to those that exist, int32 (batch,).
+
+        The data of a stream are checked before training in its first batch alone. Where a later
+        batch has a label out of range, its example becomes NaN: then the update is left out and
+        noted.
+        """
+        if self.num_classes is None:
+            return x, None
+        if y is None:
+            raise ValueError("The labels are missing. Pass data in batches of (x, y).")
+        if len(y.shape) > 1 and tuple(y.shape[1:]) != (1,):
+            raise ValueError(
+                f"The labels have shape {tuple(y.shape)}. Pass one integer for each example, (n,)."
+            )
+        y = ops.cast(ops.reshape(y, (-1,)), "int32")
+        in_range = ops.logical_and(y >= 0, y < self.num_classes)
+        in_range = ops.reshape(in_range, (-1, *[1] * (len(x.shape) - 1)))
+        x = ops.where(in_range, x, ops.full_like(x, float("nan")))
+        return x, ops.clip(y, 0, self.num_classes - 1)
+
+    def symbolic_inputs(self, x, packing=1):
+        """Return the inputs of a network: `x`, a KerasTensor, and with classes its labels."""
+        if self.num_classes is None:
+            return x
+        return [x, keras.KerasTensor(_shape(packing), dtype="int32")]
+
+    def label_specs(self, packing=1):
+        """Return the inputs of a signature next to x or z: a list of one, or none."""
+        if self.num_classes is None:
+            return []
+        return [keras.InputSpec(shape=_shape(packing), dtype="int32", name="y")]
+
+    def input_shape_of(self, network, default):
+        """Return the shape that a network expects for examples or z; `default` if not built.
+
+        ValueError if the network and the model do not agree about labels.
+        """
+        owner = type(self).__name__
+        if self.num_classes is None:
+            shape = getattr(network, "input_shape", default)
+            if not isinstance(shape, tuple) or isinstance(shape[0], (list, tuple)):
+                raise ValueError(
+                    f"{owner} gives {network.name!r} one input, but it has {len(shape)}. For "
+                    f"labels next to the examples pass `num_classes`."
+                )
+            return shape
+        shape = getattr(network, "input_shape", [default, None])
+        if not isinstance(shape, list) or len(shape) != 2:
+            raise ValueError(
+                f"{owner} with `num_classes` gives {network.name!r} two inputs, examples or z and "
+                f"their labels y, but it has {shape}. Build it with `num_classes`, or as a Keras "
+                f"model of [x, y]."
+            )
+        for operation in getattr(network, "operations", []):
+            classes = getattr(operation, "num_classes", self.num_classes)
+            if type(operation).__name__ == "OneHot" and classes != self.num_classes:
+                raise ValueError(
+                    f"`num_classes` is {self.num_classes}, but {network.name!r} was built with "
+                    f"num_classes={classes}. Pass the same to both."
+                )
+        return shape[0]
+
+    def _check_values(self, y, n):
+        if y.shape != (n,) or not np.issubdtype(y.dtype, np.integer):
+            raise ValueError(
+                f"The labels have shape {y.shape} and type {y.dtype} for {n} examples. Pass one "
+                f"integer for each, ({n},); for one-hot labels `y.argmax(-1)`."
+            )
+        if y.min() < 0 or y.max() >= self.num_classes:
+            raise ValueError(
+                f"The labels go from {y.min()} to {y.max()}. {type(self).__name__} was built with "
+                f"num_classes={self.num_classes}: pass 0 to {self.num_classes - 1}."
+            )
+
+
+def _shape(packing):
+    return (None,) if packing == 1 else (None, packing)

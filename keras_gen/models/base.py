@@ -71,6 +71,9 @@ class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesS
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         backend.parts.compiled(self)
         distribution.check_compiled(self)
+        self._trainable_when_compiled = {
+            id(layer): layer.trainable for layer in borrowed.all_layers(self)
+        }
         if self.built:
             # Loading fills the optimizer's variables only if they are there.
             self.build_optimizer()
@@ -258,15 +261,21 @@ class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesS
         return keras.utils.pack_x_y_sample_weight(**parts)
 
     def _check_trained_variables(self):
-        if self.compiled and self.optimizer.built:
-            for optimizer, variables in self.optimized():
-                built_for = borrowed.variables_of(optimizer)
-                if {id(v) for v in built_for} != {id(v) for v in variables}:
-                    raise ValueError(
-                        f"The trainable variables of {type(self).__name__} are not those that it "
-                        f"was compiled with: a layer's `trainable` has changed. Compile again, "
-                        f"with a new optimizer."
-                    )
+        """Raise ValueError if a layer was frozen or thawed since the model was compiled."""
+        if not (self.compiled and self.optimizer.built):
+            return
+        same = all(
+            {id(v) for v in borrowed.variables_of(optimizer)} == {id(v) for v in variables}
+            for optimizer, variables in self.optimized()
+        )
+        # A layer without trainable variables has the flag too, such as batch norm.
+        flags = {id(layer): layer.trainable for layer in borrowed.all_layers(self)}
+        if not same or any(flags[key] != was for key, was in self._trainable_when_compiled.items()):
+            raise ValueError(
+                f"The trainable variables of {type(self).__name__} are not those that it was "
+                f"compiled with: a layer's `trainable` has changed. Compile again, with a new "
+                f"optimizer."
+            )
 
 
 def _tell_callbacks(arguments):

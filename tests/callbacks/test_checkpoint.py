@@ -177,8 +177,9 @@ def test_a_bad_epoch_after_the_resume_goes_back_as_far(tmp_path):
         if folder == "b":
             interrupted(tmp_path / folder, tiny.vae, callbacks=[StopAtNonFinite()], x=data())
         guard = StopAtNonFinite()
-        fit(model, 5, [guard, Checkpoint(tmp_path / folder, every=1)], x=data())
-        assert "Epoch 4: update 10 " in guard.message
+        with pytest.warns(UserWarning, match="Epoch 4: updates were left out"):
+            fit(model, 5, [guard, Checkpoint(tmp_path / folder, every=1)], x=data())
+        assert guard.message.startswith("Epoch 4: a loss or gradient of the model was not finite")
         ends.append(model)
         assert not (tmp_path / folder / "epoch_0004.json").exists()
     assert_same_state(*ends)

@@ -95,7 +95,7 @@ def script_trains(engine, tmp_path):
     assert "shared by 2 device(s)" in output
     assert output.count("Epoch 1/2") == 1  # One process shows its progress.
     # 297 test images in batches of 128: the last one has 41.
-    assert "Of the test set's last batch 1 examples are left out" in output
+    assert "Of the test set's last batch, 1 examples are left out" in output
     with open(tmp_path / "run" / "history.csv", newline="") as file:
         first, second = (float(row["val_elbo"]) for row in csv.DictReader(file))
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())

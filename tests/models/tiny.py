@@ -174,9 +174,6 @@ STEPS = [
     conditional_gan,
 ]
 
-# One model for each kind of step; those with a penalty are refused, which is fast.
-COMPILED_ON_TORCH = [regular_vae, gan, r3gan, wgan, conditional_gan]
-
 
 def compile_model(model, optimizer, **kwargs):
     """An optimizer of its own for each player; `optimizer` makes one."""

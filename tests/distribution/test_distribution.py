@@ -63,7 +63,7 @@ def test_what_cannot_be_shared_or_compiled_is_refused(found, backend):
             == {
                 "tensorflow": {"jit_compile", "gradient_accumulation"},
                 "jax": set(),
-                "torch": {"jit_compile", "arrays"},
+                "torch": {"arrays"},
             }[backend]
         )
 

@@ -8,7 +8,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 RECORD = ROOT / "train" / "gallery" / "reproduced.json"
 PAGE = ROOT / "docs" / "reproduced.md"
 BEGIN = "<!-- written by `python -m train.reproduce NAME --record` -->"
-FAULTS = "<!-- written by `python -m train.reproduce faults --record` -->"
+FAULTS = "<!-- written by `python -m tests.faults --record` -->"
 END = "<!-- end of the table -->"
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 

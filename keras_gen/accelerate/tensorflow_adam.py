@@ -16,18 +16,20 @@ def apply(optimizer, gradients, variables):
         variables, gradients, *moments(optimizer, variables), strict=True
     ):
         dtype = variable.dtype
-        beta_1, beta_2 = (ops.cast(beta, dtype) for beta in (optimizer.beta_1, optimizer.beta_2))
+        numbers = optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
+        beta_1, beta_2, epsilon = (tf.constant(number, dtype) for number in numbers)
         step = ops.cast(optimizer.iterations + 1, dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.value.handle,
             m=m.value.handle,
             v=v.value.handle,
-            beta1_power=tf.pow(beta_1, step),
-            beta2_power=tf.pow(beta_2, step),
+            # Keras rounds both to float32 here, and only here.
+            beta1_power=tf.pow(ops.cast(optimizer.beta_1, dtype), step),
+            beta2_power=tf.pow(ops.cast(optimizer.beta_2, dtype), step),
             lr=ops.cast(optimizer.learning_rate, dtype),
             beta1=beta_1,
             beta2=beta_2,
-            epsilon=ops.cast(optimizer.epsilon, dtype),
+            epsilon=epsilon,
             grad=tf.cast(gradient, dtype),
         )
     optimizer.iterations.assign_add(1)

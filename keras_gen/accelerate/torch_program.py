@@ -68,7 +68,7 @@ class Program:
         self.programs = {}
 
     def __call__(self, data):
-        variables = self._variables()
+        variables = self._state_variables()
         tensors = [leaf for leaf in tree.flatten(data) if torch.is_tensor(leaf)]
         arguments = [*(variable.value for variable in variables), *tensors]
         key = str(tree.map_structure(_signature, data))
@@ -78,7 +78,7 @@ class Program:
         with torch.no_grad():
             return dict(zip(names, run(*arguments), strict=True))
 
-    def _variables(self):
+    def _state_variables(self):
         model = self.model
         optimizer_variables = model.optimizer.variables if self.training else []
         return [*model.variables, *model.metrics_variables, *optimizer_variables]

@@ -1,7 +1,7 @@
 """The same numbers in less time: parts that are handed over to `keras_gen.backend`.
 
-Nothing depends on this package but the import in `keras_gen/models/base.py`. Without it, and
-without any one of its files, everything works, only slower.
+Nothing depends on this package but the import in `keras_gen/models/base.py`. Without both
+everything works, only slower.
 """
 
 import keras

@@ -59,6 +59,9 @@ def _generator(seed):
     return torch.Generator(device=seed.device).manual_seed(int(seed) & 0xFFFFFFFF)
 
 
+_TO_NUMPY = (torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.tolist)
+
+
 class NumbersStayTensors(TorchFunctionMode):
     """Within it a seed that Keras reads by `int()` is handed to the draw that follows."""
 
@@ -69,11 +72,23 @@ class NumbersStayTensors(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is torch.nn.functional.one_hot:
-            labels, num_classes = args
-            return (labels[..., None] == torch.arange(num_classes, device=labels.device)).long()
+            return _one_hot(*args, **kwargs)
+        if func in _TO_NUMPY:  # The tracer sees nothing of it, and the numbers would be constants.
+            raise ValueError(
+                "A step that is compiled as a whole makes NumPy numbers of a tensor. Use "
+                "`keras.ops`, or compile with jit_compile=False."
+            )
         if func is torch.Tensor.__int__ and self.seed is None:
             self.seed = args[0]
             return 0
+        if func is torch.Tensor.__bool__:
+            try:
+                return func(*args)
+            except RuntimeError as error:
+                raise ValueError(
+                    "A step that is compiled as a whole branches on the value of a tensor, as "
+                    "`CosineDecay` does for its warm-up. Compile with jit_compile=False."
+                ) from error
         if self.seed is None or func is torch.Tensor.device.__get__:
             return func(*args, **kwargs)
         if kwargs.get("generator") is None:
@@ -88,6 +103,10 @@ class NumbersStayTensors(TorchFunctionMode):
         super().__exit__(*error)
         if self.seed is not None and error[0] is None:
             raise ValueError("A step that is compiled as a whole reads a tensor by int().")
+
+
+def _one_hot(labels, num_classes):
+    return (labels[..., None] == torch.arange(num_classes, device=labels.device)).long()
 
 
 def _draw(func, seed, args, kwargs):

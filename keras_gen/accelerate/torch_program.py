@@ -10,6 +10,7 @@ seeds, `StatelessScope`). So this one file uses `torch.fx.experimental.proxy_ten
 """
 
 import contextlib
+import functools
 import warnings
 
 import keras
@@ -154,20 +155,20 @@ class RecordedScope(keras.StatelessScope):
 def _one_by_one(optimizer):
     """Within it the optimizer moves one variable after the other, as on the other backends.
 
-    Its update of lists reads the learning rate as a number, which a program cannot hold.
+    Its update of lists reads the learning rate as a number, which a program cannot hold. The
+    class without it is the public one of the same name: Nadam's moves more than its variables.
     """
-
-    def update(gradients, variables, learning_rate):
-        for gradient, variable in zip(gradients, variables, strict=True):
-            optimizer.update_step(gradient, variable, learning_rate)
-
+    kind = getattr(keras.optimizers, type(optimizer).__name__, None)
+    kind = kind if kind in type(optimizer).__mro__ else type(optimizer)
     # Keras 3.15.1: nothing public chooses the way. A public argument of `apply` would replace it.
-    object.__setattr__(optimizer, "_parallel_update_step", update)
+    update = functools.partial(kind._backend_update_step, optimizer)
+    # Keras 3.15.1: as above, until replaced.
+    object.__setattr__(optimizer, "_backend_update_step", update)
     try:
         yield
     finally:
         # Keras 3.15.1: as above, until replaced.
-        object.__delattr__(optimizer, "_parallel_update_step")
+        object.__delattr__(optimizer, "_backend_update_step")
 
 
 def _filled(structure, tensors):

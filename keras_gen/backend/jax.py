@@ -207,6 +207,7 @@ class Trainer:
         vars(self).update(attributes)
 
     def _synced(self, method, args, kwargs):
+        self.jax_state_sync()  # A callback of `fit` may call this one.
         try:
             return method(*args, **kwargs)
         finally:

@@ -9,7 +9,7 @@ def apply(optimizer, gradients, variables):
 
 
 def program(model, step, training):
-    """Return a step of a model, bound, as one program if it is compiled: on PyTorch, itself."""
+    """Return `step`, a bound method; `accelerate` returns a program if the model is compiled."""
     return step
 
 

@@ -62,7 +62,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self.message:
             for variable, value in zip(self.variables(), self.kept, strict=True):
-                variable.assign(value)
+                if variable is not self.model.skipped_updates:  # A count is not undone.
+                    variable.assign(value)
         self.kept = self.beginning = None
 
     def copies(self):

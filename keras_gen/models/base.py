@@ -224,8 +224,7 @@ class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesS
             if on_batch and distribution.process()[1] > 1:  # `x` is the part of this process.
                 self.check_batch_size(len(x), len(x))
             else:
-                one_batch = len(x) if on_batch else 32  # Keras's default.
-                self._check_batches(len(x), arguments.get("batch_size") or one_batch)
+                self._check_batches_of_arrays(arguments, on_batch)
             _keep_weights(arguments)
         if isinstance(x, OrderedDataset) and method.__name__ == "fit":
             x.check_steps(arguments.get("steps_per_epoch"))
@@ -251,6 +250,21 @@ class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesS
         devices = distribution.count_devices(self)
         distribution.check_batch_size(n, batch_size, devices)
         self.check_batch_size(n // devices, batch_size // devices)
+
+    def _check_batches_of_arrays(self, arguments, on_batch):
+        n = len(arguments["x"])
+        batch_size = arguments.get("batch_size") or (n if on_batch else 32)  # Keras's default.
+        validation, split = arguments.get("validation_data"), arguments.get("validation_split")
+        num_trained = int(n * (1 - split)) if split and validation is None else n  # As in Keras.
+        self._check_batches(num_trained, batch_size)
+        num_held_out = n - num_trained
+        if isinstance(validation, (tuple, list)):
+            validation = validation[0]
+        if hasattr(validation, "shape"):
+            num_held_out = len(validation)
+        if num_held_out:
+            batch_size = arguments.get("validation_batch_size") or batch_size
+            self._check_batches(num_held_out, batch_size)
 
     def _checked_validation(self, data):
         data = distribution.own_part(self, self.check_input_data(data))

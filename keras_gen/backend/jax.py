@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from keras_gen.backend.step import Scope, is_finite, loss_of, run_on_state, running
+from keras_gen.backend.step import Step, is_finite, loss_of, running
 
 
 def step(method):
@@ -14,9 +14,19 @@ def step(method):
         if len(args) == 1:  # Within a step.
             return method(self, *args)
         state, data = args
-        # Eager `fit` hands over NumPy arrays.
-        data = jax.tree.map(jnp.asarray, data)
-        return run_on_state(method, self, state, data, _scope)
+        training = len(state) == 4
+        groups = [self.trainable_variables, self.non_trainable_variables, self.metrics_variables]
+        if training:
+            groups.insert(2, self.optimizer.variables)
+        values = [
+            pair
+            for variables, group in zip(groups, state, strict=True)
+            for pair in zip(variables, group, strict=True)
+        ]
+        with Step(self, training) as step, _Scope(values):
+            # Eager `fit` hands over NumPy arrays.
+            logs = step.run(method, jax.tree.map(jnp.asarray, data))
+            return logs, tuple([variable.value for variable in group] for group in groups)
 
     return step_on_state
 
@@ -80,8 +90,29 @@ def sum_over_processes(tensors):
     return tensors
 
 
-def _scope(values, outer=None):
-    return Scope(values, outer, cut=jax.lax.stop_gradient)
+class _Scope(keras.StatelessScope):
+    """Variables as explicit values: reading gives the value of the scope, assigning replaces it.
+
+    An assigned value is cut off from the gradient, as it is where variables hold state. The values
+    of `outer`, another scope, hold where `values`, pairs of a variable and its value, have none.
+    """
+
+    def __init__(self, values, outer=None):
+        super().__init__(values, collect_losses=True)
+        if outer is not None:
+            self.state_mapping = {**outer.state_mapping, **self.state_mapping}
+
+    def __enter__(self):
+        running().scopes.append(self)
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        running().scopes.pop()
+        return super().__exit__(*error)
+
+    def add_update(self, update):
+        variable, value = update
+        super().add_update((variable, jax.lax.stop_gradient(value)))
 
 
 def _gradient_of(fn, variables, first, *inputs):
@@ -99,7 +130,7 @@ def _gradient_of(fn, variables, first, *inputs):
 
     def pure(first, *inputs):
         values = zip(variables, first, strict=True) if variables else ()
-        with _scope(values, outer) as inner:
+        with _Scope(values, outer) as inner:
             value, aux = fn(first, *inputs)
         return value, (aux, dict(inner.state_mapping))
 

@@ -1,4 +1,4 @@
-"""The step that is running, and what is common to the backends where its state is explicit."""
+"""The step that is running, and whether an update of it may be made."""
 
 import functools
 import threading
@@ -31,7 +31,7 @@ class Step:
 
     Attributes:
         descents: Pairs of an optimizer and whether its update was made, a bool or a tensor.
-        scopes: The open `Scope`s, the innermost last, where the state is explicit.
+        scopes: The open scopes, the innermost last, where the variables' values are explicit.
     """
 
     def __init__(self, model, training):
@@ -103,54 +103,3 @@ def is_finite(optimizer, loss, gradients, total=sum_of_squares):
 def loss_of(output):
     """Return the loss in what a `loss_fn` gives, a scalar or `(scalar, aux)`."""
     return output[0] if isinstance(output, tuple) else output
-
-
-class Scope(keras.StatelessScope):
-    """Variables as explicit values: reading gives the value of the scope, assigning replaces it.
-
-    An assigned value is cut off from the gradient, as it is where variables hold state.
-
-    Args:
-        values: Pairs of a variable and its value.
-        outer: A `Scope` whose values hold where `values` has none.
-        cut: Function that cuts a tensor off from the gradient.
-    """
-
-    def __init__(self, values, outer=None, cut=lambda value: value):
-        super().__init__(values, collect_losses=True)
-        self.cut = cut
-        if outer is not None:
-            self.state_mapping = {**outer.state_mapping, **self.state_mapping}
-
-    def __enter__(self):
-        running().scopes.append(self)
-        return super().__enter__()
-
-    def __exit__(self, *error):
-        running().scopes.pop()
-        return super().__exit__(*error)
-
-    def add_update(self, update):
-        variable, value = update
-        super().add_update((variable, self.cut(value)))
-
-
-def run_on_state(method, model, state, data, scope):
-    """Run a step's body on explicit state, and return its logs and the new state.
-
-    `state` is what Keras hands over on JAX: the values of the trainable and the non-trainable
-    variables, of the optimizer's in a training step, and of the metrics'. `scope` makes a `Scope`
-    of pairs of a variable and its value.
-    """
-    training = len(state) == 4
-    groups = [model.trainable_variables, model.non_trainable_variables, model.metrics_variables]
-    if training:
-        groups.insert(2, model.optimizer.variables)
-    values = [
-        pair
-        for variables, group in zip(groups, state, strict=True)
-        for pair in zip(variables, group, strict=True)
-    ]
-    with Step(model, training) as step, scope(values):
-        logs = step.run(method, data)
-        return logs, tuple([variable.value for variable in group] for group in groups)

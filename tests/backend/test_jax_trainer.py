@@ -452,3 +452,15 @@ def test_a_step_of_ones_own_may_log_numbers_and_give_its_state_in_tuples():
     history = model.fit(tiny.examples(model, 32), batch_size=8, epochs=2, verbose=0).history
     assert history["one"] == [1.0, 1.0]
     assert history["step"] == [4, 8]
+
+
+def test_a_model_may_be_evaluated_within_its_own_fit():
+    model = compiled()
+    x = tiny.examples(model, 16)
+    losses = []
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: losses.append(model.evaluate(x, verbose=0)[0])
+    )
+    model.fit(x, batch_size=8, verbose=0, callbacks=[look])
+    assert np.all(np.isfinite(losses)) and len(losses) == 2
+    assert tiny.steps(model) == 2

@@ -365,3 +365,16 @@ def test_the_jensen_shannon_divergence_of_the_table_is_that_of_its_densities():
             return -p * np.log(p / (p + q)) - q * np.log(q / (p + q))
 
         np.testing.assert_allclose(integrate.quad(integrand, -9, 10)[0], d_loss, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "validation", [{"validation_data": tiny.images(33, (8,))}, {"validation_split": 31 / 128}]
+)
+def test_validation_batches_that_are_too_small_are_refused_before_any_step(validation):
+    gan = tiny.wgan()
+    gan.d_steps = 5
+    gan.compile()
+    x = tiny.images(128, (8,))
+    with pytest.raises(ValueError, match="too small"):
+        gan.fit(x, **validation, verbose=0)
+    assert tiny.steps(gan) == 0

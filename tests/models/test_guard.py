@@ -203,3 +203,4 @@ def test_before_any_update_the_advice_is_to_scale_the_data():
             callbacks=[stop, kg.models.base.ReportSkippedUpdates()],
         )
     assert "No update was made yet" in stop.message and "scale" in stop.message
+    assert skipped(model) == {"model": 3}  # Weights go back, the count does not.

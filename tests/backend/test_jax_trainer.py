@@ -426,7 +426,7 @@ def test_predictions_are_those_of_all_batches(steps):
 def test_batches_of_another_type_are_not_turned_into_floats():
     model = compiled(steps=3)
     floats = tiny.examples(model, 8)
-    with pytest.raises(ValueError, match="of type int32, and floats are wanted"):
+    with pytest.raises(ValueError, match="of type int32, but floats are expected"):
         model.fit(Batches([floats, floats, floats.astype("int32")]), verbose=0)
 
 

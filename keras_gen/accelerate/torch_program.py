@@ -21,7 +21,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from keras_gen.accelerate.torch_adam import apply_where
 from keras_gen.accelerate.torch_modes import NumbersStayTensors
-from keras_gen.backend.step import Step, running
+from keras_gen.backend.step import Scope, Step
 
 
 def program(model, step, training):
@@ -109,21 +109,13 @@ class Program:
         return run, names
 
 
-class RecordedScope(keras.StatelessScope):
+class RecordedScope(Scope):
     """Variables whose memory is that of the arguments of a program; nothing else may be read."""
 
     def __init__(self, values):
         super().__init__(collect_losses=True)
         # Not by Keras's argument, which makes other tensors of them.
         self.state_mapping = {id(variable): value for variable, value in values}
-
-    def __enter__(self):
-        running().scopes.append(self)
-        return super().__enter__()
-
-    def __exit__(self, *error):
-        running().scopes.pop()
-        return super().__exit__(*error)
 
     def get_current_value(self, variable):
         value = super().get_current_value(variable)

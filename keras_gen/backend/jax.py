@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from keras_gen.backend.step import Step, is_finite, loss_of, running
+from keras_gen.backend.step import Scope, Step, is_finite, loss_of, running
 
 
 def step(method):
@@ -90,7 +90,7 @@ def sum_over_processes(tensors):
     return tensors
 
 
-class _Scope(keras.StatelessScope):
+class _Scope(Scope):
     """Variables as explicit values: reading gives the value of the scope, assigning replaces it.
 
     An assigned value is cut off from the gradient, as it is where variables hold state. The values
@@ -101,14 +101,6 @@ class _Scope(keras.StatelessScope):
         super().__init__(values, collect_losses=True)
         if outer is not None:
             self.state_mapping = {**outer.state_mapping, **self.state_mapping}
-
-    def __enter__(self):
-        running().scopes.append(self)
-        return super().__enter__()
-
-    def __exit__(self, *error):
-        running().scopes.pop()
-        return super().__exit__(*error)
 
     def add_update(self, update):
         variable, value = update

@@ -103,3 +103,15 @@ def is_finite(optimizer, loss, gradients, total=sum_of_squares):
 def loss_of(output):
     """Return the loss in what a `loss_fn` gives, a scalar or `(scalar, aux)`."""
     return output[0] if isinstance(output, tuple) else output
+
+
+class Scope(keras.StatelessScope):
+    """A scope of explicit values that the running step knows while it is open."""
+
+    def __enter__(self):
+        running().scopes.append(self)
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        running().scopes.pop()
+        return super().__exit__(*error)

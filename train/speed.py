@@ -2,8 +2,9 @@
 
 import contextlib
 
-# `compile(jit_compile=...)` by backend and family: True where the table of `python -m
-# train.benchmark`, whose rows are the families, says that it wins. "auto" is Keras's default.
+# `compile(jit_compile=...)` by backend and family, the rows of `python -m train.benchmark`. True
+# belongs where that table says that it wins. All are "auto", Keras's default, until the table has
+# been printed on an idle machine.
 JIT_COMPILE = {
     ("tensorflow", "mlp_vae"): "auto",
     ("tensorflow", "conv_vae"): "auto",

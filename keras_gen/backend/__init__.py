@@ -33,10 +33,10 @@ A batch goes `fit` -> `step` -> the model's `train_step` -> `descend` -> the los
     Draws of a `keras.random.SeedGenerator`, from N(0, 1) and from U[0, 1). They are those of
     `keras.random`; under XLA TensorFlow makes other floats of the same random bits.
 
-The library itself needs four more: `Trainer`, a mixin of models for what Keras's trainer of a
-backend lacks; `predict_on_batch(network, x)`, which does the same for any Keras model;
-`sum_over_processes(tensors)`; and `parts`, through which `keras_gen.accelerate` hands over faster
-ways to the same result.
+The library itself needs these as well. `Trainer` is a mixin of models: it has what Keras's trainer
+of a backend lacks. `predict_on_batch(network, x)` has the same for any Keras model. Metrics call
+`sum_over_processes(tensors)`. By `use(...)`, `keras_gen.accelerate` replaces some `parts` with
+faster ways to the same result.
 """
 
 import keras

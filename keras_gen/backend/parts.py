@@ -14,19 +14,19 @@ def program(model, step, training):
 
 
 def compiled(model):
-    """Prepare the layers of a model that has been compiled: nothing."""
+    """Do nothing to a model that has just been compiled."""
 
 
 def callbacks(model, method, arguments):
-    """Return the callbacks for "fit" or "evaluate" of what these were called with."""
+    """Return the callbacks that `method`, "fit" or "evaluate", was called with."""
     return arguments.get("callbacks")
 
 
 def use(**faster):
-    """Replace parts, by name, from now on; `keras_gen.accelerate` does so when it is imported.
+    """Replace parts by name; `keras_gen.accelerate` does so when it is imported.
 
     Raises:
-        ValueError: If there is no part of a name.
+        ValueError: If a name is not in `PARTS`.
     """
     for name, part in faster.items():
         if name not in PARTS:

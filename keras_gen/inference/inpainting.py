@@ -114,7 +114,7 @@ class Fit:
         return vae.decode(z, batch_size=self.num_rows, y=y)
 
 
-class Descent(keras.Model):
+class Descent(backend.Trainer, keras.Model):
     """Hold q(z) of each row of a batch as weights, and train these; the VAE stays as it is."""
 
     def __init__(self, vae, num_rows, spread):

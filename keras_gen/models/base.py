@@ -284,7 +284,9 @@ class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesS
         )
         # A layer without trainable variables has the flag too, such as batch norm.
         flags = {id(layer): layer.trainable for layer in borrowed.all_layers(self)}
-        if not same or any(flags[key] != was for key, was in self._trainable_when_compiled.items()):
+        if not same or any(
+            flags.get(key, was) != was for key, was in self._trainable_when_compiled.items()
+        ):
             raise ValueError(
                 f"The trainable variables of {type(self).__name__} are not those that it was "
                 f"compiled with: a layer's `trainable` has changed. Compile again, with a new "

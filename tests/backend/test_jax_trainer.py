@@ -256,6 +256,20 @@ def test_ctrl_c_within_the_program_of_a_call_costs_no_weights(call, monkeypatch,
         assert np.isfinite(each(model, x)).all()
 
 
+@pytest.mark.parametrize("call", [1, 3, 5])
+def test_ctrl_c_within_inpainting_costs_no_weights(call, monkeypatch):
+    model = compiled()
+    x = tiny.examples(model, 8)
+    model.fit(x, verbose=0)
+    before = weights_of(model)
+    interrupt_within(monkeypatch, [call])
+    with pytest.raises(KeyboardInterrupt):
+        model.inpaint(x, x > 0.5, steps=6)
+    for now, then, weight in zip(weights_of(model), before, model.weights, strict=True):
+        if keras.backend.is_float_dtype(weight.dtype):
+            np.testing.assert_array_equal(now, then)
+
+
 def interrupted_before_line(number, function):
     """Run `function` with Ctrl-C before this line of what takes values out of variables.
 

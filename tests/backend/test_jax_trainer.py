@@ -408,8 +408,9 @@ def test_averages_are_not_shared_after_ctrl_c(donates):
     model = compiled()
     model.compile(keras.optimizers.Adam(use_ema=True))
     x = tiny.examples(model, 32)
-    with handling_ctrl_c(), pytest.raises(KeyboardInterrupt):
-        model.fit(x, batch_size=8, epochs=999, verbose=0, callbacks=[CtrlC()])
+    with handling_ctrl_c(), interrupts.remembered(), pytest.raises(KeyboardInterrupt):
+        callbacks = [CtrlC(), interrupts.stop_when_interrupted()]
+        model.fit(x, batch_size=8, epochs=999, verbose=0, callbacks=callbacks)
     model.fit(x, batch_size=8, verbose=0)
     assert np.isfinite(model.evaluate(x, verbose=0, return_dict=True)["loss"])
 

@@ -8,8 +8,11 @@ from train import devices, environment, interrupts, options, resume, run_folder
 UNREADABLE = ("DataLossError", "NotFoundError", "FailedPreconditionError")
 
 
-def carry_out(parser, train, argv=None):
+def carry_out(parser, settle, train, argv=None):
     """Parse and train; if something goes wrong, print one message and end with an exit code.
+
+    `settle` fills in the options that were left open and checks them together, before anything
+    slow is imported.
 
     1: training diverged. 2: bad input, or files that cannot be written. 130: Ctrl-C.
     """
@@ -19,6 +22,7 @@ def carry_out(parser, train, argv=None):
         with interrupts.remembered():
             if args.resume:
                 args = resume.resumed(parser, args, argv)
+            settle(args)
             environment.keep_memory()
             with devices.all_devices(args):
                 made = run_folder.check_out(args, options.default_out(parser.name))

@@ -36,11 +36,19 @@ def all_devices(args):
 def share(args, *sets):
     """Return the training and the test set in batches that the devices can share equally."""
     for data, name in zip(sets, ("training", "test"), strict=True):
+        if hasattr(data, "multiple_of"):
+            data.multiple_of = args.devices
+        if len(data) == 0:  # Not one batch is full.
+            d_steps = getattr(args, "d_steps", 1)
+            each = f" for each of --d-steps {d_steps}" if d_steps > 1 else ""
+            raise ValueError(
+                f"--batch-size {args.batch_size}{each} is more than the {name} set, "
+                f"{args.dataset}, holds. Pass a smaller one."
+            )
         if not hasattr(data, "multiple_of"):
             if args.devices > 1:
                 print(f"Of the {name} set, a last batch that is not full is left out.")
             continue
-        data.multiple_of = args.devices
         left_out = data.num_examples - data.num_read
         if left_out and not data.drop_remainder:
             print(

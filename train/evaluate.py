@@ -1,6 +1,5 @@
 """Measure a finished run: print a table, and add the numbers to its metrics.json."""
 
-import pathlib
 import time
 
 from train import command, config, environment, options, results, run_folder
@@ -24,7 +23,7 @@ def main(argv=None):
 def make_parser():
     parser = options.Parser("evaluate", __doc__)
     add = parser.add_argument
-    add("run", type=pathlib.Path, help="folder of the run, such as runs/vae")
+    add("run", type=options.folder, help="folder of the run, such as runs/vae")
     add(
         "--num-samples",
         type=options.positive,
@@ -38,8 +37,9 @@ def make_parser():
         help="test images, the first, whose likelihood is estimated",
     )
     add("--seed", type=options.seed, default=0, help="of all draws")
-    add("--dataset", help="the run's data set, to confirm its version")
-    add("--data-dir", help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
+    add("--dataset", type=options.data_set, help="the run's data set, to confirm its version")
+    folder = options.folder_name
+    add("--data-dir", type=folder, help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     return parser
 
 

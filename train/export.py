@@ -25,7 +25,7 @@ def main(argv=None):
 def make_parser():
     parser = options.Parser("export", __doc__)
     add = parser.add_argument
-    add("run", type=pathlib.Path, help="folder of the run, such as runs/vae")
+    add("run", type=options.folder, help="folder of the run, such as runs/vae")
     add(
         "--format",
         choices=FORMATS,
@@ -33,7 +33,7 @@ def make_parser():
         default=["saved_model"],
         help="TensorFlow SavedModel, ONNX, or both",
     )
-    add("--out", type=pathlib.Path, help="folder for saved_model/ and onnx/ (else the run's)")
+    add("--out", type=options.folder, help="folder for saved_model/ and onnx/ (else the run's)")
     add("--overwrite", action="store_true", help="replace what was exported there before")
     add(
         "--ema", action="store_true", help="export the averaged weights of a GAN trained with --ema"

@@ -74,7 +74,7 @@ RECIPES = {
 
 
 def main(argv=None):
-    command.carry_out(make_parser(), train, argv)
+    command.carry_out(make_parser(), settle, train, argv)
 
 
 def make_parser():
@@ -138,7 +138,7 @@ def _add_game(parser):
         help="average the generator's weights with this momentum, such as 0.999, and draw the "
         "pictures with the averages; the losses are those of the raw weights",
     )
-    add("--beta-1", type=options.finite, help="of both Adams")
+    add("--beta-1", type=options.momentum, help="of both Adams")
 
 
 def _words(value):
@@ -146,8 +146,6 @@ def _words(value):
 
 
 def train(args):
-    fill_in(args)
-    check(args)
     environment.quiet_tensorflow()
     import keras
 
@@ -219,6 +217,11 @@ def draw(args, history):
     plots.draw_curves(args.out, shown, ylabel="")
 
 
+def settle(args):
+    fill_in(args)
+    check(args)
+
+
 def fill_in(args):
     """Give every option that was left open the value of the recipe, or of the data set."""
     settings = dict(DEFAULTS["points" if args.dataset in POINTS else "images"])
@@ -248,6 +251,19 @@ def check(args):
             "--recipe wgan clips the critic's weights, under its own loss: it has no --loss, "
             "--penalty or --conditional. See --recipe wgan_gp."
         )
+    if args.penalty_weight and not args.penalty:
+        raise ValueError("--penalty-weight weights a --penalty, and there is none. Name one.")
+    fits = ("points", "mlp") if args.dataset in POINTS else ("dcgan", "mlp")
+    if args.network not in fits:
+        raise ValueError(
+            f"--network {args.network} does not make {args.dataset}: images have the form (height, "
+            f"width, channels), and points (2,). Pass --network {' or '.join(fits)}."
+        )
+    if args.batch_size < args.packing:
+        raise ValueError(
+            f"--batch-size {args.batch_size} is too small: --packing {args.packing} judges "
+            f"{args.packing} examples together."
+        )
 
 
 def load(args):
@@ -263,16 +279,20 @@ def load(args):
     test = {**batch, "batch_size": args.batch_size, "seed": args.seed + 1}
     if args.dataset in POINTS:
         make = {"ring": kg.data.ring, "grid": kg.data.grid}[args.dataset]
-        train = make(drop_remainder=True, **batch)
-        return train, make(10_000, **test)
+        return full(make(**batch)), make(10_000, **test)
     files = {"data_dir": args.data_dir, "manual_dir": args.manual_dir}
     if args.dataset == "stacked_mnist":
-        train = kg.data.stacked_mnist(drop_remainder=True, **batch, **files)
-        return train, kg.data.stacked_mnist(2_000, **test, **files)
+        train = kg.data.stacked_mnist(**batch, **files)
+        return full(train), kg.data.stacked_mnist(2_000, **test, **files)
     train, test = kg.data.load(args.dataset, multiple_of=args.devices, **batch, **files)
-    if hasattr(train, "drop_remainder"):
-        train.drop_remainder = True
-    return train, test
+    return full(train), test
+
+
+def full(data):
+    """Return data in batches that are all full; those of a stream are what they are."""
+    if hasattr(data, "drop_remainder"):
+        data.drop_remainder = True
+    return data
 
 
 def build(args, example_shape, num_classes):

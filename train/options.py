@@ -3,7 +3,10 @@
 import argparse
 import math
 import pathlib
+import re
 
+# A set of TFDS itself. "user:name", with a namespace, is code from the network.
+DATA_SET = re.compile(r"[a-z0-9_]+(/\w[\w.+-]*)?(:[0-9*]+\.[0-9*]+\.[0-9*]+)?")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -55,9 +58,13 @@ def training_parser(description, name, epochs, datasets="digits, or the TFDS nam
 
 def _add_data(parser, datasets):
     add = parser.add_argument
-    add("--dataset", default="digits", help=datasets)
-    add("--data-dir", help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
-    add("--manual-dir", help="folder with the original files of a data set, for no download")
+    add("--dataset", type=data_set, default="digits", help=datasets)
+    add("--data-dir", type=folder_name, help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
+    add(
+        "--manual-dir",
+        type=folder_name,
+        help="folder with the original files of a data set, for no download",
+    )
 
 
 def _add_training(parser, epochs):
@@ -86,7 +93,7 @@ def _add_training(parser, epochs):
 
 def _add_folder(parser):
     add = parser.add_argument
-    add("--out", type=pathlib.Path, default=default_out(parser.name), help="folder of the run")
+    add("--out", type=folder, default=default_out(parser.name), help="folder of the run")
     add("--overwrite", action="store_true", help="replace the run in --out")
     add(
         "--resume",
@@ -108,36 +115,67 @@ def default_out(name):
     return pathlib.Path("runs") / name
 
 
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive integer")
-    return value
+class Number:
+    """Type of an argument that is a number of one kind between two bounds; NaN is in no bounds."""
+
+    def __init__(self, kind, words, low, high, includes_low=False):
+        self.kind, self.words = kind, words
+        self.low, self.high, self.includes_low = low, high, includes_low
+
+    def __call__(self, text):
+        try:
+            value = self.kind(text)
+        except ValueError:
+            value = math.nan
+        if not (self.low < value < self.high or (self.includes_low and value == self.low)):
+            raise argparse.ArgumentTypeError(f"{text[:40]} is not {self.words}")
+        return value
 
 
-def finite(text):
-    value = float(text)
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{value} is not a finite number")
-    return value
+# Integers have 32 bits in the frameworks, and their floats are those of float32.
+positive = Number(int, "a positive integer below 2^31", 0, 2**31)
+seed = Number(int, "an integer in [0, 2^31)", 0, 2**31, includes_low=True)
+positive_float = Number(float, "a positive, finite number", 1e-38, 3e38)
+not_negative = Number(float, "a finite number that is not negative", 0, 3e38, includes_low=True)
+fraction = Number(float, "a number between 0 and 1", 0, 1)
+momentum = Number(float, "a number in [0, 1)", 0, 1, includes_low=True)
 
 
-def positive_float(text):
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive, finite number")
-    return value
+def folder(text):
+    """Return the path of a folder, which need not be there."""
+    path = pathlib.Path(text)
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # Each command says what it needs.
+    except (OSError, ValueError) as error:  # A name of 300 characters.
+        reason = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}... names no folder: {reason}") from error
+    return path
 
 
-def fraction(text):
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 1")
-    return value
+def folder_name(text):
+    """Return the path of a folder as it is typed; `config.json` holds it."""
+    folder(text)
+    return text
 
 
-def seed(text):
-    value = int(text)
-    if not 0 <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"{value} is not in [0, 2^31)")
-    return value
+def output_file(text):
+    """Return the path of a file that can be written, as it is typed."""
+    folder(text)
+    path = pathlib.Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        problem = "is a folder" if path.is_dir() else "is in a folder that is not there"
+        raise argparse.ArgumentTypeError(f"{text} {problem}")
+    return text
+
+
+def data_set(text):
+    """Return the name of a data set of TFDS, or of one that the scripts know by themselves."""
+    if not DATA_SET.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text[:100]!r} is not the name of a data set, such as digits, mnist or "
+            f"emnist/letters. For your own images, in a folder, read them in Python and train on "
+            f"kg.data.ArrayDataset(images): docs/data.md shows how"
+        )
+    return text

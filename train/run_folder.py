@@ -34,16 +34,17 @@ def check_out(args, default):
 
     Returns the folders that were made, --out first.
     """
-    out = args.out
+    out, made = args.out, []
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file. Name a folder.")
     check_links(out)
     _check_other_runs(args, default)
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
+        made = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
     except OSError as error:
+        leave(made)
         raise ValueError(
             f"--out {out} cannot be written to: {error.strerror}. Name another folder."
         ) from error
@@ -98,7 +99,10 @@ def content(out):
 
 def has_checkpoint(out):
     """Return whether a run can be resumed."""
-    return any((out / "checkpoint").glob("epoch_*.json"))
+    try:
+        return any((out / "checkpoint").glob("epoch_*.json"))
+    except OSError:  # A folder that cannot be read, or that cannot be.
+        return False
 
 
 class Run:

@@ -1,6 +1,6 @@
 """Train a variational autoencoder with `model.fit`; leave pictures, curves and a model."""
 
-from train import command, devices, environment, options, plots, run_folder, speed
+from train import command, config, devices, environment, options, plots, run_folder, speed
 
 NETWORKS = {"mlp": (500, 500), "conv": (32, 64)}  # And their default --hidden.
 FAMILIES = {"mlp": "mlp_vae", "conv": "conv_vae"}  # Rows of the benchmark.
@@ -15,7 +15,7 @@ LIKELIHOODS = (
 
 
 def main(argv=None):
-    command.carry_out(make_parser(), train, argv)
+    command.carry_out(make_parser(), settle, train, argv)
 
 
 def make_parser():
@@ -36,10 +36,10 @@ def make_parser():
         help="p(x|z); gaussian: with one learned sigma; discretized_logistic and categorical: "
         "of 8-bit images, the latter best with the conv network",
     )
-    add("--beta", type=options.finite, default=1.0, help="weight of the KL term")
+    add("--beta", type=options.not_negative, default=1.0, help="weight of the KL term")
     add(
         "--free-bits",
-        type=options.finite,
+        type=options.not_negative,
         default=0.0,
         help="nats of KL that each latent has free of charge",
     )
@@ -61,8 +61,6 @@ def make_parser():
 
 
 def train(args):
-    fill_in(args)
-    check(args)
     environment.quiet_tensorflow()
     import keras
 
@@ -94,6 +92,11 @@ def train(args):
         f"Pictures in {args.out / 'samples'}, curves in {args.out / 'curves.png'}, "
         f"model in {args.out / 'model.keras'}"
     )
+
+
+def settle(args):
+    fill_in(args)
+    check(args)
 
 
 def fill_in(args):
@@ -142,11 +145,18 @@ def pictures(args, test):
 
 def check(args):
     """Raise ValueError on options that do not go together."""
-    if args.iwae and (args.conditional or args.warm_up or args.free_bits or args.beta != 1):
+    if args.iwae and (args.warm_up or args.free_bits or args.beta != 1):
         raise ValueError(
-            "--iwae takes no --conditional, and its bound has no KL term of its own to weight: "
-            "no --beta, --warm-up or --free-bits."
+            "The bound of --iwae has no KL term of its own to weight: leave out --beta, --warm-up "
+            "and --free-bits."
         )
+    if args.dynamic_binarization and args.likelihood != "bernoulli":
+        raise ValueError(
+            f"--dynamic-binarization makes pixels black or white, which --likelihood "
+            f"{args.likelihood} does not expect. Leave out one of them."
+        )
+    if args.dataset in config.DRAWN:
+        raise ValueError(f"--dataset {args.dataset} is for train.gan. Name a set of images.")
 
 
 def build(args, image_shape, num_classes=None, steps_per_epoch=None):

@@ -45,12 +45,18 @@ def find(name, data_dir):
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
         pass
-    except AssertionError as error:  # There is no such version.
-        raise ValueError(str(error)) from error
-    except ValueError as error:
-        # For an unknown name the message of TFDS fills a screen; for an unknown config it is good.
+    except Exception as error:  # What is damaged raises errors of protobuf, JSON, Unicode, ...
+        _check_files(name, data_dir, error)
+        # For an unknown name the message of TFDS fills a screen; for an unknown config it is good,
+        # and for an unknown version, an AssertionError, too.
         if "Parsing builder name string" not in str(error):
-            raise
+            raise ValueError(str(error)) from error
+    if os.path.isdir(name):
+        raise ValueError(
+            f"{name!r} is a folder, and `load` reads the data sets of TFDS by name. Read your own "
+            f"images as an array (n, height, width, channels), uint8 or floats in [0, 1], and pass "
+            f"it to kg.data.ArrayDataset."
+        )
     known = tfds.list_builders(with_community_datasets=False)
     close = difflib.get_close_matches(name, known, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
@@ -58,6 +64,23 @@ def find(name, data_dir):
         f'There is no data set {name!r}. {hint}Pass "digits" or a name that '
         "tfds.list_builders() gives."
     )
+
+
+def _check_files(name, data_dir, error):
+    """Raise ValueError if a set that is known was not found only because its files are damaged."""
+    with tempfile.TemporaryDirectory() as empty:
+        try:
+            builder = tfds.builder(name, data_dir=empty)
+        except Exception:
+            return
+        folder = os.path.join(
+            data_dir or tfds.core.constants.DATA_DIR, os.path.relpath(builder.data_path, empty)
+        )
+    reason = str(error).rsplit('": ', 1)[-1].splitlines()[0]
+    raise ValueError(
+        f"Data set {name!r} cannot be read; dataset_info.json in {folder} is damaged: {reason}\n"
+        f"Remove that folder, and the set is prepared again."
+    ) from error
 
 
 def is_prepared(builder):

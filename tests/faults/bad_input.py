@@ -120,6 +120,9 @@ def damaged_file_of_a_data_set(model, folder):
     path.write_bytes(content)
     arguments = ("--data-dir", folder / "data", "--out", folder / "run")
     _refused(model, 2, "cannot be read", *arguments)
+    for damage in (b"damaged", b"[]", b"\xff"):
+        path.with_name("dataset_info.json").write_bytes(damage)
+        _refused(model, 2, f"dataset_info.json in {path.parent} is damaged", *arguments)
 
 
 def nan_in_the_data_after_some_steps(model, folder):

@@ -142,13 +142,13 @@ def test_a_point_of_nothing_is_refused(arguments, message, capsys):
     "script, arguments, message",
     [
         (benchmark, ["--case", "nothing"], "invalid choice: 'nothing'"),
-        (benchmark, ["--rounds", "0"], "--rounds is 0: pass 1 or more"),
-        (benchmark, ["--json", "nowhere/rows.json"], "there is no folder"),
-        (benchmark, ["--json", "."], "--json . is a folder"),
+        (benchmark, ["--rounds", "0"], "--rounds: 0 is not a positive integer"),
+        (benchmark, ["--json", "nowhere/rows.json"], "is in a folder that is not there"),
+        (benchmark, ["--json", "."], "--json: . is a folder"),
         (growth, ["nothing"], "nothing called nothing: there are batch"),
-        (growth, ["--steps", "0"], "at least 1"),
-        (growth, ["--picture", "nowhere/growth.png"], "there is no folder for --picture"),
-        (growth, ["--picture", "."], "--picture . is a folder"),
+        (growth, ["--steps", "0"], "0 is not a positive integer"),
+        (growth, ["--picture", "nowhere/growth.png"], "is in a folder that is not there"),
+        (growth, ["--picture", "."], "--picture: . is a folder"),
     ],
 )
 def test_bad_arguments_are_refused(script, arguments, message, capsys):

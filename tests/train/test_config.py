@@ -68,8 +68,8 @@ def test_what_a_run_filled_in_is_in_its_config(copied):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dataset": "evil:mnist"}, "names the data set 'evil:mnist'"),
-        ({"dataset": "../../tmp"}, "names the data set '../../tmp'"),
+        ({"dataset": "evil:mnist"}, "has the argument dataset='evil:mnist'"),
+        ({"dataset": "../../tmp"}, "has the argument dataset='../../tmp'"),
         ({"dataset": None}, "has the argument dataset='None'"),
         ({"batch_size": "os.system('ls')"}, "has the argument batch_size="),
         ({"batch_size": -1}, "has the argument batch_size='-1'"),

@@ -78,10 +78,9 @@ def test_a_run_on_the_ring_counts_its_modes(run, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("--loss", "vanilla"), "invalid choice: 'vanilla'"),
-        (("--dataset", "ring", "--network", "dcgan"), "height, width, channels"),
-        (("--generator-learning-rate", "nan"), "not a positive, finite number"),
-        (("--dataset", "ring", "--batch-size", "3", "--packing", "4"), "too small"),
+        (("--batch-size", "5000"), "--batch-size 5000 is more than the training set, digits"),
+        (("--d-steps", "100000"), "for each of --d-steps 100000 is more than the training set"),
+        (("--dataset", "ring", "--d-steps", "10000"), "more than the training set, ring, holds"),
     ],
 )
 def test_bad_arguments_end_in_one_message_and_write_nothing(run_here, tmp_path, arguments, message):

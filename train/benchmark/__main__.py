@@ -14,9 +14,9 @@ side that fails has its error in its cell, and does not count.
 import argparse
 import contextlib
 import json
-import os
 import statistics
 
+from train import options
 from train.benchmark.cases import CASES, sized
 from train.benchmark.processes import BACKENDS, Worker, exit_on_sigterm, installed, machine
 
@@ -56,17 +56,11 @@ def parse(argv):
     parser.add_argument(
         "--backend", choices=BACKENDS, action="append", help="default: all installed"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each side (default: 5)")
-    parser.add_argument("--quick", action="store_true", help="rounds of two steps: does it run?")
-    parser.add_argument("--json", metavar="FILE", help="write the seconds of each round there")
-    args = parser.parse_args(argv)
-    if args.rounds < 1:
-        parser.error(f"--rounds is {args.rounds}: pass 1 or more")
-    if args.json and not os.path.isdir(os.path.dirname(os.path.abspath(args.json))):
-        parser.error(f"there is no folder for --json {args.json}")
-    if args.json and os.path.isdir(args.json):
-        parser.error(f"--json {args.json} is a folder: pass a file")
-    return args
+    add, file = parser.add_argument, {"type": options.output_file, "metavar": "FILE"}
+    add("--rounds", type=options.positive, default=5, help="rounds of each side (default: 5)")
+    add("--quick", action="store_true", help="rounds of two steps: does it run?")
+    add("--json", **file, help="write the seconds of each round there")
+    return parser.parse_args(argv)
 
 
 def measure(name, backend, rounds, quick):

@@ -9,9 +9,9 @@ are written to the temporary folder first and deleted afterwards.
 
 import argparse
 import json
-import os
 import tempfile
 
+from train import options
 from train.benchmark.processes import BACKENDS, Worker, exit_on_sigterm, installed, machine
 
 # axis: title, unit, values
@@ -39,20 +39,15 @@ def main(argv=None):
     parser.add_argument(
         "--backend", choices=BACKENDS, action="append", help="default: all installed"
     )
-    parser.add_argument("--steps", type=int, default=50, help="batches of a round (default: 50)")
-    parser.add_argument("--json", metavar="FILE", help="write the points there")
-    parser.add_argument("--picture", metavar="FILE", help="draw the curves there, a PNG")
+    add = parser.add_argument
+    file = {"type": options.output_file, "metavar": "FILE"}
+    add("--steps", type=options.positive, default=50, help="batches of a round (default: 50)")
+    add("--json", **file, help="write the points there")
+    add("--picture", **file, help="draw the curves there, a PNG")
     args = parser.parse_args(argv)
     unknown = set(args.axis) - set(AXES)
     if unknown:
         parser.error(f"nothing called {', '.join(sorted(unknown))}: there are {', '.join(AXES)}")
-    if args.steps < 1:
-        parser.error("--steps is at least 1")
-    for option, file in (("--json", args.json), ("--picture", args.picture)):
-        if file and not os.path.isdir(os.path.dirname(os.path.abspath(file))):
-            parser.error(f"there is no folder for {option} {file}")
-        if file and os.path.isdir(file):
-            parser.error(f"{option} {file} is a folder: pass a file")
     backends = args.backend or [name for name in BACKENDS if installed(name)]
 
     print(f"{machine()}; medians of 3 rounds of {args.steps} steps; for data one pass\n")

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import shlex
 import sys
 import time
@@ -35,21 +34,17 @@ def main(argv=None):
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(f"{name}: {entry.__doc__}" for name, entry in ENTRIES.items()),
     )
-    parser.add_argument("name", nargs="?", choices=ENTRIES, help="without one: list them")
-    parser.add_argument("--seed", type=options.seed, default=0, help="default: 0")
-    parser.add_argument("--data-dir", help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
-    parser.add_argument("--manual-dir", help="folder with the original files, not downloaded")
-    parser.add_argument("--json", metavar="FILE", help="write the rows there, too")
-    parser.add_argument(
-        "--record", action="store_true", help="write them into the table of docs/reproduced.md"
-    )
+    add, folder = parser.add_argument, options.folder_name
+    add("name", nargs="?", choices=ENTRIES, help="without one: list them")
+    add("--seed", type=options.seed, default=0, help="default: 0")
+    add("--data-dir", type=folder, help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
+    add("--manual-dir", type=folder, help="folder with the original files, not downloaded")
+    add("--json", type=options.output_file, metavar="FILE", help="write the rows there, too")
+    add("--record", action="store_true", help="write them into the table of docs/reproduced.md")
     args = parser.parse_args(argv)
     if args.name is None:
         parser.print_help()
         return
-    if args.json and not os.path.isdir(os.path.dirname(os.path.abspath(args.json))):
-        parser.exit(2, f"{parser.prog}: error: there is no folder for --json {args.json}\n")
-
     environment.quiet_tensorflow()
     import keras
 

@@ -7,20 +7,22 @@ everything works, only slower.
 import keras
 
 from keras_gen import backend
-from keras_gen.accelerate.callbacks import callbacks
-
-backend.use(callbacks=callbacks)
 
 if keras.config.backend() == "tensorflow":
     from keras_gen.accelerate.tensorflow_adam import apply
+    from keras_gen.accelerate.tensorflow_data import callbacks
 
     backend.use(apply=apply)
 elif keras.config.backend() == "torch":
+    from keras_gen.accelerate.callbacks import callbacks
     from keras_gen.accelerate.torch_adam import apply
     from keras_gen.accelerate.torch_program import program
 
     backend.use(apply=apply, program=program)
 else:
+    from keras_gen.accelerate.callbacks import callbacks
     from keras_gen.accelerate.conv2d_transpose import without_dilation
 
     backend.use(compiled=without_dilation)
+
+backend.use(callbacks=callbacks)

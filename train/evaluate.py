@@ -124,7 +124,9 @@ def measure_vae(vae, settings, args):
     )
     metrics["nll"] = -float(log_likelihood.mean())
     # The error of the mean over these images, whose estimates are independent.
-    metrics["nll_standard_error"] = float(np.sqrt(np.sum(error**2)) / n)
+    known = np.isfinite(error)
+    metrics["nll_standard_error"] = float(np.sqrt(np.sum(error[known] ** 2)) / n)
+    metrics["nll_unknown_error"] = 1 - float(known.mean())
     if isinstance(vae.likelihood, kg.likelihoods.Bernoulli):
         metrics["reconstruction_floor"] = entropy(x)
     return metrics, {
@@ -202,7 +204,8 @@ DESCRIPTIONS = {
     "mutual_information": "I(x; z), nats: the part of the rate that tells images apart",
     "aggregate_kl": "KL(q(z) || p(z)), nats: the rest of the rate",
     "nll": "-log p(x), nats, by importance sampling: an upper bound in expectation",
-    "nll_standard_error": "of the mean, from the draws of z",
+    "nll_standard_error": "of the mean, from the draws of z, where it is known",
+    "nll_unknown_error": "share of the images of which few draws decide: it is not known",
     "d_loss": "of the discriminator, test set, raw weights",
     "g_loss": "of the generator, test set, raw weights",
     "d_real": "mean raw output on real examples",
@@ -211,6 +214,7 @@ DESCRIPTIONS = {
     "p_fake": "the same as a probability",
     "penalty": "on the discriminator's gradient",
     "modes": "with at least one sample within 3 sigma",
+    "modes_near": "the same within a quarter of the modes' spacing",
     "high_quality": "share of the samples within 3 sigma of a mode",
     "perfect_high_quality": "of samples from the mixture itself",
     "mode_kl": "KL(modes of the samples || true weights), nats",

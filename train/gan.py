@@ -8,7 +8,12 @@ from train.config import POINTS
 NETWORKS = ("dcgan", "mlp", "points")
 LOSSES = ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic")
 PENALTIES = ("gradient_penalty", "dragan", "r1", "r2")
-MODES = {"modes": "Modes covered", "high_quality": "High quality", "mode_kl": "KL over modes"}
+MODES = {
+    "modes": "Modes covered",
+    "modes_near": "Modes nearly covered",
+    "high_quality": "High quality",
+    "mode_kl": "KL over modes",
+}
 
 NORMS = ("batch", "layer", "spectral", "none")
 
@@ -177,7 +182,8 @@ def train(args):
     run.finish({**metrics, **coverage})
     if coverage:
         print(
-            f"{coverage['modes']:.0f} of {len(train.centres)} modes, "
+            f"{coverage['modes']:.0f} of {len(train.centres)} modes "
+            f"({coverage['modes_near']:.0f} within a quarter of their spacing), "
             f"KL {coverage['mode_kl']:.4f} nats, high quality "
             f"{100 * coverage['high_quality']:.1f}% (a perfect sampler: 98.9%)"
         )

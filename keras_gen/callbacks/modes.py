@@ -8,10 +8,10 @@ from keras_gen.checks import check_count
 class ModeCoverage(_EpochPicture):
     """Counts the modes of a toy mixture that a GAN covers, every epoch, and draws its samples.
 
-    Adds `modes`, `high_quality` and `mode_kl` of `metrics.mode_coverage` to the logs of every
-    epoch. So they are in the progress bar, in the history, and in callbacks that come after this
-    one, such as `CSVLogger`. The pictures show the real points in light grey and the samples in
-    black, in a frame around the real points; samples outside it are not shown.
+    Adds the numbers of `metrics.mode_coverage` to the logs of every epoch. So they are in the
+    progress bar, in the history, and in callbacks that come after this one, such as `CSVLogger`.
+    The pictures show the real points in light grey and the samples in black, in a frame around the
+    real points; samples outside it are not shown.
 
     Args:
         data: A `kg.data.ring`, `kg.data.grid` or other mixture in the plane: an object with `x`,
@@ -99,7 +99,8 @@ class ModeCoverage(_EpochPicture):
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         axes.set_title(
             f"{self.coverage['modes']} of {len(self.data.centres)} modes, "
-            f"{self.coverage['high_quality']:.1%} of high quality"
+            f"{self.coverage['modes_near']} near; {self.coverage['high_quality']:.1%} of high "
+            f"quality"
         )
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()

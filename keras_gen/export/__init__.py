@@ -30,8 +30,9 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
         overwrite: True replaces a folder that an export has left.
 
     Returns:
-        For each signature its largest difference from the model, at most 1e-5 of a value's
-        size, or of 1 where that is greater; None if it draws noise that cannot be compared.
+        For each signature its largest difference from the model, relative to a value's size, or
+        to 1 where that is greater; None if it draws noise that cannot be compared. Allowed are
+        1e-5, or in float32 16 times what moving the inputs in their last bit changes.
 
     Raises:
         ImportError: If no backend with the packages for the format is installed.
@@ -68,7 +69,7 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
             write(model, unchecked, format)
         else:
             write_elsewhere(model, unchecked, format, backend)
-        differences = compare(unchecked, format, cases)
+        differences = compare(model, unchecked, format, cases)
         _put_in_place(unchecked, target, pathlib.Path(folder) / "replaced")
     if verbose:
         print(f"Exported to {target}: {', '.join(differences)}")

@@ -34,8 +34,9 @@ def log_likelihood(
         proposal: "posterior" draws z from q(z|x). "prior" draws it from p(z): few z explain
             a given x, so this naive estimate is far too low for all but small models.
         return_standard_error: True returns a pair, with the standard error of each estimate
-            from the spread of its weights (NaN for one draw). A standard error that is not well
-            below 1 is itself not to be trusted: few weights decide.
+            from the spread of its weights, in nats (NaN for one draw). It is inf where fewer than
+            about nine draws decide: the weights that would matter were not drawn, so the estimate
+            is only a lower bound, and how far below log p(x) it lies cannot be known from it.
         chunk_size: Draws through the decoder at a time; only this decides the memory needed.
         verbose: 1 shows a progress bar, 0 does not.
         y: Labels (n,), or one for all, if the model has classes.
@@ -55,6 +56,8 @@ def log_likelihood(
     values, errors = log_mean_weight(
         vae, LOG_WEIGHTS[proposal], inputs, num_samples, chunk_size, verbose
     )
+    # The formula never exceeds 1, whatever was missed: 1/3 is the error of nine equal weights.
+    errors[errors > 1 / 3] = np.inf
     return (values, errors) if return_standard_error else values
 
 

@@ -18,6 +18,8 @@ def mode_coverage(samples, centres, sigma, weights=None):
 
     Returns:
         A dictionary of `modes`, the number of modes with at least one sample of high quality;
+        `modes_near`, the number with at least one sample within a quarter of the least distance
+        between two centres, which tells a generator that is imprecise from one that has collapsed;
         `high_quality`, the share of samples of high quality; and `mode_kl`, KL(modes of the
         samples of high quality || weights) in nats, NaN if there are no such samples.
 
@@ -26,7 +28,7 @@ def mode_coverage(samples, centres, sigma, weights=None):
     ```python
     test = kg.data.ring(num_examples=2500, seed=1)
     kg.metrics.mode_coverage(test.x, test.centres, test.sigma)
-    # {"modes": 8, "high_quality": 0.99, "mode_kl": 0.001}
+    # {"modes": 8, "modes_near": 8, "high_quality": 0.99, "mode_kl": 0.001}
     ```
 
     Reference:
@@ -49,9 +51,12 @@ def mode_coverage(samples, centres, sigma, weights=None):
     distances = np.linalg.norm(samples[:, None] - centres, axis=-1)  # (n, modes)
     # A sample that is not finite belongs to no mode.
     high_quality = distances.min(axis=1) <= 3 * sigma
-    counts = np.bincount(distances.argmin(axis=1)[high_quality], minlength=len(centres))
+    nearest = distances.argmin(axis=1)
+    counts = np.bincount(nearest[high_quality], minlength=len(centres))
+    near = distances.min(axis=1) <= max(3 * sigma, _spacing(centres) / 4)
     return {
         "modes": int(np.count_nonzero(counts)),
+        "modes_near": len(np.unique(nearest[near])),
         "high_quality": float(high_quality.mean()),
         "mode_kl": _kl(counts, weights),
     }
@@ -99,6 +104,12 @@ def class_coverage(classes, num_classes=1000):
         "modes": int(np.count_nonzero(counts)),
         "mode_kl": _kl(counts, np.full(num_classes, 1 / num_classes)),
     }
+
+
+def _spacing(centres):
+    """Return the least distance between two centres, 0 if there is one centre."""
+    gaps = np.linalg.norm(centres[:, None] - centres, axis=-1)
+    return gaps[gaps > 0].min() if len(centres) > 1 else 0.0
 
 
 def _kl(counts, weights):

@@ -39,6 +39,10 @@ class Autoencoder(GenerativeModel):
     """
 
     logged = ("loss", "reconstruction")
+    absent = dict.fromkeys(
+        ("sample", "generate", "log_likelihood", "anomaly_score", "inpaint"),
+        "it has no prior, so nothing says which z to draw or how likely one is. kg.VAE has one.",
+    )
 
     def __init__(self, encoder, decoder, likelihood="bernoulli", num_classes=None, **kwargs):
         checks.check_networks(encoder=encoder, decoder=decoder)

@@ -30,6 +30,15 @@ class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesS
 
     logged = ("loss",)
     players = ("model",)
+    absent = {}  # Methods of other models, and why this one has none.
+
+    def __getattr__(self, name):
+        if name in self.absent:
+            raise AttributeError(f"{type(self).__name__} has no `{name}`: {self.absent[name]}")
+        inherited = getattr(super(), "__getattr__", None)  # Of torch's modules.
+        if inherited is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return inherited(name)
 
     def __init__(self, num_classes=None, **kwargs):
         super().__init__(**kwargs)

@@ -54,6 +54,13 @@ class _Denoising:
             clean.append(self.decode(z, batch_size=batch_size, y=y_rows))
         return np.concatenate(clean)
 
+    def as_examples(self, x):
+        checks.check_examples(np.asarray(x), self.example_shape, type(self).__name__)
+        try:
+            return super().as_examples(x)
+        except ValueError as error:
+            raise ValueError(f"{error} Noisy examples go to `denoise(x)`.") from error
+
     def signatures(self):
         signatures = super().signatures()
         return {"denoise": signatures["reconstruct"], **signatures}

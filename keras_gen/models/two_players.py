@@ -23,6 +23,10 @@ class TwoPlayerModel(GenerativeModel):
     """
 
     players = ("generator", "discriminator")
+    absent = dict.fromkeys(
+        ("encode", "reconstruct", "log_likelihood"),
+        "a GAN has neither an encoder nor a density; kg.VAE has both.",
+    )
 
     def __init__(
         self, generator, discriminator, latent_dim, packing, seed, num_classes=None, **kwargs

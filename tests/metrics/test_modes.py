@@ -18,7 +18,13 @@ def test_coverage_by_hand():
     samples = [[0, 0], [2.9, 0], [0, -2], [10, 2.9], [13.1, 0], [5, 5], [0, 6.9], [1e30, 0]]
     # Mode 0 three times, mode 1 once, and four that belong to none.
     kl = 3 / 4 * math.log(3 * 3 / 4) + 1 / 4 * math.log(3 / 4)
-    assert coverage(samples) == {"modes": 2, "high_quality": 0.5, "mode_kl": pytest.approx(kl)}
+    # (0, 6.9) is further than a quarter of 10 from the third mode, (0, 7.6) is not.
+    expected = {"modes": 2, "modes_near": 2, "high_quality": 0.5, "mode_kl": pytest.approx(kl)}
+    assert coverage(samples) == expected
+    near = mode_coverage(np.array([*samples, [0, 7.6]]), CENTRES, sigma=0.5)
+    assert (near["modes"], near["modes_near"]) == (1, 2)
+    # Of one mode, which has no spacing, near is 3 sigma.
+    assert mode_coverage(np.array([[2.0, 0], [4, 0]]), [[0, 0]], 0.5)["modes_near"] == 0
 
 
 def test_a_collapsed_generator_is_log_modes_away():
@@ -26,6 +32,7 @@ def test_a_collapsed_generator_is_log_modes_away():
         samples = np.repeat(mixture.centres[:1], 100, axis=0)
         assert mode_coverage(samples, mixture.centres, mixture.sigma) == {
             "modes": 1,
+            "modes_near": 1,
             "high_quality": 1.0,
             "mode_kl": pytest.approx(math.log(modes)),
         }

@@ -64,7 +64,8 @@ def test_the_naive_estimate_from_the_prior_is_far_too_low():
         x, 5000, proposal="prior", return_standard_error=True, verbose=0
     )
     assert np.mean(values - expected) < -5
-    assert np.median(errors) > 0.3
+    # No figure says less than the truth: where it is far off, none is given.
+    assert np.all(np.abs(values - expected) < 5 * errors) and np.isinf(errors).mean() > 0.5
     np.testing.assert_allclose(vae.log_likelihood(x, 1, verbose=0), expected, rtol=2e-5)
 
 
@@ -258,6 +259,11 @@ def test_a_model_has_only_the_methods_that_it_can_answer(build):
     model = build()
     assert not hasattr(model, "log_likelihood")  # It needs p(z) and p(x|z).
     assert hasattr(model, "sample") == isinstance(model, kg.GAN)
+    absent = "encode" if isinstance(model, kg.GAN) else "sample"
+    with pytest.raises(AttributeError, match=rf"has no `{absent}`: .*kg.VAE has"):
+        getattr(model, absent)
+    with pytest.raises(AttributeError, match="has no attribute 'smaple'"):
+        getattr(model, "smaple")  # noqa: B009
 
 
 MEASURE = """

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen.borrowed import all_layers
 from keras_gen.data import ArrayDataset
 
 
@@ -57,6 +58,29 @@ def check_examples(x, example_shape, owner):
 def check_finite(x):
     if not np.all(np.isfinite(x)):
         raise ValueError("The data hold NaN or infinite values. Remove them first.")
+
+
+def check_within(x, bounds):
+    """Raise ValueError if values of `x` lie outside a generator's bounds, if known."""
+    if bounds is None:
+        return
+    low, high, least, greatest = *bounds, float(np.min(x)), float(np.max(x))
+    margin = 1e-3 * (high - low)
+    if least < low - margin or greatest > high + margin:
+        raise ValueError(
+            f"The generator gives values in [{low:g}, {high:g}], but the data lie in "
+            f"[{least:g}, {greatest:g}]. Scale them: `{_scaling(least, greatest, low)}`. Or let "
+            f"the generator end in a linear layer."
+        )
+
+
+def _scaling(least, greatest, low):
+    """Return code that brings data `x` from [least, greatest] to [0, 1], or to [-1, 1]."""
+    if least >= 0 and 1 < greatest <= 255:
+        return "x / 255" if low == 0 else "x / 127.5 - 1"
+    if least >= -1 and greatest <= 1:
+        return "(x + 1) / 2"  # To [0, 1]: they lie in [-1, 1] already.
+    return f"np.interp(x, ({least:g}, {greatest:g}), ({low:g}, 1))"
 
 
 def check_not_a_target(x, y, owner):
@@ -129,15 +153,12 @@ def output_spec(network, x):
     """Return what `network` gives for a KerasTensor; a network that is not built is built."""
     if network.built:  # A call would leave a node in it.
         return network.compute_output_spec(x)
+    flags = [(layer, layer.trainable) for layer in all_layers(network)]
     outputs = network(x)
-    network.trainable = network.trainable  # Again, for the layers that the call has built.
+    for layer, trainable in flags:  # Outer layers first: each sets those inside it.
+        if not trainable or not layer.trainable:
+            layer.trainable = trainable  # Again, for what the call has built.
     return outputs
-
-
-def ends_in_sigmoid(network):
-    """Return True if a functional network visibly squashes its output."""
-    layers = getattr(network, "layers", None)
-    return bool(layers) and getattr(layers[-1], "activation", None) is keras.activations.sigmoid
 
 
 def describe(outputs):

@@ -19,7 +19,7 @@ FLOORS = (
     {"frameworks", "borrowed", "dtypes", "identifiers", "seeds", "files"},
     {"backend"},
     {"distribution", "layers", "likelihoods", "priors", "losses", "augment", "metrics", "data"}
-    | {"networks", "optimizers", "schedules", "accelerate"},
+    | {"bounds", "networks", "optimizers", "schedules", "accelerate"},
     {"inference", "export", "checks"},
     {"models", "ppca"},
     {"callbacks", "report", "saving"},

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import seeds
+from keras_gen import bounds, seeds
 from keras_gen.dtypes import in_float32
 
 
@@ -30,6 +30,7 @@ class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
     """
 
     parameters_per_value = 1  # Decoder outputs for every value of x.
+    needs_raw_outputs = True  # Not from a sigmoid or the like.
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
@@ -75,6 +76,14 @@ class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
                 f"shape {tuple(x_shape[1:])}, {type(self).__name__} takes {expected}: "
                 f"{self.parameters_per_value} output(s) for every value. Change the decoder's "
                 f"last layer, or pass another likelihood."
+            )
+
+    def check_bounds(self, low, high):
+        """Raise ValueError if a decoder whose outputs stay in [low, high] squashes them."""
+        if low >= -1 and high <= 1:
+            raise ValueError(
+                f"The decoder {bounds.describe(low, high)}. {type(self).__name__} expects raw "
+                f"outputs of any size: leave the activation out."
             )
 
     def noise(self, distribution, parameters):

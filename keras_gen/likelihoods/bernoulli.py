@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_gen import bounds
 from keras_gen.dtypes import in_float32
 from keras_gen.likelihoods.base import Likelihood, check_in_unit_interval, elementwise
 
@@ -41,6 +42,13 @@ class Bernoulli(Likelihood):
         probabilities = self.mean(parameters)
         uniform = self.noise(keras.random.uniform, probabilities)
         return ops.cast(uniform < probabilities, "float32")
+
+    def check_bounds(self, low, high):
+        if low >= -1 or high <= 1:
+            raise ValueError(
+                f"The decoder {bounds.describe(low, high)}. {type(self).__name__} expects logits, "
+                f"which keep it stable and may have any value: leave the activation out."
+            )
 
     def check_data(self, x):
         check_in_unit_interval(x, self)

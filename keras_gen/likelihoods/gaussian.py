@@ -30,6 +30,8 @@ class Gaussian(Likelihood):
         Kingma and Welling (2014), appendix C.2: https://arxiv.org/abs/1312.6114
     """
 
+    needs_raw_outputs = False  # The means of data in [0, 1] lie in [0, 1].
+
     def __init__(self, sigma=1.0, learn_sigma=False, seed=None, **kwargs):
         if not 0 < sigma < math.inf:
             raise ValueError(f"`sigma` is {sigma}. Pass a positive standard deviation.")

@@ -15,11 +15,13 @@ from keras_gen.identifiers import resolve
 class AdversarialLoss:
     """Base class: a subclass writes `discriminator_value` and `generator_value`.
 
-    `needs_real` says that the generator's loss needs `real_logits` too. `probability` is the
-    method that gives D(x), or None if the raw output is not a logit.
+    `needs_real` says that the generator's loss needs `real_logits` too, `needs_raw_outputs` that a
+    discriminator must not end in a sigmoid or the like. `probability` is the method that gives
+    D(x), or None if the raw output is not a logit.
     """
 
     needs_real = False
+    needs_raw_outputs = True
     probability = None
 
     def discriminator_loss(self, real_logits, fake_logits):
@@ -130,7 +132,8 @@ class NonSaturating(Minimax):
 class LeastSquares(AdversarialLoss):
     """Squared errors: D minimises (D(x) - 1)^2 / 2 + D(G(z))^2 / 2, G (D(G(z)) - 1)^2 / 2.
 
-    The raw output itself is compared with the targets 0 and 1; the loss is not in nats.
+    The output itself is compared with the targets 0 and 1, so a discriminator that ends in a
+    sigmoid serves too; the loss is not in nats.
 
     Example:
 
@@ -143,6 +146,8 @@ class LeastSquares(AdversarialLoss):
         Mao et al. (2017), "Least Squares Generative Adversarial Networks", equation 9:
         https://arxiv.org/abs/1611.04076
     """
+
+    needs_raw_outputs = False
 
     def discriminator_value(self, real_logits, fake_logits):
         return 0.5 * ops.square(real_logits - 1.0) + 0.5 * ops.square(fake_logits)

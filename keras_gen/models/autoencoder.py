@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend, checks, likelihoods
+from keras_gen.bounds import output_bounds
 from keras_gen.dtypes import total_in_float32
 from keras_gen.export import Signature
 from keras_gen.inference import interpolate_examples, predict
@@ -191,12 +192,8 @@ class Autoencoder(GenerativeModel):
         z = keras.KerasTensor((None, latent_dim))
         parameters = checks.output_spec(self.decoder, self.symbolic_inputs(z))
         self.likelihood.check_shapes(x.shape, parameters.shape)
-        is_bernoulli = isinstance(self.likelihood, likelihoods.Bernoulli)
-        if is_bernoulli and checks.ends_in_sigmoid(self.decoder):
-            raise ValueError(
-                "The decoder ends in a sigmoid. Bernoulli expects logits, which keep it stable: "
-                "leave the activation out."
-            )
+        if self.likelihood.needs_raw_outputs:
+            self.likelihood.check_bounds(*output_bounds(self.decoder, self.symbolic_inputs(z)))
         self.example_shape = tuple(x.shape[1:])
         self.latent_dim = latent_dim
 

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_gen import backend, checks
+from keras_gen import backend, bounds, checks
 from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, total_in_float32
 from keras_gen.losses import adversarial
@@ -37,7 +37,8 @@ class GAN(TwoPlayerModel):
 
     Args:
         generator: Keras model, z (batch, latent_dim) -> examples.
-        discriminator: Keras model, examples -> one raw output, (batch, 1); no sigmoid.
+        discriminator: Keras model, examples -> one raw output, (batch, 1); no sigmoid, except
+            under "least_squares".
         latent_dim: Size of z, which is drawn from N(0, I).
         loss: An adversarial loss, or a name such as "non_saturating", "hinge".
         penalties: Penalties on the discriminator's gradient, objects or names.
@@ -100,8 +101,8 @@ class GAN(TwoPlayerModel):
         self.penalties = penalties
         self.d_steps = d_steps
         self.g_steps = g_steps
-        if self.built and penalties:
-            gradient_penalties.check_second_derivatives(discriminator)
+        if self.built:
+            self._check_discriminator()
 
     @backend.step
     def train_step(self, data):
@@ -234,6 +235,7 @@ class GAN(TwoPlayerModel):
     def check_data(self, x):
         checks.check_examples(x, self.example_shape, type(self).__name__)
         checks.check_finite(x)
+        checks.check_within(x, self.generator_bounds)
 
     def check_batch_size(self, n, batch_size):
         needed = self.d_steps * self.packing * (2 if self.compares_examples() else 1)
@@ -248,8 +250,7 @@ class GAN(TwoPlayerModel):
 
     def build(self, input_shape):
         super().build(input_shape)
-        if self.penalties:
-            gradient_penalties.check_second_derivatives(self.discriminator)
+        self._check_discriminator()
 
     def get_config(self):
         return {
@@ -259,6 +260,20 @@ class GAN(TwoPlayerModel):
             "d_steps": self.d_steps,
             "g_steps": self.g_steps,
         }
+
+    def _check_discriminator(self):
+        if self.penalties:
+            gradient_penalties.check_second_derivatives(self.discriminator)
+        if not self.adversarial_loss.needs_raw_outputs:
+            return
+        x = self.symbolic_inputs(keras.KerasTensor(self.packed_shape()), self.packing)
+        low, high = bounds.output_bounds(self.discriminator, x)
+        if low >= -1 and high <= 1:
+            raise ValueError(
+                f"The discriminator {bounds.describe(low, high)}. "
+                f"{type(self.adversarial_loss).__name__} expects raw outputs, logits, which keep "
+                f"it stable: leave the activation out."
+            )
 
 
 def _has_float16(network):

@@ -1,9 +1,10 @@
 import contextlib
+import functools
 
 import keras
 from keras import ops
 
-from keras_gen import checks, seeds
+from keras_gen import bounds, checks, seeds
 from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32
 from keras_gen.export import Signature, samplers
@@ -131,10 +132,8 @@ class TwoPlayerModel(GenerativeModel):
             return super().export(filepath, format, verbose, overwrite)
 
     def signatures(self):
-        *shape, channels = self.example_shape
-        packed = (None, *shape, channels * self.packing)
         z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32", name="z")
-        x = keras.InputSpec(shape=packed, dtype="float32", name="x")
+        x = keras.InputSpec(shape=self.packed_shape(), dtype="float32", name="x")
         signatures = {
             "generate": Signature(lambda z, *y: {"x": self.fakes(z, *y)}, [z, *self.label_specs()]),
             **samplers(self.user_noise, self.latent_dim, self.fakes, self.num_classes is not None),
@@ -158,6 +157,17 @@ class TwoPlayerModel(GenerativeModel):
             "seed": self.seed,
         }
 
+    def packed_shape(self):
+        """Return the shape of what the discriminator sees, (None, ..., packing * channels)."""
+        *shape, channels = self.example_shape
+        return None, *shape, channels * self.packing
+
+    @functools.cached_property
+    def generator_bounds(self):
+        """Bounds of the generator's examples, (0, 1) or (-1, 1); None if they are not known."""
+        z = self.symbolic_inputs(keras.KerasTensor((None, self.latent_dim)))
+        return bounds.known_bounds(*bounds.output_bounds(self.generator, z))
+
     def compares_examples(self):
         """Return True if the discriminator has a layer that compares the examples of a batch."""
         comparing = (MinibatchDiscrimination, MinibatchStdDev)
@@ -172,7 +182,8 @@ class TwoPlayerModel(GenerativeModel):
                 f"{latent_dim}. Pass latent_dim={latent_dim}."
             )
         x = checks.output_spec(self.generator, self.symbolic_inputs(z))
-        packed = (None, *x.shape[1:-1], x.shape[-1] * self.packing)
+        self.example_shape = tuple(x.shape[1:])
+        packed = self.packed_shape()
         expected = tuple(self.input_shape_of(self.discriminator, packed))
         if expected != packed:
             raise ValueError(
@@ -187,12 +198,6 @@ class TwoPlayerModel(GenerativeModel):
                 f"The discriminator's output has shape {logits.shape}. One raw output for each "
                 f"example is expected, (batch, 1)."
             )
-        if checks.ends_in_sigmoid(self.discriminator):
-            raise ValueError(
-                "The discriminator ends in a sigmoid. Losses expect raw outputs, logits, which "
-                "keep them stable: leave the activation out."
-            )
-        self.example_shape = tuple(x.shape[1:])
 
     def _generating_weights(self, ema):
         if not ema:

@@ -149,15 +149,6 @@ def test_an_encoder_that_draws_z_itself_is_told_to_leave_it_out():
         kg.VAE(encoder, decoder)
 
 
-def test_a_decoder_that_squashes_is_refused():
-    encoder, _ = kg.networks.mlp_vae((5,), 3)
-    z = keras.Input((3,))
-    decoder = keras.Model(z, keras.layers.Dense(5, activation="sigmoid")(z))
-    with pytest.raises(ValueError, match="ends in a sigmoid. Bernoulli expects logits"):
-        kg.VAE(encoder, decoder)
-    kg.VAE(encoder, decoder, likelihood="gaussian")
-
-
 def test_what_is_no_network_is_refused():
     with pytest.raises(ValueError, match="`encoder` is a function. Pass a Keras model"):
         kg.VAE(kg.networks.mlp_vae, tiny.vae().decoder)

@@ -2,7 +2,7 @@
 
 import functools
 
-from train import command, devices, environment, options, plots, run_folder, speed
+from train import command, devices, environment, options, plots, run_folder, speed, subset
 from train.config import POINTS
 
 NETWORKS = ("dcgan", "mlp", "points")
@@ -273,7 +273,14 @@ def check(args):
 
 
 def load(args):
-    """Return training and test data, in batches that are all full."""
+    """Return training and test data; the batches of the former are all full."""
+    train, test = load_all(args)
+    if hasattr(train, "drop_remainder"):
+        train.drop_remainder = True
+    return subset.first(train, args.examples), test
+
+
+def load_all(args):
     import keras_gen as kg
 
     # A batch of --batch-size is for one step of the discriminator.
@@ -285,20 +292,12 @@ def load(args):
     test = {**batch, "batch_size": args.batch_size, "seed": args.seed + 1}
     if args.dataset in POINTS:
         make = {"ring": kg.data.ring, "grid": kg.data.grid}[args.dataset]
-        return full(make(**batch)), make(10_000, **test)
+        return make(**batch), make(10_000, **test)
     files = {"data_dir": args.data_dir, "manual_dir": args.manual_dir}
     if args.dataset == "stacked_mnist":
         train = kg.data.stacked_mnist(**batch, **files)
-        return full(train), kg.data.stacked_mnist(2_000, **test, **files)
-    train, test = kg.data.load(args.dataset, multiple_of=args.devices, **batch, **files)
-    return full(train), test
-
-
-def full(data):
-    """Return data in batches that are all full; those of a stream are what they are."""
-    if hasattr(data, "drop_remainder"):
-        data.drop_remainder = True
-    return data
+        return train, kg.data.stacked_mnist(2_000, **test, **files)
+    return kg.data.load(args.dataset, multiple_of=args.devices, **batch, **files)
 
 
 def build(args, example_shape, num_classes):

@@ -61,6 +61,12 @@ def _add_data(parser, datasets):
     add("--dataset", type=data_set, default="digits", help=datasets)
     add("--data-dir", type=folder_name, help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     add(
+        "--examples",
+        type=positive,
+        metavar="N",
+        help="train on N examples, drawn by --seed; by default on all of the training set",
+    )
+    add(
         "--manual-dir",
         type=folder_name,
         help="folder with the original files of a data set, for no download",
@@ -107,7 +113,7 @@ def _add_folder(parser):
         metavar="EPOCHS",
         help="epochs between checkpoints; by default as often as costs less than 2%% of the time",
     )
-    add("--tensorboard", action="store_true", help="write the pictures to --out/tensorboard too")
+    add("--tensorboard", action="store_true", help="write curves and pictures to --out/tensorboard")
 
 
 def default_out(name):

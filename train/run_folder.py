@@ -4,7 +4,7 @@ import contextlib
 import sys
 import tempfile
 
-from train import config, interrupts, results
+from train import config, interrupts, progress, results
 
 # What a run writes: files, and files in folders. Nothing else in its folder is ever touched.
 FILES = ("metrics.json", "config.json", "history.csv", "curves.png", "model.keras", "samples.gif")
@@ -120,7 +120,10 @@ class Run:
         """Return the callbacks that every script has, to be given last."""
         import keras
 
+        numbers = self.out / "tensorboard"
         return [
+            *([progress.to_tensorboard(numbers)] if self.args.tensorboard else []),
+            progress.say_how_long(self.args.epochs),
             keras.callbacks.CSVLogger(self.out / "history.csv", append=self.args.resume),
             self.guard,
             self.checkpoint,

@@ -1,9 +1,13 @@
 """Train a variational autoencoder with `model.fit`; leave pictures, curves and a model."""
 
-from train import command, config, devices, environment, options, plots, run_folder, speed
+from train import command, config, devices, environment, options, plots, run_folder, speed, subset
 
 NETWORKS = {"mlp": (500, 500), "conv": (32, 64)}  # And their default --hidden.
 FAMILIES = {"mlp": "mlp_vae", "conv": "conv_vae"}  # Rows of the benchmark.
+PICTURES = (
+    "with 2 the pictures show the plane of z (manifold) and the test images in it by class "
+    "(scatter), else traversals, one latent a row"
+)
 LIKELIHOODS = (
     "bernoulli",
     "continuous_bernoulli",
@@ -28,7 +32,7 @@ def make_parser():
         nargs="+",
         help=f"layer widths of the mlp {NETWORKS['mlp']}, filters of the conv {NETWORKS['conv']}",
     )
-    add("--latent-dim", type=options.positive, default=10, help="size of z")
+    add("--latent-dim", type=options.positive, default=10, help=f"size of z; {PICTURES}")
     add(
         "--likelihood",
         choices=LIKELIHOODS,
@@ -67,8 +71,14 @@ def train(args):
     train, test = devices.share(args, *load(args))
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
+    shape, num_classes = devices.describe(train, args.conditional)
+    if shape[-1] == 3 and args.likelihood == "bernoulli":
+        print(
+            "The default likelihood, Bernoulli, suits pixels that are nearly black or white. For "
+            "colours try --likelihood discretized_logistic."
+        )
     with speed.precision(args.dtype):
-        vae = build(args, *devices.describe(train, args.conditional), steps_per_epoch=len(train))
+        vae = build(args, shape, num_classes, steps_per_epoch=len(train))
     vae.compile(
         optimizer=keras.optimizers.Adam(args.learning_rate),
         jit_compile=speed.jit_compile(args, FAMILIES[args.network]),
@@ -109,7 +119,7 @@ def load(args):
     """Return training and test data."""
     import keras_gen as kg
 
-    return kg.data.load(
+    train, test = kg.data.load(
         args.dataset,
         batch_size=args.batch_size,
         labels=args.conditional,
@@ -118,6 +128,7 @@ def load(args):
         data_dir=args.data_dir,
         manual_dir=args.manual_dir,
     )
+    return subset.first(train, args.examples), test
 
 
 def pictures(args, test):

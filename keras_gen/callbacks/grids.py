@@ -5,12 +5,12 @@ import numpy as np
 
 from keras_gen import distribution
 from keras_gen.callbacks.images import image_grid, save_png
-from keras_gen.callbacks.tensorboard import ImageWriter
+from keras_gen.callbacks.tensorboard import Writer
 from keras_gen.checks import check_count
 
 
 class _EpochPicture(keras.callbacks.Callback):
-    """Writes a PNG every few epochs and after the last: `directory`/`name`_0001.png and so on."""
+    """Writes a PNG before training, every few epochs and after the last: `name`_0000.png, ..."""
 
     checkpointed = ("epoch", "pictured")
 
@@ -24,14 +24,19 @@ class _EpochPicture(keras.callbacks.Callback):
         self.every = every
         self.scale = scale
         self.name = name
-        self.writer = ImageWriter(tensorboard_dir) if tensorboard_dir else None
+        self.writer = Writer(tensorboard_dir) if tensorboard_dir else None
         self.pictured = True
 
     def on_train_begin(self, logs=None):
         self.pictured = True
-        self.draw()  # Only so that a picture that cannot be drawn raises before training.
+        # Here, so that a picture that cannot be drawn raises before training.
+        self.untrained = self.draw()
         if self.writer and distribution.is_chief():
             self.writer.open()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 0:  # A `fit` that goes on after a checkpoint has this picture.
+            self.write(0, self.untrained)
 
     def on_epoch_end(self, epoch, logs=None):
         self.epoch = epoch
@@ -46,12 +51,14 @@ class _EpochPicture(keras.callbacks.Callback):
             self.writer.close()
 
     def take(self):
-        picture = self.draw()  # In all processes, because on TensorFlow they draw together.
+        self.write(self.epoch + 1, self.draw())  # On TensorFlow all processes draw together.
+
+    def write(self, epochs, picture):
         if not distribution.is_chief():
             return
-        save_png(self.directory / f"{self.name}_{self.epoch + 1:04d}.png", picture)
+        save_png(self.directory / f"{self.name}_{epochs:04d}.png", picture)
         if self.writer:
-            self.writer.write(type(self).__name__, picture, step=self.epoch)
+            self.writer.write_picture(type(self).__name__, picture, step=epochs)
 
     def draw(self):
         """Return the picture, a uint8 array (rows, columns, 3)."""
@@ -82,7 +89,7 @@ class SampleGrid(_EpochPicture):
     A model with classes draws them in turn: one class a column, for up to 20 classes.
 
     Args:
-        directory: Folder for `epoch_0001.png`, ...; it is made.
+        directory: Folder for `epoch_0000.png`, before training, `epoch_0001.png`, ...; it is made.
         num_samples: Images in the grid.
         every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel becomes a square of this side.

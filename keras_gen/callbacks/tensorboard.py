@@ -1,11 +1,18 @@
-"""Images for TensorBoard, written by its own package: TensorFlow is not needed."""
+"""Pictures and numbers for TensorBoard, written by its own package: TensorFlow is not needed."""
 
 import io
 
 from PIL import Image
 
 
-class ImageWriter:
+class Writer:
+    """Writes to a log directory; the writers of one directory share a file, all of which is shown.
+
+    A step is a number of epochs of training.
+    """
+
+    _open = {}  # log_dir -> (writer, number of its users)
+
     def __init__(self, log_dir):
         try:
             # Imported here, so that a missing package raises before training.
@@ -20,10 +27,16 @@ class ImageWriter:
 
     def open(self):
         """Start a new event file, one for each `fit`."""
-        self.writer = self.file_writer(str(self.log_dir))
+        key = str(self.log_dir)
+        self.writer, users = self._open.get(key) or (self.file_writer(key), 0)
+        self._open[key] = self.writer, users + 1
 
-    def write(self, tag, picture, step):
-        from tensorboard.compat.proto.event_pb2 import Event
+    def write_numbers(self, values, step):
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        self._write([Summary.Value(tag=k, simple_value=float(v)) for k, v in values.items()], step)
+
+    def write_picture(self, tag, picture, step):
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         png = io.BytesIO()
@@ -32,8 +45,17 @@ class ImageWriter:
         encoded = Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=png.getvalue()
         )
-        summary = Summary(value=[Summary.Value(tag=tag, image=encoded)])
-        self.writer.add_event(Event(step=step, summary=summary))
+        self._write([Summary.Value(tag=tag, image=encoded)], step)
 
     def close(self):
-        self.writer.close()
+        writer, users = self._open.pop(str(self.log_dir))
+        if users > 1:
+            self._open[str(self.log_dir)] = writer, users - 1
+        else:
+            writer.close()
+
+    def _write(self, values, step):
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        self.writer.add_event(Event(step=step, summary=Summary(value=values)))

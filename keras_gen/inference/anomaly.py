@@ -12,6 +12,9 @@ KINDS = ("elbo", "likelihood", "reconstruction", "distortion")
 def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y=None):
     """Return how unlike the training data each example is, (n,) in nats: higher is more anomalous.
 
+    The best recipe of those tried on MNIST and clothing is "distortion" of a
+    `DenoisingVAE(..., stddev=0.6, likelihood=Gaussian(0.3))`; "elbo" of a plain VAE is far worse.
+
     Args:
         vae: A `VAE` or one of its subclasses.
         x: NumPy array (n, ...).

@@ -12,7 +12,8 @@ from keras_gen.likelihoods.base import Likelihood, elementwise
 class Gaussian(Likelihood):
     """Gaussian for every value, with the decoder's output as mean and one sigma for all.
 
-    log p(x) = -(x - mean)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2.
+    log p(x) = -(x - mean)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2. It is a density, which may
+    be above 1: with a small sigma, log p(x) and the ELBO are positive.
 
     Args:
         sigma: Standard deviation, positive, in the units of the data.

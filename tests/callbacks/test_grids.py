@@ -51,7 +51,13 @@ def trained(callbacks, epochs=4):
 
 def test_sample_grids_show_one_z_every_few_epochs(tmp_path):
     vae = trained([kg.callbacks.SampleGrid(tmp_path, num_samples=9, every=2, scale=1, seed=5)])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch_0002.png", "epoch_0004.png"]
+    names = ["epoch_0000.png", "epoch_0002.png", "epoch_0004.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    keras.utils.set_random_seed(0)
+    untrained = kg.callbacks.image_grid(
+        tiny.vae().decode(np.random.default_rng(5).standard_normal((9, 3))), scale=1
+    )
+    np.testing.assert_array_equal(read(tmp_path / "epoch_0000.png"), untrained)
     z = np.random.default_rng(5).standard_normal((9, 3))
     expected = kg.callbacks.image_grid(vae.decode(z), scale=1)
     np.testing.assert_array_equal(read(tmp_path / "epoch_0004.png"), expected)
@@ -64,7 +70,9 @@ def test_the_last_epoch_is_always_shown(tmp_path):
             self.model.stop_training = epoch == 2
 
     trained([kg.callbacks.SampleGrid(tmp_path, every=2), Stop()], epochs=9)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch_0002.png", "epoch_0003.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        f"epoch_000{epoch}.png" for epoch in (0, 2, 3)
+    ]
 
 
 def test_reconstruction_grids_show_images_above_reconstructions(tmp_path):
@@ -111,10 +119,10 @@ def test_pictures_go_to_tensorboard(tmp_path):
         logs = [written(path) for path in (tmp_path / "log").iterdir()]
         assert len(logs) == fits
         for values in logs:
-            assert [(step, tag) for step, tag, _ in values] == [(k, "SampleGrid") for k in (0, 1)]
+            assert [(step, tag) for step, tag, _ in values] == [(k, "SampleGrid") for k in range(3)]
             for step, _, picture in values:
                 np.testing.assert_array_equal(
-                    picture, read(tmp_path / "png" / f"epoch_{step + 1:04d}.png")
+                    picture, read(tmp_path / "png" / f"epoch_{step:04d}.png")
                 )
 
 

@@ -83,7 +83,9 @@ def test_pictures_show_real_points_light_and_samples_dark(tmp_path):
     ring = kg.data.ring(2000)
     callback = kg.callbacks.ModeCoverage(ring, tmp_path, num_samples=500)
     trained([callback], epochs=2)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch_0001.png", "epoch_0002.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        f"epoch_000{epoch}.png" for epoch in range(3)
+    ]
     picture = png.imread(tmp_path / "epoch_0002.png")[..., :3]
     assert picture.shape == (480, 480, 3)
 

@@ -80,7 +80,7 @@ def test_a_model_works_and_is_saved_among_devices_and_after(found):
 
 def test_pictures_are_drawn_during_training(found, folder):
     names = sorted(path.name for path in (folder / "pictures").iterdir())
-    assert names == ["epoch_0001.png", "epoch_0002.png"]
+    assert names == [f"epoch_000{epoch}.png" for epoch in range(3)]
 
 
 def test_the_script_trains_on_two_devices(backend, tmp_path):

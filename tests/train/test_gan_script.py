@@ -49,7 +49,7 @@ def test_a_run_on_digits_leaves_pictures_and_a_model_that_loads(run, tmp_path):
     for name in ("epoch_0002", "interpolation_0002"):
         assert png.imread(out / "samples" / f"{name}.png").std() > 0
     with Image.open(out / "samples.gif") as animation:
-        assert animation.n_frames == 2
+        assert animation.n_frames == 3  # The first is from before training.
     arguments = json.loads((out / "config.json").read_text())["arguments"]
     assert (arguments["loss"], arguments["latent_dim"]) == ("wasserstein", 32)
     loaded = keras.saving.load_model(out / "model.keras", safe_mode=True)
@@ -65,7 +65,7 @@ def test_a_run_on_the_ring_counts_its_modes(run, tmp_path):
     metrics = json.loads((out / "metrics.json").read_text())
     with open(out / "history.csv", newline="") as file:
         (row,) = csv.DictReader(file)
-    for name in ("modes", "high_quality", "mode_kl"):
+    for name in ("modes", "modes_near", "high_quality", "mode_kl"):
         np.testing.assert_allclose(metrics[name], float(row[name]), rtol=1e-6)
     assert "of 8 modes" in process.stdout
     gan = keras.saving.load_model(out / "model.keras")

@@ -37,6 +37,7 @@ def main(argv=None):
     add, folder = parser.add_argument, options.folder_name
     add("name", nargs="?", choices=ENTRIES, help="without one: list them")
     add("--seed", type=options.seed, default=0, help="default: 0")
+    add("--dataset", type=options.data_set, help="another set, for one-class-mnist")
     add("--data-dir", type=folder, help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     add("--manual-dir", type=folder, help="folder with the original files, not downloaded")
     add("--json", type=options.output_file, metavar="FILE", help="write the rows there, too")
@@ -45,12 +46,17 @@ def main(argv=None):
     if args.name is None:
         parser.print_help()
         return
+    data = {"data_dir": args.data_dir, "manual_dir": args.manual_dir}
+    if args.dataset is not None:
+        if args.name != "one-class-mnist" or args.record:
+            parser.error("--dataset is for one-class-mnist, without --record")
+        data["dataset"] = args.dataset
     environment.quiet_tensorflow()
     import keras
 
     start = time.perf_counter()
     try:
-        rows = ENTRIES[args.name](args.seed, data_dir=args.data_dir, manual_dir=args.manual_dir)
+        rows = ENTRIES[args.name](args.seed, **data)
     except (ValueError, OSError, ImportError) as error:
         command.fail(parser, error)
     except KeyboardInterrupt:

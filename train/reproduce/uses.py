@@ -5,8 +5,8 @@ import math
 from train.reproduce.rows import AtLeast, AtMost, Row
 
 
-def one_class_mnist(seed, **data):
-    """Ten VAEs, each of one digit, score all test images: mean AUROC, and that of PCA."""
+def one_class_mnist(seed, dataset="mnist", **data):
+    """A VAE of each digit (or class of --dataset) scores all test images: mean AUROC, and PCA's."""
     import keras
     import numpy as np
     from sklearn.decomposition import PCA
@@ -14,18 +14,18 @@ def one_class_mnist(seed, **data):
 
     import keras_gen as kg
 
-    train, test = kg.data.load("mnist", seed=seed, **data)
+    train, test = kg.data.load(dataset, seed=seed, **data)
     keras.utils.set_random_seed(seed)
     x_test = test.x.reshape(len(test.x), -1)
     epochs, auroc, baseline = 20, [], []
-    for digit in range(10):
+    for digit in range(int(train.y.max()) + 1):
         x, is_other = train.x[train.y == digit], test.y != digit
         pca = PCA(20, svd_solver="covariance_eigh").fit(x.reshape(len(x), -1))
         residual = x_test - pca.inverse_transform(pca.transform(x_test))
         baseline.append(roc_auc_score(is_other, np.sum(residual**2, axis=1)))
 
         digits = kg.data.ArrayDataset(x, batch_size=128, seed=seed)
-        networks = kg.networks.mlp_vae((28, 28, 1), latent_dim=20, hidden=(400,))
+        networks = kg.networks.mlp_vae(x.shape[1:], latent_dim=20, hidden=(400,))
         vae = kg.DenoisingVAE(
             *networks, stddev=0.6, likelihood=kg.likelihoods.Gaussian(0.3), seed=seed
         )
@@ -34,6 +34,9 @@ def one_class_mnist(seed, **data):
         vae.fit(digits, epochs=epochs, shuffle=False, verbose=0)
         auroc.append(roc_auc_score(is_other, vae.anomaly_score(test.x, kind="distortion")))
         print(f"digit {digit}: AUROC {auroc[-1]:.4f}, of PCA {baseline[-1]:.4f}", flush=True)
+    if dataset != "mnist":  # Nothing is published for the same split: PCA is what to beat.
+        mean, pca = float(np.mean(auroc)), float(np.mean(baseline))
+        return [AtLeast(f"one class of {dataset}", "mean AUROC, and of PCA", mean, pca)]
     return [
         Row("one-class-mnist", "mean AUROC, PCA residual", float(np.mean(baseline)), 0.9547, 5e-4),
         AtLeast("one-class-mnist", "mean AUROC", float(np.mean(auroc)), 0.965),

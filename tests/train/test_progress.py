@@ -1,0 +1,82 @@
+"""What a run says while it trains, and training on fewer examples."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gen as kg
+from train import gan, progress, subset, vae
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize(
+    "durations, said",
+    [
+        ([1, 30, 30, 30], "About 49 minutes to go.\n"),  # 98 epochs of 30 s: not of the first.
+        ([70, 60, 60], "About 116 minutes to go.\n"),
+        ([1, 0.1, 0.1], "About half a minute to go.\n"),
+        ([1], ""),
+    ],
+)
+def test_a_run_says_once_how_long_it_will_take(monkeypatch, capsys, durations, said):
+    times = iter(np.cumsum([0.0, *durations]))
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(times))
+    callback = progress.say_how_long(epochs=100)
+    for epoch in range(len(durations) + 1):
+        callback.on_epoch_begin(epoch)
+    assert capsys.readouterr().out == said
+
+
+def test_fewer_examples_are_the_first_of_the_seeded_order():
+    x, y = np.arange(50, dtype="float32").reshape(50, 1) / 50, np.arange(50) % 5
+
+    class Source:
+        def __len__(self):
+            return 50
+
+        def __getitems__(self, indices):
+            return [{"image": np.float32(x[i]), "label": y[i]} for i in indices]
+
+    in_memory = subset.first(kg.data.ArrayDataset(x, y, 4, seed=3), 7)
+    on_disk = kg.data.SourceDataset(Source(), 1, 4, seed=3, labels=True, num_classes=5)
+    rows = np.random.default_rng((3, 0)).permutation(50)[:7]
+    for data in (in_memory, subset.first(on_disk, 7)):
+        assert (len(data), data.num_examples, data.num_classes) == (2, 7, 5)
+        for batches in ([data[0], data[1]], [data[1], data[0]]):
+            seen = np.concatenate([batch[0] for batch in batches])
+            np.testing.assert_array_equal(np.sort(seen[:, 0]), np.sort(x[rows, 0]))
+    assert in_memory is subset.first(in_memory, None)
+    with pytest.raises(ValueError, match="--examples 8: the training set holds 7"):
+        subset.first(in_memory, 8)
+    with pytest.raises(ValueError, match="read as a stream"):
+        subset.first(iter([]), 8)
+
+
+def test_a_conditional_iwae_of_few_digits_with_its_curves(run_here, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    arguments = ("--iwae", 2, "--conditional", "--hidden", 4, "--latent-dim", 2, "--epochs", 2)
+    process = run_here(vae, *arguments, "--examples", 100, "--tensorboard")
+    assert process.returncode == 0, process.stderr
+    out = tmp_path / "runs" / "vae"
+    assert json.loads((out / "config.json").read_text())["arguments"]["examples"] == 100
+    model = keras.saving.load_model(out / "model.keras")
+    assert isinstance(model, kg.IWAE) and model.num_classes == 10
+    assert keras.ops.convert_to_numpy(model.optimizer.iterations) == 2  # Of one batch each.
+    (file,) = (out / "tensorboard").iterdir()  # One, or TensorBoard follows the last alone.
+    events = [(e.step, v.tag) for e in EventFileLoader(str(file)).Load() for v in e.summary.value]
+    assert {(1, "elbo"), (2, "elbo"), (2, "val_elbo"), ([70, 60, 60], "SampleGrid")} <= set(events)
+
+
+def test_a_gan_of_fewer_points_has_no_batch_that_is_not_full(run_here, tmp_path):
+    few = ("--dataset", "ring", "--examples", 600, "--epochs", 1)
+    process = run_here(gan, *few)
+    assert process.returncode == 0, process.stderr
+    model = keras.saving.load_model(tmp_path / "runs/gan/model.keras")
+    assert keras.ops.convert_to_numpy(model.optimizer.generator.iterations) == 2
+    process = run_here(gan, *few, "--batch-size", 601)
+    assert "--batch-size 601 is more than the training set, ring, holds" in process.stderr

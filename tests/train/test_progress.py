@@ -69,7 +69,7 @@ def test_a_conditional_iwae_of_few_digits_with_its_curves(run_here, tmp_path):
     assert keras.ops.convert_to_numpy(model.optimizer.iterations) == 2  # Of one batch each.
     (file,) = (out / "tensorboard").iterdir()  # One, or TensorBoard follows the last alone.
     events = [(e.step, v.tag) for e in EventFileLoader(str(file)).Load() for v in e.summary.value]
-    assert {(1, "elbo"), (2, "elbo"), (2, "val_elbo"), ([70, 60, 60], "SampleGrid")} <= set(events)
+    assert {(1, "elbo"), (2, "elbo"), (2, "val_elbo"), (0, "SampleGrid")} <= set(events)
 
 
 def test_a_gan_of_fewer_points_has_no_batch_that_is_not_full(run_here, tmp_path):

@@ -47,6 +47,9 @@ REFUSED = [
     ("gan", "--dataset ring --batch-size 3 --packing 4", "--batch-size 3 is too small"),
     ("evaluate", f"{LONG}", "names no folder: File name too long"),
     ("evaluate", "runs/vae --num-samples 0", "0 is not a positive integer"),
+    ("reproduce.__main__", "burda-2", "invalid choice: 'burda-2'"),
+    ("reproduce.__main__", "nll-20 --json nowhere/rows.json", "is in a folder that is not there"),
+    ("reproduce.__main__", "nll-20 --dataset mnist", "--dataset is for one-class-mnist"),
     ("export", f"runs/vae --out {LONG}", "names no folder: File name too long"),
 ]
 

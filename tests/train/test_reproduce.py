@@ -143,19 +143,6 @@ def test_without_a_name_it_lists_what_it_can_reproduce():
     assert "pytorch-vae: The VAE of PyTorch's examples" in process.stdout
 
 
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (("burda-2",), "invalid choice: 'burda-2'"),
-        (("pytorch-vae", "--json", "nowhere/rows.json"), "there is no folder"),
-    ],
-)
-def test_bad_arguments_are_refused(arguments, message):
-    process = reproduce(*arguments)
-    assert process.returncode == 2
-    assert message in process.stderr
-
-
 def test_the_table_of_the_page_is_what_the_runs_recorded():
     runs = json.loads(table.RECORD.read_text())
     assert table.markdown(runs) in table.PAGE.read_text()

@@ -27,7 +27,7 @@ ENTRIES = {
 }
 
 
-def main(argv=None):
+def make_parser():
     parser = argparse.ArgumentParser(
         prog="python -m train.reproduce",
         description=__doc__,
@@ -42,6 +42,11 @@ def main(argv=None):
     add("--manual-dir", type=folder, help="folder with the original files, not downloaded")
     add("--json", type=options.output_file, metavar="FILE", help="write the rows there, too")
     add("--record", action="store_true", help="write them into the table of docs/reproduced.md")
+    return parser
+
+
+def main(argv=None):
+    parser = make_parser()
     args = parser.parse_args(argv)
     if args.name is None:
         parser.print_help()

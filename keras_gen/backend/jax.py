@@ -131,12 +131,13 @@ def _gradient_of(fn, variables, first, *inputs):
     return aux, gradient
 
 
-def donates():
+def donates(model):
     """Return whether a step of `fit` writes its new state over the old one.
 
-    On a CPU it does not: whoever interrupts a step finds the state from before it.
+    On a CPU it does so only with `jit_compile=True`, and takes up to a sixth less time. By
+    default, whoever interrupts a step finds the state from before it.
     """
-    return jax.default_backend() != "cpu"
+    return jax.default_backend() != "cpu" or model._jit_compile_argument is True
 
 
 class Trainer:
@@ -218,7 +219,7 @@ class Trainer:
     def _get_jax_state(self, purge_model_variables=False, **groups):
         # Keras 3.15.1: as above, until replaced.
         state = super()._get_jax_state(purge_model_variables=False, **groups)
-        if self._in_fit and self._new_epoch and donates() and len(state) == 4:
+        if self._in_fit and self._new_epoch and len(state) == 4 and donates(self):
             self._keep(_on_host=jax.device_get(state), _new_epoch=False)
         self._keep(_taken=state)
         if purge_model_variables:
@@ -280,7 +281,7 @@ class _Execution:
         if not self.compiled:
             return self.step(state, batch)
         # Only `fit` keeps a copy of what is lost with a step that is interrupted.
-        donated = (0,) if len(state) == 4 and self.model._in_fit and donates() else ()
+        donated = (0,) if len(state) == 4 and self.model._in_fit and donates(self.model) else ()
         if donated not in self.jitted:
             shardings = None
             if keras.distribution.distribution() is not None:  # The state stays where it is.

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import gc
+import importlib
 import inspect
 import itertools
 import os
@@ -24,6 +25,7 @@ if keras.config.backend() != "jax":
     pytest.skip("on TensorFlow and torch the variables hold the state", allow_module_level=True)
 
 jax = pytest.importorskip("jax")
+jax_backend = importlib.import_module("keras_gen.backend.jax")
 
 
 @contextlib.contextmanager
@@ -39,7 +41,7 @@ def handling_ctrl_c():
 @pytest.fixture(params=[False, True], ids=["keeps", "donates"])
 def donates(request, monkeypatch):
     """Whether a step of `fit` writes over the old state, as on a GPU."""
-    monkeypatch.setattr("keras_gen.backend.jax.donates", lambda: request.param)
+    monkeypatch.setattr("keras_gen.backend.jax.donates", lambda model: request.param)
     return request.param
 
 
@@ -97,11 +99,11 @@ def test_several_steps_an_execution_give_what_they_give_one_by_one(build):
     assert_equal(*ends)
 
 
-def test_where_a_step_donates_training_is_the_same(monkeypatch):
+def test_where_a_step_donates_training_is_the_same():
     ends = []
-    for donates in (False, True):
-        monkeypatch.setattr("keras_gen.backend.jax.donates", lambda donates=donates: donates)
-        model = compiled()
+    for jit_compile in ("auto", True):
+        model = compiled(jit_compile=jit_compile)
+        assert jax_backend.donates(model) == (jit_compile is True or jax.default_backend() != "cpu")
         x = tiny.examples(model, 32)
         model.train_on_batch(x[:8])
         history = model.fit(x, batch_size=8, epochs=2, validation_data=x, verbose=0).history

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 
+from train import environment
 from train.benchmark import cases
 
 
@@ -21,6 +22,7 @@ def main(argv=None):
     parser.add_argument("side", choices=["hand", "fit", "hand_jit", "fit_jit", "pythae"])
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args(argv)
+    environment.keep_memory()
     case = cases.sized(args.name, args.quick)
     x = cases.data(case)
     kind, _, jit = args.side.partition("_")

@@ -19,9 +19,9 @@ def split(seed, count):
 
 
 def states(layer):
-    """Return the states of the seed generators of a layer or model: variables, but no weights."""
+    """Return the states of the seed generators of a layer or model: vectors, but no weights."""
     weights = {id(weight) for weight in layer.weights}
-    return [variable for variable in layer.variables if id(variable) not in weights]
+    return [v for v in layer.variables if id(v) not in weights and len(v.shape) == 1]
 
 
 class SavesSeeds:

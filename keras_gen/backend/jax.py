@@ -260,7 +260,9 @@ class _Execution:
     """
 
     def __init__(self, model, step, joins=False):
-        self.model, self.step, self.joins = model, step, joins
+        self.model, self.joins = model, joins
+        # A function of its own: JAX remembers what it has traced, by a method's object and name.
+        self.step = lambda state, batch: step(state, batch)
         self.compiled = model.jit_compile and not model.run_eagerly
         self.jitted = {}
 

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from keras_gen import backend
+from keras_gen import backend, configs
 
 
 def predict(network, inputs, batch_size=128, finish=lambda outputs: outputs):
@@ -11,6 +11,8 @@ def predict(network, inputs, batch_size=128, finish=lambda outputs: outputs):
     training would change the order of the data. `finish` is applied to the outputs of each batch,
     so that large outputs never exist for all.
     """
+    if configs.has_changed(network, "predict"):
+        network.predict_function = None
     n = len(keras.tree.flatten(inputs)[0])
     outputs = []
     for start in range(0, n, batch_size):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import bounds, seeds
+from keras_gen import bounds, configs, seeds
 from keras_gen.dtypes import in_float32
 
 
@@ -20,7 +20,7 @@ def elementwise(value_log_prob):
     return value_log_prob
 
 
-class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
+class Likelihood(configs.TakesVariables, seeds.SavesSeeds, keras.layers.Layer):
     """Base class: a subclass writes `value_log_prob`, `mean`, `sample`, and perhaps `check_data`.
 
     A `value_log_prob` that treats every value by itself is faster with `@elementwise`.
@@ -99,6 +99,16 @@ class Likelihood(seeds.SavesSeeds, keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**configs.deserialize(config))
+
+
+def check_positive(name, number):
+    """Raise ValueError unless a number, or a variable's value, is positive and finite."""
+    if not 0 < configs.value_of(number) < math.inf:
+        raise ValueError(f"`{name}` is {number}. Pass a positive number, in units of the data.")
 
 
 def check_in_unit_interval(x, likelihood):

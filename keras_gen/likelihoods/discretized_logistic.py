@@ -4,9 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen import configs
 from keras_gen.dtypes import in_float32
 from keras_gen.likelihoods import levels, numerics
-from keras_gen.likelihoods.base import Likelihood
+from keras_gen.likelihoods.base import Likelihood, check_positive
 
 THRESHOLDS_AT_ONCE = 16
 
@@ -46,11 +47,11 @@ class DiscretizedLogistic(Likelihood):
     """
 
     parameters_per_value = 2
+    numbers = ("min_scale",)
 
     def __init__(self, num_levels=256, min_scale=5e-4, seed=None, **kwargs):
         levels.check_number("num_levels", num_levels)
-        if not 0 < min_scale < math.inf:
-            raise ValueError(f"`min_scale` is {min_scale}. Pass a positive scale.")
+        check_positive("min_scale", min_scale)
         super().__init__(seed=seed, **kwargs)
         self.num_levels = num_levels
         self.min_scale = min_scale
@@ -98,9 +99,9 @@ class DiscretizedLogistic(Likelihood):
         levels.check_levels(x, self.num_levels, self)
 
     def get_config(self):
-        config = {"num_levels": self.num_levels, "min_scale": self.min_scale}
+        config = {"num_levels": self.num_levels, "min_scale": configs.serialize(self.min_scale)}
         return {**super().get_config(), **config}
 
     def _mean_and_log_scale(self, parameters):
         mean, log_scale = ops.split(parameters, 2, axis=-1)
-        return mean, numerics.soft_floor(log_scale, math.log(self.min_scale))
+        return mean, numerics.soft_floor(log_scale, numerics.log_of(self.min_scale))

@@ -3,9 +3,10 @@ import math
 import keras
 from keras import ops
 
+from keras_gen import configs
 from keras_gen.dtypes import in_float32
 from keras_gen.likelihoods import numerics
-from keras_gen.likelihoods.base import Likelihood, elementwise
+from keras_gen.likelihoods.base import Likelihood, check_positive, elementwise
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -16,7 +17,8 @@ class Gaussian(Likelihood):
     be above 1: with a small sigma, log p(x) and the ELBO are positive.
 
     Args:
-        sigma: Standard deviation, positive, in the units of the data.
+        sigma: Standard deviation, positive, in the units of the data; a number, or a scalar
+            `keras.Variable` if it is not learned.
         learn_sigma: True trains log sigma, a weight that starts at log(`sigma`): the sigma-VAE of
             Rybkin et al. (2021), https://arxiv.org/abs/2006.13202
         seed: Integer or None, for `sample`.
@@ -32,24 +34,40 @@ class Gaussian(Likelihood):
     """
 
     needs_raw_outputs = False  # The means of data in [0, 1] lie in [0, 1].
+    numbers = ("sigma",)
 
     def __init__(self, sigma=1.0, learn_sigma=False, seed=None, **kwargs):
-        if not 0 < sigma < math.inf:
-            raise ValueError(f"`sigma` is {sigma}. Pass a positive standard deviation.")
         super().__init__(seed=seed, **kwargs)
-        self.sigma = sigma
         self.learn_sigma = learn_sigma
         self.log_sigma = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(math.log(sigma)),
-            trainable=learn_sigma,
-            name="log_sigma",
+            shape=(), initializer="zeros", trainable=learn_sigma, name="log_sigma"
         )
+        self.sigma = sigma
+
+    @property
+    def sigma(self):
+        return self._sigma
+
+    @sigma.setter
+    def sigma(self, sigma):
+        check_positive("sigma", sigma)
+        if self.learn_sigma and isinstance(sigma, keras.Variable):
+            raise ValueError(
+                "`sigma` is a variable, and with `learn_sigma` the likelihood trains one of its "
+                "own. Pass the number that it starts at."
+            )
+        vars(self)["_sigma"] = sigma
+        self.log_sigma.assign(math.log(configs.value_of(sigma)))
+
+    def current_log_sigma(self):
+        """Return log sigma, learned or not, as a scalar tensor."""
+        if isinstance(self.sigma, keras.Variable):
+            return numerics.log_of(self.sigma)
+        return ops.convert_to_tensor(self.log_sigma)
 
     @elementwise
     def value_log_prob(self, x, parameters):
-        log_sigma = ops.convert_to_tensor(self.log_sigma)
-        return _log_normal(x, parameters, log_sigma)
+        return _log_normal(x, parameters, self.current_log_sigma())
 
     def mean(self, parameters):
         return in_float32(parameters)
@@ -57,10 +75,11 @@ class Gaussian(Likelihood):
     def sample(self, parameters):
         mean = self.mean(parameters)
         noise = self.noise(keras.random.normal, mean)
-        return mean + ops.exp(ops.convert_to_tensor(self.log_sigma)) * noise
+        return mean + ops.exp(self.current_log_sigma()) * noise
 
     def get_config(self):
-        return {**super().get_config(), "sigma": self.sigma, "learn_sigma": self.learn_sigma}
+        config = {"sigma": configs.serialize(self.sigma), "learn_sigma": self.learn_sigma}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -92,10 +111,10 @@ class HeteroscedasticGaussian(Likelihood):
     """
 
     parameters_per_value = 2
+    numbers = ("min_sigma",)
 
     def __init__(self, min_sigma=0.01, seed=None, **kwargs):
-        if not 0 < min_sigma < math.inf:
-            raise ValueError(f"`min_sigma` is {min_sigma}. Pass a positive standard deviation.")
+        check_positive("min_sigma", min_sigma)
         super().__init__(seed=seed, **kwargs)
         self.min_sigma = min_sigma
 
@@ -112,11 +131,11 @@ class HeteroscedasticGaussian(Likelihood):
         return mean + ops.exp(log_sigma) * noise
 
     def get_config(self):
-        return {**super().get_config(), "min_sigma": self.min_sigma}
+        return {**super().get_config(), "min_sigma": configs.serialize(self.min_sigma)}
 
     def _mean_and_log_sigma(self, parameters):
         mean, log_sigma = ops.split(parameters, 2, axis=-1)
-        log_var = numerics.soft_floor(2 * log_sigma, 2 * math.log(self.min_sigma))
+        log_var = numerics.soft_floor(2 * log_sigma, 2 * numerics.log_of(self.min_sigma))
         return mean, 0.5 * log_var
 
 

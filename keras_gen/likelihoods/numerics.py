@@ -1,5 +1,8 @@
 """Numerically stable forms of functions whose plain formula loses digits."""
 
+import math
+
+import keras
 from keras import ops
 
 # Below this y a series is used, above it the formula. At y = 0.7 both are equally good in float32,
@@ -30,6 +33,13 @@ def exponential_mean(slope):
     decay = ops.exp(-size)
     lower = 1 / size - decay / (1 - decay)
     return ops.where(near, series, ops.where(slope < 0, lower, 1 - lower))
+
+
+def log_of(number):
+    """Return the logarithm of a number, or within a step that of a variable."""
+    if isinstance(number, keras.Variable):
+        return ops.log(ops.convert_to_tensor(number))
+    return math.log(number)
 
 
 def soft_floor(log_scale, log_floor):

@@ -8,6 +8,7 @@ and of fake example i. Only a relativistic loss compares the two.
 import keras
 from keras import ops
 
+from keras_gen import configs
 from keras_gen.dtypes import in_float32
 from keras_gen.identifiers import resolve
 
@@ -50,7 +51,7 @@ class AdversarialLoss:
 
     @classmethod
     def from_config(cls, config):
-        return cls(**config)
+        return cls(**configs.deserialize(config))
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -78,7 +79,7 @@ class Minimax(AdversarialLoss):
     """
 
     def __init__(self, label_smoothing=0.0):
-        if not 0 <= label_smoothing < 1:
+        if not 0 <= configs.value_of(label_smoothing) < 1:
             raise ValueError(
                 f"`label_smoothing` is {label_smoothing}. The target on real examples is "
                 f"1 - label_smoothing: pass a number in [0, 1), such as 0.1."
@@ -90,18 +91,18 @@ class Minimax(AdversarialLoss):
         return ops.sigmoid(in_float32(logits))
 
     def discriminator_value(self, real_logits, fake_logits):
-        target = 1.0 - self.label_smoothing
+        smoothing = configs.in_step(self.label_smoothing)
         # softplus(-l) = -log sigmoid(l) and softplus(l) = -log(1 - sigmoid(l)), for every l.
-        on_real = target * ops.softplus(-real_logits)
-        if self.label_smoothing:
-            on_real = on_real + self.label_smoothing * ops.softplus(real_logits)
+        on_real = (1.0 - smoothing) * ops.softplus(-real_logits)
+        if isinstance(self.label_smoothing, keras.Variable) or smoothing:
+            on_real = on_real + smoothing * ops.softplus(real_logits)
         return on_real + ops.softplus(fake_logits)
 
     def generator_value(self, real_logits, fake_logits):
         return -ops.softplus(fake_logits)
 
     def get_config(self):
-        return {"label_smoothing": self.label_smoothing}
+        return {"label_smoothing": configs.serialize(self.label_smoothing)}
 
 
 @keras.saving.register_keras_serializable("keras_gen")

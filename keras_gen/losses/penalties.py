@@ -7,14 +7,17 @@
 import keras
 from keras import ops
 
-from keras_gen import layers
+from keras_gen import configs, layers
 from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32
 from keras_gen.identifiers import resolve
 
 
 class Penalty:
-    """Base class: a subclass writes `points` and `value`, and `draw` if its points are random."""
+    """Base class: a subclass writes `points` and `value`, and `draw` if its points are random.
+
+    The numbers of the penalties here may be scalar `keras.Variable`s, which each step reads.
+    """
 
     def draw(self, random, x_real):
         """Return the noise that `points` needs, or None.
@@ -34,7 +37,7 @@ class Penalty:
 
     @classmethod
     def from_config(cls, config):
-        return cls(**config)
+        return cls(**configs.deserialize(config))
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -78,10 +81,11 @@ class GradientPenalty(Penalty):
         return eps * x_real + (1.0 - eps) * x_fake
 
     def value(self, gradient):
-        return self.weight * ops.square(_norm(gradient) - self.target)
+        weight, target = configs.in_step(self.weight), configs.in_step(self.target)
+        return weight * ops.square(_norm(gradient) - target)
 
     def get_config(self):
-        return {"weight": self.weight, "target": self.target}
+        return {"weight": configs.serialize(self.weight), "target": configs.serialize(self.target)}
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -116,10 +120,11 @@ class DRAGAN(GradientPenalty):
         return random.normal(ops.shape(x_real))
 
     def points(self, x_real, x_fake, noise):
-        return x_real + self.scale * ops.std(x_real) * ops.cast(noise, x_real.dtype)
+        scale = configs.in_step(self.scale)
+        return x_real + scale * ops.std(x_real) * ops.cast(noise, x_real.dtype)
 
     def get_config(self):
-        return {**super().get_config(), "scale": self.scale}
+        return {**super().get_config(), "scale": configs.serialize(self.scale)}
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -147,10 +152,10 @@ class R1(Penalty):
         return x_real
 
     def value(self, gradient):
-        return 0.5 * self.gamma * _squared_norm(gradient)
+        return 0.5 * configs.in_step(self.gamma) * _squared_norm(gradient)
 
     def get_config(self):
-        return {"gamma": self.gamma}
+        return {"gamma": configs.serialize(self.gamma)}
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -217,6 +222,6 @@ def _squared_norm(gradient):
 
 
 def _not_negative(name, value):
-    if not value >= 0:  # NaN fails too.
+    if not configs.value_of(value) >= 0:  # NaN fails too.
         raise ValueError(f"`{name}` is {value}. Pass a number that is not negative.")
     return value

@@ -13,11 +13,14 @@ from keras import ops
 from keras_gen import accelerate, backend, borrowed, checks, distribution, export, optimizers, seeds  # noqa: F401
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
+from keras_gen.models.compiled import CheckEpoch, Compiled
 from keras_gen.models.labels import Labels
 from keras_gen.models.reports import ReportSkippedUpdates, add_callback
 
 
-class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesSeeds, keras.Model):
+class GenerativeModel(
+    Labels, Compiled, backend.Trainer, borrowed.BuiltByFit, seeds.SavesSeeds, keras.Model
+):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 
     `logged` lists the names in a step's logs. Each step hands its scalars to `update_metrics`.
@@ -80,9 +83,7 @@ class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesS
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         backend.parts.compiled(self)
         distribution.check_compiled(self)
-        self._trainable_when_compiled = {
-            id(layer): layer.trainable for layer in borrowed.all_layers(self)
-        }
+        self.keep_trainable()
         if self.built:
             # Loading fills the optimizer's variables only if they are there.
             self.build_optimizer()
@@ -244,12 +245,13 @@ class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesS
                 arguments["verbose"] = 0
         if arguments.get("validation_data") is not None:
             arguments["validation_data"] = self._checked_validation(arguments["validation_data"])
-        self._check_trained_variables()
+        self.check_trainable()
         if self.compiled and not (on_batch and self._same_on_all):
             distribution.check_trained(self)
             self._same_on_all = True
         if method.__name__ == "fit":
             add_callback(arguments, ReportSkippedUpdates(), self)
+            add_callback(arguments, CheckEpoch(), self, last=True)
             _tell_callbacks(arguments)
         if self.compiled and not on_batch:
             arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)
@@ -282,25 +284,6 @@ class GenerativeModel(Labels, backend.Trainer, borrowed.BuiltByFit, seeds.SavesS
         parts = dict(zip(("x", "y", "sample_weight"), data, strict=False))
         _keep_weights(parts)
         return keras.utils.pack_x_y_sample_weight(**parts)
-
-    def _check_trained_variables(self):
-        """Raise ValueError if a layer was frozen or thawed since the model was compiled."""
-        if not (self.compiled and self.optimizer.built):
-            return
-        same = all(
-            {id(v) for v in borrowed.variables_of(optimizer)} == {id(v) for v in variables}
-            for optimizer, variables in self.optimized()
-        )
-        # A layer without trainable variables has the flag too, such as batch norm.
-        flags = {id(layer): layer.trainable for layer in borrowed.all_layers(self)}
-        if not same or any(
-            flags.get(key, was) != was for key, was in self._trainable_when_compiled.items()
-        ):
-            raise ValueError(
-                f"The trainable variables of {type(self).__name__} are not those that it was "
-                f"compiled with: a layer's `trainable` has changed. Compile again, with a new "
-                f"optimizer."
-            )
 
 
 def _tell_callbacks(arguments):

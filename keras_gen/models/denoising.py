@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import checks, seeds
+from keras_gen import checks, configs, seeds
 from keras_gen.inference import predict
 from keras_gen.layers.noise import Noise
 from keras_gen.models.autoencoder import Autoencoder
@@ -17,8 +17,10 @@ from keras_gen.models.vae import VAE
 class _Denoising:
     """Mixin before an autoencoder's class: adds noise in steps, and removes it in `denoise`."""
 
+    numbers = ("stddev",)
+
     def add_noise(self, stddev):
-        self.lowest_stddev, self.highest_stddev = check_stddev(stddev)
+        check_stddev(stddev)
         self.stddev = stddev
         # A VAE uses the first three streams of the same seed.
         *_, training, evaluation = seeds.split(self.seed, 5)
@@ -31,10 +33,12 @@ class _Denoising:
     def corrupted(self, x, training=False):
         """Return x + stddev * eps, eps from N(0, I); a range draws one stddev for each example."""
         noise = self.noise if training else self.evaluation_noise
-        stddev = self.lowest_stddev
-        if stddev < self.highest_stddev:
+        if isinstance(self.stddev, (tuple, list)):
+            low, high = map(configs.in_step, self.stddev)
             u = noise.uniform((ops.shape(x)[0], *[1] * (len(x.shape) - 1)))
-            stddev = stddev + (self.highest_stddev - stddev) * u
+            stddev = low + (high - low) * u
+        else:
+            stddev = configs.in_step(self.stddev)
         eps = noise.normal(ops.shape(x))
         return ops.cast(x, "float32") + stddev * eps
 
@@ -66,7 +70,7 @@ class _Denoising:
         return {"denoise": signatures["reconstruct"], **signatures}
 
     def get_config(self):
-        stddev = self.stddev if isinstance(self.stddev, numbers.Real) else tuple(self.stddev)
+        stddev = configs.serialize(self.stddev)
         return {**super().get_config(), "stddev": stddev, "seed": self.seed}
 
 
@@ -82,6 +86,7 @@ class DenoisingAutoencoder(_Denoising, Autoencoder):
         encoder, decoder, likelihood, num_classes: As in `Autoencoder`.
         stddev: Standard deviation of the noise, in the units of the data; or (low, high), and
             each example draws its own from between, uniformly: one model for all of them.
+            Numbers or scalar `keras.Variable`s.
         seed: Integer or None, of the noise.
 
     Example:
@@ -131,6 +136,8 @@ class DenoisingVAE(_Denoising, VAE):
         equation 7: https://arxiv.org/abs/1511.06406
     """
 
+    numbers = (*VAE.numbers, "stddev")
+
     def __init__(
         self, encoder, decoder, stddev, likelihood="bernoulli", beta=1.0, seed=None, **kwargs
     ):
@@ -139,12 +146,12 @@ class DenoisingVAE(_Denoising, VAE):
 
 
 def check_stddev(stddev):
-    """Return (low, high) of a number or a pair; ValueError for anything else."""
+    """Raise ValueError unless `stddev` is a positive number or a pair (low, high)."""
     pair = stddev if isinstance(stddev, (tuple, list)) else (stddev, stddev)
+    pair = [configs.value_of(s) for s in pair]
     numeric = len(pair) == 2 and all(isinstance(s, numbers.Real) for s in pair)
     if not numeric or not 0 <= pair[0] <= pair[1] < math.inf or pair[1] == 0:
         raise ValueError(
             f"`stddev` is {stddev!r}. Pass the noise's standard deviation, a positive number, or "
             f"(low, high) for one drawn from between for each example."
         )
-    return pair

@@ -33,11 +33,15 @@ def skipped_updates(model):
     return np.array(ops.convert_to_numpy(model.skipped_updates))
 
 
-def add_callback(arguments, callback, model):
-    """Put a callback before those in the arguments of `fit`, or after those of a finished list."""
+def add_callback(arguments, callback, model, last=False):
+    """Put a callback before those in the arguments of `fit`, or after those of a finished list.
+
+    With `last` it comes after them anyway.
+    """
     given = arguments.get("callbacks")
     if not isinstance(given, keras.callbacks.CallbackList):
-        arguments["callbacks"] = [callback, *keras.tree.flatten(given or [])]
+        given = keras.tree.flatten(given or [])
+        arguments["callbacks"] = [*given, callback] if last else [callback, *given]
     elif not any(type(other) is type(callback) for other in given.callbacks):
         callback.set_model(model)
         given.callbacks.append(callback)

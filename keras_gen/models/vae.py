@@ -5,7 +5,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_gen import backend, checks, inference, likelihoods, seeds
+from keras_gen import backend, checks, configs, inference, likelihoods, seeds
 from keras_gen.dtypes import in_float32, total_in_float32
 from keras_gen.export import samplers
 from keras_gen.layers import Sampling
@@ -34,10 +34,10 @@ class VAE(Autoencoder):
         likelihood: A likelihood layer, or "bernoulli" or "gaussian".
         beta: Weight of the KL term, not negative; or a Keras `LearningRateSchedule`, read at
             `optimizer.iterations`, such as `kg.schedules.LinearWarmUp`. Validation uses the last
-            training step's value.
+            training step's value. Or a scalar `keras.Variable`, read in each step.
         free_bits: Nats that each latent may cost at no charge: the loss has max(free_bits, KL_j)
             in place of latent j's KL, the mean over the batch, and so no reason to push it
-            below, Kingma et al. (2016).
+            below, Kingma et al. (2016). A number or a scalar `keras.Variable`.
         dynamic_binarization: True reads grey values in [0, 1] as the probabilities of black and
             white pixels, and draws these afresh for each batch, in validation and
             `log_likelihood` too: the data are x from Bernoulli(grey), as in Burda et al. (2016).
@@ -75,6 +75,7 @@ class VAE(Autoencoder):
     """
 
     logged = ("loss", "reconstruction", "kl", "elbo")
+    numbers = ("beta", "free_bits")
 
     def __init__(
         self,
@@ -88,11 +89,7 @@ class VAE(Autoencoder):
         num_classes=None,
         **kwargs,
     ):
-        if not isinstance(beta, LearningRateSchedule) and not _is_nonnegative(beta):
-            raise ValueError(
-                f"`beta` is {beta!r}. It weights the KL term: pass a number that is not negative, "
-                f"or a Keras LearningRateSchedule."
-            )
+        _check_beta(beta)
         if not _is_nonnegative(free_bits):
             raise ValueError(
                 f"`free_bits` is {free_bits!r}. Each latent may cost that much at no charge: pass "
@@ -112,7 +109,19 @@ class VAE(Autoencoder):
         self.sampling, self.evaluation_sampling, self.user_sampling = (
             Sampling(stream, dtype="float32") for stream in seeds.split(seed, 3)
         )
-        if isinstance(beta, LearningRateSchedule):
+
+    @property
+    def beta(self):
+        return self._beta
+
+    @beta.setter
+    def beta(self, beta):
+        _check_beta(beta)
+        vars(self)["_beta"] = beta
+        scheduled = isinstance(beta, LearningRateSchedule)
+        if hasattr(self, "scheduled_beta") and not scheduled:
+            del self.scheduled_beta
+        elif scheduled and not hasattr(self, "scheduled_beta"):
             # A variable, as a step compiled for evaluation does not see the optimizer.
             self.scheduled_beta = self.add_weight(
                 shape=(),
@@ -141,9 +150,10 @@ class VAE(Autoencoder):
 
         reconstruction = ops.mean(sample_weight * reconstruction)
         kl = ops.mean(sample_weight[:, None] * kl, axis=0)  # (latent_dim,)
-        if self.free_bits:  # Compared with the mean over the batch of all devices.
+        if isinstance(self.free_bits, keras.Variable) or self.free_bits:
+            # Compared with the mean over the batch of all devices.
             kl = backend.mean_over_replicas(kl)
-        charged_kl = ops.sum(ops.maximum(kl, self.free_bits))
+        charged_kl = ops.sum(ops.maximum(kl, configs.in_step(self.free_bits)))
         kl = ops.sum(kl)
         added_losses = total_in_float32(self.losses)
         loss = reconstruction + self.current_beta() * charged_kl + added_losses
@@ -195,7 +205,7 @@ class VAE(Autoencoder):
         """Return the number itself, or the schedule's value at the last training step."""
         if isinstance(self.beta, LearningRateSchedule):
             return ops.convert_to_tensor(self.scheduled_beta)
-        return self.beta
+        return configs.in_step(self.beta)
 
     def code(self, x, y=None, training=False):
         """Return the mean of q(z|x), a tensor (batch, latent_dim)."""
@@ -272,8 +282,8 @@ class VAE(Autoencoder):
     def get_config(self):
         return {
             **super().get_config(),
-            "beta": keras.saving.serialize_keras_object(self.beta),
-            "free_bits": self.free_bits,
+            "beta": configs.serialize(self.beta),
+            "free_bits": configs.serialize(self.free_bits),
             "dynamic_binarization": self.dynamic_binarization,
             "seed": self.seed,
         }
@@ -301,5 +311,14 @@ class VAE(Autoencoder):
         return self.sampling if training else self.evaluation_sampling
 
 
+def _check_beta(beta):
+    if not isinstance(beta, LearningRateSchedule) and not _is_nonnegative(beta):
+        raise ValueError(
+            f"`beta` is {beta!r}. It weights the KL term: pass a number that is not negative, a "
+            f"Keras LearningRateSchedule or a scalar `keras.Variable`."
+        )
+
+
 def _is_nonnegative(value):
+    value = configs.value_of(value)
     return isinstance(value, numbers.Real) and 0 <= value < math.inf

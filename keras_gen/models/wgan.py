@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_gen import configs
 from keras_gen.models.gan import GAN
 
 
@@ -16,7 +17,7 @@ class WGAN(GAN):
     Args:
         generator, discriminator, latent_dim, d_steps, g_steps, packing, seed, num_classes: As in
             `GAN`; the discriminator is the critic.
-        clip: c in the paper.
+        clip: c in the paper, a number or a scalar `keras.Variable`.
 
     Example:
 
@@ -30,6 +31,8 @@ class WGAN(GAN):
         Arjovsky et al. (2017), "Wasserstein GAN": https://arxiv.org/abs/1701.07875
     """
 
+    numbers = ("clip",)
+
     def __init__(
         self,
         generator,
@@ -42,7 +45,7 @@ class WGAN(GAN):
         seed=None,
         **kwargs,
     ):
-        if not clip > 0:
+        if not configs.value_of(clip) > 0:
             raise ValueError(f"`clip` is {clip}. Pass a positive number, such as 0.01.")
         super().__init__(
             generator,
@@ -59,8 +62,9 @@ class WGAN(GAN):
 
     def discriminator_step(self, x_real, y=None):
         terms = super().discriminator_step(x_real, y)
+        clip = configs.in_step(self.clip)
         for weight in self.discriminator.trainable_variables:
-            weight.assign(ops.clip(ops.convert_to_tensor(weight), -self.clip, self.clip))
+            weight.assign(ops.clip(ops.convert_to_tensor(weight), -clip, clip))
         return terms
 
     def compile(self, generator_optimizer=None, discriminator_optimizer=None, **kwargs):
@@ -74,4 +78,4 @@ class WGAN(GAN):
     def get_config(self):
         config = super().get_config()
         del config["loss"], config["penalties"]  # They are the model's own.
-        return {**config, "clip": self.clip}
+        return {**config, "clip": configs.serialize(self.clip)}

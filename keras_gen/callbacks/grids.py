@@ -1,10 +1,11 @@
 import pathlib
+import warnings
 
 import keras
 import numpy as np
 
 from keras_gen import distribution
-from keras_gen.callbacks.images import image_grid, save_png
+from keras_gen.callbacks.images import check_range, clipping, draw_grid, save_png
 from keras_gen.callbacks.tensorboard import Writer
 from keras_gen.checks import check_count
 
@@ -14,8 +15,10 @@ class _EpochPicture(keras.callbacks.Callback):
 
     checkpointed = ("epoch", "pictured")
 
-    def __init__(self, directory, every, scale, name, tensorboard_dir):
+    def __init__(self, directory, every, scale, name, tensorboard_dir, value_range=(0, 1)):
         super().__init__()
+        self.value_range = check_range(value_range)
+        self.warns = False
         if every < 1:
             raise ValueError(f"`every` is {every}. Pass a number of epochs, at least 1.")
         self.directory = pathlib.Path(directory)
@@ -29,8 +32,10 @@ class _EpochPicture(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.pictured = True
+        self.warns = False  # What an untrained model draws may lie anywhere.
         # Here, so that a picture that cannot be drawn raises before training.
         self.untrained = self.draw()
+        self.warns = True
         if self.writer and distribution.is_chief():
             self.writer.open()
 
@@ -63,6 +68,14 @@ class _EpochPicture(keras.callbacks.Callback):
     def draw(self):
         """Return the picture, a uint8 array (rows, columns, 3)."""
         raise NotImplementedError
+
+    def grid(self, images, columns, padding=2):
+        """Return `image_grid` of the images; the first picture of a `fit` that is clipped warns."""
+        message = clipping(images, self.value_range)
+        if message and self.warns:
+            self.warns = False
+            warnings.warn(message, stacklevel=2)
+        return draw_grid(images, columns, padding, self.scale, self.value_range)
 
 
 def drawing_arguments(model, n, ema):
@@ -97,6 +110,8 @@ class SampleGrid(_EpochPicture):
         ema: True draws with a GAN's averaged weights (`use_ema=True`), False with the raw ones.
         tensorboard_dir: Log directory, to write the grids there too (needs the package
             `tensorboard`).
+        value_range: The values that are drawn black and white, (low, high): (-1, 1) for a generator
+            that ends in tanh. `fit` warns once if many pixels lie outside.
 
     Example:
 
@@ -115,8 +130,9 @@ class SampleGrid(_EpochPicture):
         name="epoch",
         tensorboard_dir=None,
         ema=False,
+        value_range=(0, 1),
     ):
-        super().__init__(directory, every, scale, name, tensorboard_dir)
+        super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
         check_count("num_samples", num_samples)
         self.num_samples = num_samples
         self.seed = seed
@@ -130,7 +146,7 @@ class SampleGrid(_EpochPicture):
             num_samples -= num_samples % columns
         z = np.random.default_rng(self.seed).standard_normal((num_samples, self.model.latent_dim))
         images = self.model.generate(z, **drawing_arguments(self.model, num_samples, self.ema))
-        return image_grid(images, columns=columns, scale=self.scale)
+        return self.grid(images, columns=columns)
 
 
 class ReconstructionGrid(_EpochPicture):
@@ -140,7 +156,7 @@ class ReconstructionGrid(_EpochPicture):
         images: (n, height, width, channels), best from the test set; the first 16 are drawn.
         directory: Folder for `reconstruction_0001.png`, ...; it is made.
         labels: Labels of the images, (n,), for a model with classes.
-        every, scale, tensorboard_dir: As in `SampleGrid`.
+        every, scale, tensorboard_dir, value_range: As in `SampleGrid`.
 
     Example:
 
@@ -159,8 +175,9 @@ class ReconstructionGrid(_EpochPicture):
         name="reconstruction",
         tensorboard_dir=None,
         labels=None,
+        value_range=(0, 1),
     ):
-        super().__init__(directory, every, scale, name, tensorboard_dir)
+        super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
         self.images = np.asarray(images)[:16]
         self.labels = None if labels is None else np.asarray(labels)[:16]
 
@@ -178,9 +195,9 @@ class ReconstructionGrid(_EpochPicture):
             for start in range(0, len(self.images), 8)
             for row in (self.images[start : start + 8], reconstructions[start : start + 8])
         ]
-        blank = np.ones_like(self.images[:1])
+        blank = np.full_like(self.images[:1], self.value_range[1])
         filled = [np.concatenate([row, *[blank] * (8 - len(row))]) for row in rows]
-        return image_grid(np.concatenate(filled), columns=8, scale=self.scale)
+        return self.grid(np.concatenate(filled), columns=8)
 
 
 class InterpolationGrid(_EpochPicture):
@@ -193,7 +210,7 @@ class InterpolationGrid(_EpochPicture):
         rows: Number of pairs.
         steps: Images in a row, both ends included.
         seed: Seed of the pairs, which are drawn once, from N(0, I).
-        every, scale, ema, tensorboard_dir: As in `SampleGrid`.
+        every, scale, ema, tensorboard_dir, value_range: As in `SampleGrid`.
 
     Example:
 
@@ -213,8 +230,9 @@ class InterpolationGrid(_EpochPicture):
         name="interpolation",
         tensorboard_dir=None,
         ema=False,
+        value_range=(0, 1),
     ):
-        super().__init__(directory, every, scale, name, tensorboard_dir)
+        super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
         self.rows = rows
         self.steps = steps
         self.seed = seed
@@ -226,4 +244,4 @@ class InterpolationGrid(_EpochPicture):
         arguments = drawing_arguments(self.model, self.rows, self.ema)
         images = self.model.interpolate(z_from, z_to, steps=self.steps, **arguments)
         images = images.reshape(-1, *images.shape[2:])
-        return image_grid(images, columns=self.steps, scale=self.scale)
+        return self.grid(images, columns=self.steps)

@@ -2,26 +2,53 @@
 
 import math
 import pathlib
+import warnings
 
 import numpy as np
 from PIL import Image
 
 from keras_gen import files
 
+# A warning is worth more than this share of pixels, this far outside, in units of the range. A
+# Gaussian's mean is a little outside even for data that are not.
+CLIPPED, MARGIN = 0.05, 0.1
 
-def image_grid(images, columns=None, padding=2, scale=2):
+
+def image_grid(images, columns=None, padding=2, scale=2, value_range=(0, 1)):
     """Return one picture of many images, row by row, with white lines between them.
 
     Args:
-        images: (n, height, width, channels) in [0, 1], channels 1 or 3; values outside are
-            clipped.
+        images: (n, height, width, channels), channels 1 or 3.
         columns: Images in a row; by default about as many as there are rows.
         padding: Width of the lines, in pixels of the picture.
         scale: Every pixel becomes a square of this side.
+        value_range: The values that are black and white, (low, high): (-1, 1) for images of a
+            generator that ends in tanh. Values outside are clipped; if they are many, with a
+            warning.
 
     Returns:
         uint8 array (rows, columns, 3).
     """
+    message = clipping(images, value_range)
+    if message:
+        warnings.warn(message, stacklevel=2)
+    return draw_grid(images, columns, padding, scale, value_range)
+
+
+def clipping(images, value_range):
+    """Return a message if many pixels of the images lie outside a picture's range, else None."""
+    low, high = check_range(value_range)
+    margin = MARGIN * (high - low)
+    values = np.asarray(images)[np.isfinite(images)]
+    if not values.size or np.mean((values < low - margin) | (values > high + margin)) < CLIPPED:
+        return None
+    return (
+        f"The images lie in [{values.min():.3g}, {values.max():.3g}], and the picture shows "
+        f"[{low:g}, {high:g}]; the rest is clipped. Pass value_range=(low, high)."
+    )
+
+
+def draw_grid(images, columns, padding, scale, value_range):
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
         raise ValueError(
@@ -31,7 +58,9 @@ def image_grid(images, columns=None, padding=2, scale=2):
     n, height, width, _ = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    pixels = (np.clip(np.nan_to_num(images), 0, 1) * 255 + 0.5).astype("uint8")
+    low, high = value_range
+    images = (np.nan_to_num(images, nan=low) - low) / (high - low)
+    pixels = (np.clip(images, 0, 1) * 255 + 0.5).astype("uint8")
     pixels = np.broadcast_to(pixels, (n, height, width, 3)).repeat(scale, 1).repeat(scale, 2)
     cell_height, cell_width = height * scale + padding, width * scale + padding
     picture = np.full((rows * cell_height + padding, columns * cell_width + padding, 3), 255)
@@ -39,6 +68,13 @@ def image_grid(images, columns=None, padding=2, scale=2):
         top, left = (i // columns) * cell_height + padding, (i % columns) * cell_width + padding
         picture[top : top + height * scale, left : left + width * scale] = image
     return picture.astype("uint8")
+
+
+def check_range(value_range):
+    """Return (low, high); ValueError unless these are two numbers in order."""
+    if np.shape(value_range) != (2,) or not value_range[0] < value_range[1]:
+        raise ValueError(f"`value_range` is {value_range}. Pass (low, high), low below high.")
+    return tuple(value_range)
 
 
 def save_png(path, picture):

@@ -5,7 +5,6 @@ import statistics
 import numpy as np
 
 from keras_gen.callbacks.grids import _EpochPicture, has_classes
-from keras_gen.callbacks.images import image_grid
 from keras_gen.checks import check_count
 
 
@@ -113,7 +112,7 @@ class Manifold(_EpochPicture):
         directory: Folder for `manifold_0001.png`, ...; it is made.
         steps: Images on a side.
         label: Class of all images, for a model with classes.
-        every, scale, tensorboard_dir: As in `SampleGrid`.
+        every, scale, tensorboard_dir, value_range: As in `SampleGrid`.
 
     Example:
 
@@ -125,16 +124,24 @@ class Manifold(_EpochPicture):
     """
 
     def __init__(
-        self, directory, steps=20, every=1, scale=1, label=0, name="manifold", tensorboard_dir=None
+        self,
+        directory,
+        steps=20,
+        every=1,
+        scale=1,
+        label=0,
+        name="manifold",
+        tensorboard_dir=None,
+        value_range=(0, 1),
     ):
-        super().__init__(directory, every, scale, name, tensorboard_dir)
+        super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
         self.steps = steps
         self.label = label
 
     def draw(self):
         images = manifold(self.model, self.steps, self.label)
         images = images.reshape(-1, *images.shape[2:])
-        return image_grid(images, columns=self.steps, padding=0, scale=self.scale)
+        return self.grid(images, columns=self.steps, padding=0)
 
 
 class Traversals(_EpochPicture):
@@ -146,7 +153,7 @@ class Traversals(_EpochPicture):
         rows: Maximum number of latents to show: those that change the images most.
         z: Values of the fixed latents, (latent_dim,); by default 0.
         label: Class of all images, for a model with classes.
-        every, scale, tensorboard_dir: As in `SampleGrid`.
+        every, scale, tensorboard_dir, value_range: As in `SampleGrid`.
 
     Example:
 
@@ -166,8 +173,9 @@ class Traversals(_EpochPicture):
         label=0,
         name="traversals",
         tensorboard_dir=None,
+        value_range=(0, 1),
     ):
-        super().__init__(directory, every, scale, name, tensorboard_dir)
+        super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
         self.steps = steps
         self.rows = rows
         self.z = z
@@ -176,7 +184,7 @@ class Traversals(_EpochPicture):
     def draw(self):
         _, images = traversals(self.model, self.steps, self.rows, self.z, self.label)
         images = images.reshape(-1, *images.shape[2:])
-        return image_grid(images, columns=self.steps, scale=self.scale)
+        return self.grid(images, columns=self.steps)
 
 
 class LatentScatter(_EpochPicture):

@@ -1,4 +1,5 @@
 import io
+import warnings
 
 import keras
 import numpy as np
@@ -31,7 +32,8 @@ def test_a_grid_shows_every_pixel_as_a_square_between_white_lines():
 
 def test_a_grid_keeps_colours_and_clips_what_is_out_of_range():
     images = np.array([[[[2.0, -1.0, 1.0]]]])
-    grid = kg.callbacks.image_grid(images, padding=0, scale=1)
+    with pytest.warns(UserWarning, match="clipped"):
+        grid = kg.callbacks.image_grid(images, padding=0, scale=1)
     np.testing.assert_array_equal(grid, [[[255, 0, 255]]])
 
 
@@ -162,3 +164,56 @@ def test_a_file_in_place_of_the_directory_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file"):
         kg.callbacks.SampleGrid(tmp_path / "file")
+
+
+def tanh_gan():
+    z = keras.Input((4,))
+    pixels = keras.layers.Dense(64, activation="tanh", kernel_initializer="he_normal")(5.0 * z)
+    generator = keras.Model(z, keras.layers.Reshape((8, 8, 1))(pixels))
+    _, discriminator = kg.networks.mlp_gan((8, 8, 1), 4, (6,), (6,))
+    gan = kg.GAN(generator, discriminator, latent_dim=4, seed=0)
+    gan.compile("sgd", "sgd")
+    return gan
+
+
+def test_a_picture_of_another_range_shows_all_of_it():
+    images = np.linspace(-1, 1, 256).reshape(4, 8, 8, 1)
+    picture = kg.callbacks.image_grid(images, padding=0, scale=1, value_range=(-1, 1))
+    assert sorted(set(picture.flat)) == list(range(256))
+    with pytest.warns(UserWarning, match=r"\[-1, 1\].*shows \[0, 1\].*value_range"):
+        clipped = kg.callbacks.image_grid(images, padding=0, scale=1)
+    assert np.mean(clipped == 0) > 0.4
+    for wrong in ((1, 0), 1.0, (0, float("nan"))):
+        with pytest.raises(ValueError, match="value_range"):
+            kg.callbacks.image_grid(images, value_range=wrong)
+
+
+def test_a_clipped_grid_warns_once_and_its_range_can_be_given(tmp_path):
+    x = np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 1)).astype("float32")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tanh_gan().fit(x, epochs=3, verbose=0, callbacks=[kg.callbacks.SampleGrid(tmp_path)])
+    assert sum("value_range" in str(warning.message) for warning in caught) == 1
+    ranged = kg.callbacks.SampleGrid(tmp_path, value_range=(-1, 1), scale=1)
+    between = kg.callbacks.InterpolationGrid(tmp_path, value_range=(-1, 1))
+    gan = tanh_gan()
+    gan.fit(x, epochs=2, verbose=0, callbacks=[ranged, between])  # A warning would be an error.
+    pixels = np.asarray(Image.open(tmp_path / "epoch_0002.png"))
+    assert np.mean(pixels == 0) < 0.4
+    z = np.random.default_rng(0).standard_normal((64, 4))
+    expected = kg.callbacks.image_grid((gan.generate(z) + 1) / 2, scale=1)
+    assert np.abs(pixels.astype(int) - expected).max() <= 1
+
+
+def test_pictures_of_a_vae_take_a_range(tmp_path):
+    x = np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 1)).astype("float32")
+    vae = kg.VAE(*kg.networks.mlp_vae((8, 8, 1), 2, (4,)), likelihood="gaussian")
+    vae.compile("adam")
+    kinds = [
+        kg.callbacks.ReconstructionGrid(x, tmp_path, value_range=(-1, 1)),
+        kg.callbacks.Manifold(tmp_path, steps=3, value_range=(-1, 1)),
+        kg.callbacks.Traversals(tmp_path, steps=3, value_range=(-1, 1)),
+    ]
+    vae.fit(x, verbose=0, callbacks=kinds)
+    pixels = np.asarray(Image.open(tmp_path / "reconstruction_0001.png").convert("L"))
+    assert np.isclose(np.mean(pixels[2:18, 2:18] < 128), 0.5, atol=0.25)

@@ -16,7 +16,9 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     So every part of Keras that reads `model.optimizer` sees the state of both: the JAX trainer,
     `.keras` files, BackupAndRestore. The container takes no step itself: a model descends with
-    `generator` or `discriminator`, each of which counts its own iterations.
+    `generator` or `discriminator`, each of which counts its own iterations. Keras's callbacks treat
+    each of `optimizers` by itself, as those of its `MultiOptimizer`, and name its rate in the logs
+    `learning_rate_generator` or `learning_rate_discriminator`.
 
     Args:
         generator: Keras optimizer of the generator.
@@ -27,6 +29,15 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         super().__init__(learning_rate=0.0, name=name)
         self.generator = generator
         self.discriminator = discriminator
+        for player, optimizer in zip(("generator", "discriminator"), self.optimizers, strict=True):
+            optimizer.name = player  # Keras's callbacks tell them apart by name.
+
+    @property
+    def optimizers(self):
+        return [
+            getattr(player, "inner_optimizer", player)
+            for player in (self.generator, self.discriminator)
+        ]
 
     @classmethod
     def of(cls, generator, discriminator, scales_loss, owner):
@@ -69,7 +80,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self):
-        return super().learning_rate
+        return self.generator.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value):

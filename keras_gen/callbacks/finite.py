@@ -2,7 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen.models.reports import skipped_updates
+from keras_gen.models.reports import advice, made_updates, skipped_updates
 
 
 class StopAtNonFinite(keras.callbacks.Callback):
@@ -47,11 +47,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
             f"Epoch {epoch + 1}: a loss or gradient of the {' and the '.join(players)} was not "
             f"finite. The weights are those with which the last finite epoch began. "
         )
-        optimizers = [optimizer for optimizer, _ in self.model.optimized()]
-        if any(ops.convert_to_numpy(optimizer.iterations) for optimizer in optimizers):
-            self.message += "Try a smaller learning rate."
-        else:
-            self.message += "No update was made yet: look at the data, and scale them."
+        self.message += advice(has_learned=any(made_updates(self.model)[counts > 0]))
         if self.model.num_classes is not None:
             # If the data are a stream, only its first batch was checked before training.
             last = self.model.num_classes - 1

@@ -13,6 +13,7 @@ from keras import ops
 from keras_gen import accelerate, backend, borrowed, checks, distribution, export, optimizers, seeds  # noqa: F401
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
+from keras_gen.models import monitors
 from keras_gen.models.compiled import CheckEpoch, Compiled
 from keras_gen.models.labels import Labels
 from keras_gen.models.reports import ReportSkippedUpdates, add_callback
@@ -23,7 +24,7 @@ class GenerativeModel(
 ):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 
-    `logged` lists the names in a step's logs. Each step hands its scalars to `update_metrics`.
+    Each step hands its scalars to `update_metrics`, which logs them: first those in `logged`.
     `players` names the entries of `optimized`.
 
     Args:
@@ -33,6 +34,7 @@ class GenerativeModel(
 
     logged = ("loss",)
     players = ("model",)
+    weighting = "To weight examples, pass `sample_weight`."  # Advice to who passes `class_weight`.
     absent = {}  # Methods of other models, and why this one has none.
 
     def __getattr__(self, name):
@@ -94,6 +96,7 @@ class GenerativeModel(
 
     @functools.wraps(keras.Model.save)
     def save(self, filepath, *args, **kwargs):
+        monitors.check_file_name(filepath)
         if distribution.is_chief():
             return super().save(filepath, *args, **kwargs)
         # On TensorFlow and JAX all processes must take part in it, and one has the file.
@@ -225,8 +228,8 @@ class GenerativeModel(
         arguments = bound.arguments
         if arguments.get("class_weight") is not None:
             raise ValueError(
-                f"`{method.__name__}` got `class_weight`, but no class is predicted here. To "
-                f"weight examples, pass `sample_weight`."
+                f"`{method.__name__}` got `class_weight`, but no class is predicted here. "
+                f"{self.weighting}"
             )
         x = arguments["x"] = self.check_input_data(arguments.get("x"), arguments.get("y"))
         on_batch = "on_batch" in method.__name__
@@ -252,6 +255,7 @@ class GenerativeModel(
         if method.__name__ == "fit":
             add_callback(arguments, ReportSkippedUpdates(), self)
             add_callback(arguments, CheckEpoch(), self, last=True)
+            monitors.check(self, arguments.get("callbacks"))
             _tell_callbacks(arguments)
         if self.compiled and not on_batch:
             arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)

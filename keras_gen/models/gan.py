@@ -223,7 +223,7 @@ class GAN(TwoPlayerModel):
         if sample_weight is not None:
             raise ValueError(
                 f"A {type(self).__name__} cannot weight examples: the generator imitates the data "
-                f"as they come. Repeat the examples that matter more."
+                f"as they come. {self.weighting}"
             )
         if x.shape[0] is not None:
             self.check_batch_size(x.shape[0], x.shape[0])

@@ -12,25 +12,46 @@ class ReportSkippedUpdates(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.before = skipped_updates(self.model)
+        self.made_before = made_updates(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         counts = skipped_updates(self.model) - self.before
+        made = made_updates(self.model) - self.made_before
         said = [
             f"{count} of the {player}"
             for player, count in zip(self.model.players, counts, strict=True)
             if count
         ]
-        if said:
-            warnings.warn(
-                f"Epoch {epoch + 1}: updates were left out, as a loss or gradient was not finite: "
-                f"{', '.join(said)}.",
-                stacklevel=2,
-            )
+        if not said:
+            return
+        message = (
+            f"Epoch {epoch + 1}: updates were left out, as a loss or gradient was not finite: "
+            f"{', '.join(said)}."
+        )
+        if not all(made[counts > 0]):
+            message += f" {advice(any(self.made_before[counts > 0]))}"
+        warnings.warn(message, stacklevel=2)
+
+
+def advice(has_learned):
+    """Return what may help where losses are not finite, before or after the first update."""
+    if has_learned:
+        return "Try a smaller learning rate."
+    return (
+        "No update was made yet, so the learning rate is not the cause: look at the data, and "
+        "scale them, for example to a standard deviation of 1."
+    )
 
 
 def skipped_updates(model):
     """Return how many updates of each player were left out so far, NumPy."""
     return np.array(ops.convert_to_numpy(model.skipped_updates))
+
+
+def made_updates(model):
+    """Return how many updates of each player were made so far, NumPy."""
+    counts = [ops.convert_to_numpy(optimizer.iterations) for optimizer, _ in model.optimized()]
+    return np.array(counts)
 
 
 def add_callback(arguments, callback, model, last=False):

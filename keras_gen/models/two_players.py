@@ -24,6 +24,7 @@ class TwoPlayerModel(GenerativeModel):
     """
 
     players = ("generator", "discriminator")
+    weighting = "Draw examples as often as they shall count."
     absent = dict.fromkeys(
         ("encode", "reconstruct", "log_likelihood"),
         "a GAN has neither an encoder nor a density; kg.VAE has both.",

@@ -1,0 +1,62 @@
+"""What is known of Keras's callbacks before training: directions of logs, rates, names of files."""
+
+import contextlib
+import inspect
+
+import keras
+
+# Is more better, or less? What a discriminator says of examples is neither.
+DIRECTIONS = {
+    **dict.fromkeys(("elbo", "log_likelihood", "modes", "high_quality"), "max"),
+    **dict.fromkeys(("kl", "reconstruction", "mode_kl"), "min"),
+}
+
+
+def check(model, callbacks):
+    """Tell callbacks the direction of what they monitor; ValueError for one that must fail."""
+    for callback in keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or [])):
+        if getattr(callback, "mode", None) == "auto" and hasattr(callback, "monitor"):
+            _choose_mode(callback, model.logged)
+        if isinstance(callback, keras.callbacks.ModelCheckpoint):
+            if not callback.save_weights_only:
+                check_file_name(callback.filepath)
+        if isinstance(callback, keras.callbacks.LearningRateScheduler):
+            _check_rates(callback, model.optimizer)
+
+
+def check_file_name(filepath):
+    """Raise ValueError if a whole model would be written in HDF5, which cannot be read again."""
+    name = str(filepath)
+    if name.endswith((".h5", ".hdf5")):
+        raise ValueError(
+            f"A whole model cannot be loaded from HDF5, and {name!r} is such a file. Save it as "
+            f"{name.rpartition('.')[0] + '.keras'!r}; weights alone may be in a `.weights.h5` file."
+        )
+
+
+def _choose_mode(callback, logged):
+    name = callback.monitor.removeprefix("val_")
+    if name in DIRECTIONS or name.endswith("loss"):
+        callback.mode = DIRECTIONS.get(name, "min")
+    elif name in logged and getattr(callback, "save_best_only", True):
+        raise ValueError(
+            f"{type(callback).__name__} monitors {callback.monitor!r}, of which neither more nor "
+            f'less is better in itself. Pass mode="max" or mode="min".'
+        )
+
+
+def _check_rates(callback, optimizer):
+    """Raise ValueError if a schedule of one argument would give two players the same rate."""
+    rates = {
+        float(keras.ops.convert_to_numpy(player.learning_rate))
+        for player in getattr(optimizer, "optimizers", ())
+    }
+    num_arguments = 2
+    with contextlib.suppress(TypeError, ValueError):  # Not every callable has a signature.
+        num_arguments = len(inspect.signature(callback.schedule).parameters)
+    if len(rates) > 1 and num_arguments == 1:
+        raise ValueError(
+            "A GAN has two learning rates, and the schedule of LearningRateScheduler returns one "
+            "for both. Let it scale each, `lambda epoch, rate: 0.95 * rate`, or compile with "
+            "schedules."
+        )

@@ -117,11 +117,15 @@ class VAE(Autoencoder):
     @beta.setter
     def beta(self, beta):
         _check_beta(beta)
-        vars(self)["_beta"] = beta
         scheduled = isinstance(beta, LearningRateSchedule)
         if hasattr(self, "scheduled_beta") and not scheduled:
             del self.scheduled_beta
         elif scheduled and not hasattr(self, "scheduled_beta"):
+            self._add_scheduled_beta(beta)
+        vars(self)["_beta"] = beta
+
+    def _add_scheduled_beta(self, beta):
+        try:
             # A variable, as a step compiled for evaluation does not see the optimizer.
             self.scheduled_beta = self.add_weight(
                 shape=(),
@@ -129,6 +133,11 @@ class VAE(Autoencoder):
                 trainable=False,
                 name="beta",
             )
+        except ValueError as error:  # Keras has locked a model with networks that `fit` builds.
+            raise ValueError(
+                f"`beta` becomes a schedule after this {type(self).__name__} was built, and Keras "
+                f"allows no new weight then. Pass the schedule to the constructor."
+            ) from error
 
     def unpack(self, data, training=True):
         """Return `(x, sample_weight, y)` as `Autoencoder.unpack`, and more of what a step must do.

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 import keras_gen as kg
+from keras_gen import configs
 from keras_gen.losses import penalties
 from tests.helpers import COMPILED, EAGER, every_mode, numpy
 from tests.models import tiny
@@ -267,6 +268,54 @@ def test_beta_becomes_a_schedule_and_a_number_again(tmp_path):
         assert logs["loss"][-1] == pytest.approx(expected, rel=1e-5)
         with pytest.raises(ValueError, match="not negative"):
             vae.beta = -1.0
+
+
+class Linear(keras.Model):
+    """An encoder that `fit` builds, of which Keras knows no config."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.flat = function, keras.layers.Flatten()
+        self.mean, self.log_var = keras.layers.Dense(2), keras.layers.Dense(2)
+
+    def call(self, x):
+        h = self.function(self.flat(x))
+        return self.mean(h), self.log_var(h)
+
+
+def test_beta_of_a_model_that_cannot_be_saved():
+    _, decoder = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 2, hidden=(4,))
+    vae, x = compiled(kg.VAE(Linear(lambda x: x), decoder), {}), tiny.images(8)
+    vae.fit(x, verbose=0)
+    for vae.beta in (30.0, keras.Variable(7.0)):
+        logs = vae.fit(x, verbose=0).history
+        expected = logs["reconstruction"][0] + configs.value_of(vae.beta) * logs["kl"][0]
+        assert logs["loss"][0] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="Pass the schedule to the constructor"):
+        vae.beta = kg.schedules.LinearWarmUp(2)
+    assert configs.value_of(vae.beta) == 7.0
+    vae = kg.VAE(Linear(lambda x: x), decoder, beta=kg.schedules.LinearWarmUp(2))  # As advised.
+    compiled(vae, {}).fit(x, verbose=0)
+    vae.beta = 2.0
+    logs = vae.fit(x, verbose=0).history
+    assert logs["loss"][0] == pytest.approx(
+        logs["reconstruction"][0] + 2.0 * logs["kl"][0], rel=1e-5
+    )
+
+
+def test_another_loss_another_penalty_and_an_optimizers_clipping_are_used():
+    model = compiled(gan(), {})
+    model.fit(ROWS, verbose=0)
+    model.adversarial_loss = kg.losses.Hinge()
+    model.penalties.append(kg.losses.R1(5.0))
+    logs = model.fit(ROWS, verbose=0).history
+    assert set(logs) == {"loss", "d_loss", "g_loss", "d_real", "d_fake", "penalty"}
+    for player in model.optimizer.optimizers:
+        player.clipnorm = 1e-12
+    before = model.get_weights()
+    model.fit(ROWS, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_allclose(new, old, atol=1e-9)
 
 
 class Counted(kg.VAE):

@@ -7,6 +7,8 @@ import keras
 
 from keras_gen.backend.step import Scope, Step, is_finite, loss_of, running
 
+STACKS = hasattr(keras.Model, "state_sync")  # Keras 3.16 stacks the batches of several steps.
+
 
 def step(method):
     @functools.wraps(method)
@@ -197,7 +199,10 @@ class Trainer:
         if self.predict_function is None or force:
             self.predict_function = _predict_function(self)
 
-    def jax_state_sync(self):
+    def jax_state_sync(self):  # Its name in Keras 3.15.
+        self.state_sync()
+
+    def state_sync(self):
         """Give the variables the values that Keras has taken out of them, or their successors."""
         state = self._taken
         if state is None:
@@ -231,11 +236,11 @@ class Trainer:
         vars(self).update(attributes)
 
     def _synced(self, method, args, kwargs):
-        self.jax_state_sync()  # A callback of `fit` may call this one.
+        self.state_sync()  # A callback of `fit` may call this one.
         try:
             return method(*args, **kwargs)
         finally:
-            self.jax_state_sync()
+            self.state_sync()
 
 
 def predict_on_batch(network, x):
@@ -268,7 +273,7 @@ class _Execution:
 
     def __call__(self, state, iterator):
         outputs = []
-        for batch in itertools.islice(iterator, self.model.steps_per_execution):
+        for batch in self._batches(iterator):
             output, state = self._run(state, batch)
             if isinstance(self.model, Trainer):
                 self.model._keep(_taken=state)
@@ -278,6 +283,16 @@ class _Execution:
         if self.joins and len(outputs) > 1:
             return jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs), state
         return outputs[-1], state
+
+    def _batches(self, iterator):
+        num_steps = self.model.steps_per_execution
+        if num_steps == 1 or not STACKS:
+            return itertools.islice(iterator, num_steps)
+        batches = next(iterator, [])
+        if isinstance(batches, list):  # Fewer, at the end of the data.
+            return batches
+        num_steps = len(jax.tree.leaves(batches)[0])
+        return [jax.tree.map(lambda leaf: leaf[i], batches) for i in range(num_steps)]  # noqa: B023
 
     def _run(self, state, batch):
         if not self.compiled:

@@ -1,50 +1,26 @@
-"""Checks of data, labels, latents and networks: pure functions that know no model.
+"""Checks of arguments, latents and networks: pure functions that know no model."""
 
-`owner` is the name of the class that an error message speaks of.
-"""
-
-import inspect
 import numbers
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_gen.borrowed import all_layers
-from keras_gen.data import ArrayDataset
+from keras_gen.door import as_numpy, check_type
 
 
-def first_examples(data):
-    """Return `(examples, data)`: what can be seen of the data that `fit` accepts, and all of them.
-
-    Arrays are seen whole. Of a stream the first batch is seen, and a generator comes back with
-    that batch in front again.
-    """
-    if inspect.isgenerator(data):
-        examples = next(data, None)
-        data = _chain(examples, data)
-    elif isinstance(data, keras.utils.PyDataset):
-        examples = data.arrays if isinstance(data, ArrayDataset) else data[0]
-    elif data is None or hasattr(data, "shape") or isinstance(data, (tuple, list)):
-        examples = data
-    else:
-        examples = next(iter(data), None)
-    if examples is None:
-        raise ValueError("There are no data: `x` is None or an empty stream.")
-    return examples, data
+def check_lengths(x, **next_to):
+    """Raise ValueError unless an array next to `x` has one row for each example."""
+    for name, value in next_to.items():
+        if hasattr(value, "shape") and len(value) != len(x):
+            raise ValueError(
+                f"`x` has {len(x)} examples and `{name}` {len(value)}. Pass one for each example."
+            )
 
 
 def check_examples(x, example_shape, owner):
-    """Raise ValueError on a wrong type or shape of `x`, an array or a tensor inside a step.
-
-    `example_shape` is the shape of one example, or None if every shape will do.
-    """
-    dtype = keras.backend.standardize_dtype(x.dtype)
-    if not keras.backend.is_float_dtype(dtype):
-        raise ValueError(
-            f"The data are of type {dtype}, but floats are expected. For 8-bit images: "
-            f'`x.astype("float32") / 255`.'
-        )
+    """Raise ValueError on a wrong type or shape of `x`, an array or a tensor inside a step."""
+    check_type(x, x.dtype)
     if x.shape[0] == 0:
         raise ValueError(f"The data are empty: their shape is {tuple(x.shape)}.")
     if example_shape is not None and tuple(x.shape[1:]) != example_shape:
@@ -53,11 +29,6 @@ def check_examples(x, example_shape, owner):
             f"(n, {', '.join(map(str, example_shape))}). Reshape the data or build the networks "
             f"for them."
         )
-
-
-def check_finite(x):
-    if not np.all(np.isfinite(x)):
-        raise ValueError("The data hold NaN or infinite values. Remove them first.")
 
 
 def check_within(x, bounds):
@@ -85,23 +56,16 @@ def _scaling(least, greatest, low):
 
 def check_not_a_target(x, y, owner):
     """Raise ValueError if `y` looks like a second copy of the data."""
-    if y is not None and len(x.shape) > 1 and tuple(y.shape[1:]) == tuple(x.shape[1:]):
+    if hasattr(y, "shape") and len(x.shape) > 1 and tuple(y.shape[1:]) == tuple(x.shape[1:]):
         raise ValueError(
             f"`y` has the shape of `x`, {tuple(x.shape[1:])}, but {owner} reconstructs `x` itself. "
             f"Pass `x` alone."
         )
 
 
-def weights_of_examples(sample_weight):
-    """Return one float32 weight for each example, (batch,), or ones (1,) if there are none."""
-    if sample_weight is None:
-        return ops.ones(1)
-    if len(sample_weight.shape) > 1 and tuple(sample_weight.shape[1:]) != (1,):
-        raise ValueError(
-            f"`sample_weight` has shape {tuple(sample_weight.shape)}. Pass one weight for each "
-            f"example, (n,)."
-        )
-    return ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+def check_finite(x):
+    if not np.all(np.isfinite(x)):
+        raise ValueError("The data hold NaN or infinite values. Remove them first.")
 
 
 def check_count(name, value):
@@ -122,7 +86,7 @@ def check_choice(name, value, choices):
 
 def check_latents(z, latent_dim):
     """Return `z` as a NumPy array (n, latent_dim), float32; ValueError for anything else."""
-    z = np.asarray(z, dtype="float32")
+    z = as_numpy(z, "z").astype("float32")
     if z.ndim != 2 or len(z) == 0 or z.shape[1] != latent_dim:
         raise ValueError(f"`z` has shape {z.shape}. Pass (n, {latent_dim}), n at least 1.")
     return z
@@ -166,8 +130,3 @@ def describe(outputs):
     if isinstance(outputs, dict):
         return f"a dictionary with the keys {list(outputs)}"
     return f"{len(outputs)} tensors" if isinstance(outputs, (list, tuple)) else "one tensor"
-
-
-def _chain(first, rest):
-    yield first
-    yield from rest

@@ -4,7 +4,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_gen import distribution
+from keras_gen import distribution, door
 from keras_gen.callbacks.images import check_range, clipping, draw_grid, save_png
 from keras_gen.callbacks.tensorboard import Writer
 from keras_gen.checks import check_count
@@ -153,9 +153,10 @@ class ReconstructionGrid(_EpochPicture):
     """Draws the same images and, below each, its reconstruction, every few epochs.
 
     Args:
-        images: (n, height, width, channels), best from the test set; the first 16 are drawn.
+        images: (n, height, width, channels), or a stream as `fit` accepts, best the test set; the
+            first 16 are drawn.
         directory: Folder for `reconstruction_0001.png`, ...; it is made.
-        labels: Labels of the images, (n,), for a model with classes.
+        labels: Labels of the images, (n,), for a model with classes; not of a stream with labels.
         every, scale, tensorboard_dir, value_range: As in `SampleGrid`.
 
     Example:
@@ -178,8 +179,7 @@ class ReconstructionGrid(_EpochPicture):
         value_range=(0, 1),
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
-        self.images = np.asarray(images)[:16]
-        self.labels = None if labels is None else np.asarray(labels)[:16]
+        self.images, self.labels = door.head(images, 16, labels)
 
     def draw(self):
         if has_classes(self.model) and self.labels is None:

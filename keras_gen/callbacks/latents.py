@@ -4,6 +4,7 @@ import statistics
 
 import numpy as np
 
+from keras_gen import door
 from keras_gen.callbacks.grids import _EpochPicture, has_classes
 from keras_gen.checks import check_count
 
@@ -191,7 +192,8 @@ class LatentScatter(_EpochPicture):
     """Draws `scatter`, the encoder's means in the plane, every few epochs.
 
     Args:
-        images: (n, height, width, channels), best from the test set; the first 5,000 are drawn.
+        images: (n, height, width, channels), or a stream as `fit` accepts, best the test set; the
+            first 5,000 are drawn.
         labels: Labels of the images, (n,), or None; a model with classes needs them.
         directory: Folder for `scatter_0001.png`, ...; it is made.
         every, tensorboard_dir: As in `SampleGrid`.
@@ -206,8 +208,7 @@ class LatentScatter(_EpochPicture):
 
     def __init__(self, images, labels, directory, every=1, name="scatter", tensorboard_dir=None):
         super().__init__(directory, every, 1, name, tensorboard_dir)
-        self.images = np.asarray(images)[:5000]
-        self.labels = None if labels is None else np.asarray(labels)[:5000]
+        self.images, self.labels = door.head(images, 5000, labels)
 
     def draw(self):
         labels = {"y": self.labels} if has_classes(self.model) else {}

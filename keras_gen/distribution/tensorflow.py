@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_gen.data.mapped import MappedDataset
 from keras_gen.distribution.noise import different_noise
 
 no_jit_compile = "XLA does not support variables that lie on several devices"
@@ -47,7 +48,7 @@ def with_copied_batches(data):
     change the user's arrays.
     """
     if isinstance(data, keras.utils.PyDataset):
-        return _Copies(data)
+        return MappedDataset(data, _copy)
     if inspect.isgenerator(data):
         return (_copy(batch) for batch in data)
     return data
@@ -71,26 +72,6 @@ def replica():
 def _seed_of_replica(state):
     # TensorFlow hashes seeds, so the streams of neighbouring seeds have nothing in common.
     return state + tf.cast(tf.stack([replica() * 1_000_003, 0]), state.dtype)
-
-
-class _Copies(keras.utils.PyDataset):
-    def __init__(self, data):
-        super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
-        self.data = data
-        self.order = data  # For a checkpoint.
-
-    @property
-    def num_batches(self):
-        return self.data.num_batches
-
-    def __getitem__(self, index):
-        return _copy(self.data[index])
-
-    def on_epoch_begin(self):
-        self.data.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self.data.on_epoch_end()
 
 
 def _copy(batch):

@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 from keras import ops
 
@@ -17,7 +16,7 @@ def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y
 
     Args:
         vae: A `VAE` or one of its subclasses.
-        x: NumPy array (n, ...).
+        x: Examples (n, ...), or a stream of their batches, as `fit` accepts.
         kind: "elbo" is -ELBO, and "distortion" its part -E_q[log p(x|z)] (An and Cho, 2015), at
             `num_samples` draws of z, the same for each example; "reconstruction" is -log p(x|z)
             at the mean of q(z|x); "likelihood" is -log p(x) by `log_likelihood`. With classes,
@@ -33,9 +32,13 @@ def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y
     """
     check_choice("kind", kind, KINDS)
     check_count("num_samples", num_samples)
-    y = vae.labels(y, len(x))
     if kind == "likelihood":
         return -vae.log_likelihood(x, num_samples=num_samples, verbose=0, y=y)
+    options = (kind, num_samples, seed, batch_size)
+    return vae.over_parts(lambda x, y: _score(vae, x, y, *options), x, y)
+
+
+def _score(vae, x, y, kind, num_samples, seed, batch_size):
     mean, log_var = vae.encode(x, batch_size=batch_size, y=y)  # (n, latent_dim)
     if kind == "reconstruction":
         return -log_prob(vae, x, mean, y, batch_size)
@@ -58,6 +61,6 @@ def log_prob(vae, x, z, y, batch_size):
         rows = slice(start, start + batch_size)
         inputs = z[rows] if y is None else [z[rows], y[rows]]
         parameters = ops.convert_to_tensor(predict(vae.decoder, inputs, batch_size))
-        values = ops.convert_to_tensor(np.asarray(x[rows], keras.config.floatx()))
+        values = ops.convert_to_tensor(x[rows])
         result.append(ops.convert_to_numpy(vae.likelihood.log_prob(values, parameters)))
     return np.concatenate(result)

@@ -16,7 +16,8 @@ def inpaint(vae, x, mask, method="elbo", num_samples=1, steps=200, batch_size=12
 
     Args:
         vae: A `VAE` or one of its subclasses, trained on whole examples.
-        x: NumPy array (n, ...). Hidden values are never read, and may be NaN.
+        x: Examples (n, ...), or a stream of their batches, as `fit` accepts. Hidden values are
+            never read, and may be NaN.
         mask: Booleans, True where `x` is hidden; of the shape of `x`, or of one example, or
             (height, width, 1) for all channels of all examples.
         method: Where z comes from. "elbo" fits a normal q(z) to the visible values of each
@@ -37,13 +38,11 @@ def inpaint(vae, x, mask, method="elbo", num_samples=1, steps=200, batch_size=12
     check_choice("method", method, METHODS)
     check_count("num_samples", num_samples)
     check_count("steps", steps)
-    y = vae.labels(y, len(x))
-    x = np.asarray(x)
+    x, y = vae.whole(x, y, check=lambda x: None)
     hidden = check_mask(mask, x.shape)
     # Hidden values are never read: they may be NaN. 0 is a value of every likelihood.
     x = np.where(hidden, np.zeros((), x.dtype), x)
     vae.check_data(x)
-    x = x.astype(keras.config.floatx(), copy=False)
     batch_size = min(batch_size, len(x))
     fill = METHODS[method](vae, batch_size * num_samples, steps)
     expected = []

@@ -8,16 +8,17 @@ def interpolate_examples(model, x_from, x_to, steps=8, y=None):
 
     Args:
         model: An `Autoencoder` or one of its subclasses. The code of a VAE is the mean of q(z|x).
-        x_from: NumPy array (n, ...).
-        x_to: NumPy array of the same shape.
+        x_from: Examples (n, ...), or a stream of their batches, as `fit` accepts.
+        x_to: As many examples.
         steps: Number of points on each line, both ends included; at least 2.
         y: Label of each pair, (n,), or one for all, if the model has classes.
 
     Returns:
         NumPy array (n, steps, ...).
     """
+    x_from, y = model.whole(x_from, y)
+    x_to, y = model.whole(x_to, y)
     check_ends(steps, x_from=x_from, x_to=x_to)
-    y = model.labels(y, len(x_from))
     z = path(code(model, x_from, y), code(model, x_to, y), steps, spherical=False)
     return _along(z, model.decode, y)
 

@@ -6,6 +6,8 @@ from keras import ops
 
 from keras_gen import backend
 from keras_gen.checks import check_choice, check_integer
+from keras_gen.door import stream_kind
+from keras_gen.dtypes import wide
 from keras_gen.inference.predict import filled_batch
 
 
@@ -29,7 +31,7 @@ def log_likelihood(
 
     Args:
         vae: A `VAE` or one of its subclasses.
-        x: NumPy array (n, ...).
+        x: Examples (n, ...), or a stream of their batches, as `fit` accepts.
         num_samples: K. Published values usually use 5,000.
         proposal: "posterior" draws z from q(z|x). "prior" draws it from p(z): few z explain
             a given x, so this naive estimate is far too low for all but small models.
@@ -49,40 +51,48 @@ def log_likelihood(
     check_choice("proposal", proposal, LOG_WEIGHTS)
     check_integer("num_samples", num_samples)
     check_integer("chunk_size", chunk_size)
-    x = vae.as_examples(x)
-    y = vae.labels(y, len(x))
-    x = ops.convert_to_numpy(vae.binarize(x, training=False))
-    inputs = [x] if y is None else [x, y]
-    values, errors = log_mean_weight(
-        vae, LOG_WEIGHTS[proposal], inputs, num_samples, chunk_size, verbose
-    )
+    estimator = Estimator(vae, LOG_WEIGHTS[proposal], num_samples, chunk_size)
+    target = None if stream_kind(x) else len(x)
+    progress = keras.utils.Progbar(target, verbose=verbose, unit_name="example")
+
+    def use(x, y):
+        x = ops.convert_to_numpy(vae.binarize(x, training=False))
+        return estimator([x] if y is None else [x, y], progress)
+
+    values, errors = vae.over_parts(use, x, y)
     # The formula never exceeds 1, whatever was missed: 1/3 is the error of nine equal weights.
     errors[errors > 1 / 3] = np.inf
     return (values, errors) if return_standard_error else values
 
 
-def log_mean_weight(model, log_weights, inputs, num_samples, chunk_size, verbose):
-    """Return log 1/K sum_k w_k of each example and its standard error, float64 (n,) each, in nats.
+class Estimator:
+    """Estimates log 1/K sum_k w_k of examples and its standard error, in nats.
 
-    `inputs` is a list of NumPy arrays of n examples each. `log_weights(model, batch, num_draws)`
-    returns log w, a tensor (num_draws, batch), with a list of tensors as its batch.
+    `log_weights(model, batch, num_draws)` returns log w, a tensor (num_draws, batch), with a list
+    of tensors as its batch.
     """
-    n = len(inputs[0])
-    # Several examples with all their draws, or the draws of one in several parts.
-    batch_size = min(n, max(1, chunk_size // num_samples))
-    parts = math.ceil(num_samples / chunk_size) if batch_size == 1 else 1
-    drawer = Drawer(model, log_weights, math.ceil(num_samples / parts))
-    progress = keras.utils.Progbar(n, verbose=verbose, unit_name="example")
-    values, errors = np.empty(n), np.empty(n)
-    for start in range(0, n, batch_size):
-        batch = filled_batch(inputs, start, batch_size)
-        log_w = [backend.predict_on_batch(drawer, batch) for _ in range(parts)]
-        log_w = np.concatenate(log_w, dtype="float64")[:num_samples]
-        stop = min(start + batch_size, n)
-        values[start:stop] = log_mean(log_w)[: stop - start]
-        errors[start:stop] = standard_error(log_w)[: stop - start]
-        progress.update(stop)
-    return values, errors
+
+    def __init__(self, model, log_weights, num_samples, chunk_size):
+        self.num_samples = num_samples
+        # Several examples with all their draws, or the draws of one in several parts.
+        self.batch_size = max(1, chunk_size // num_samples)
+        self.parts = math.ceil(num_samples / chunk_size)
+        self.drawer = Drawer(model, log_weights, math.ceil(num_samples / self.parts))
+
+    def __call__(self, inputs, progress):
+        """Return the estimates and their errors, float64 (n,) each, for arrays of n examples."""
+        n = len(inputs[0])
+        batch_size = self.batch_size = min(n, self.batch_size)  # All of one size: compiled once.
+        values, errors = np.empty(n), np.empty(n)
+        for start in range(0, n, batch_size):
+            batch = filled_batch(inputs, start, batch_size)
+            log_w = [backend.predict_on_batch(self.drawer, batch) for _ in range(self.parts)]
+            log_w = np.concatenate(log_w, dtype="float64")[: self.num_samples]
+            stop = min(start + batch_size, n)
+            values[start:stop] = log_mean(log_w)[: stop - start]
+            errors[start:stop] = standard_error(log_w)[: stop - start]
+            progress.add(stop - start)
+        return values, errors
 
 
 def log_mean(log_w):
@@ -107,7 +117,7 @@ class Drawer(backend.Trainer, keras.Model):
     """A model whose prediction is log w of `num_samples` draws: Keras compiles it everywhere."""
 
     def __init__(self, model, log_weights, num_samples):
-        super().__init__(dtype=keras.config.floatx())  # The model's layers have their own.
+        super().__init__(dtype=wide(model.variable_dtype))  # The model's layers have their own.
         self.model = model
         self.log_weights = log_weights
         self.num_samples = num_samples

@@ -1,8 +1,7 @@
 import keras
-import numpy as np
 from keras import ops
 
-from keras_gen import backend, checks, likelihoods
+from keras_gen import backend, checks, door, likelihoods
 from keras_gen.bounds import output_bounds
 from keras_gen.dtypes import total_in_float32
 from keras_gen.export import Signature
@@ -84,12 +83,18 @@ class Autoencoder(GenerativeModel):
 
         `sample_weight` is (batch,), and y int32 (batch,), or None without classes.
         """
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        checks.check_examples(x, self.example_shape, type(self).__name__)
-        checks.check_not_a_target(x, y, type(self).__name__)
-        sample_weight = checks.weights_of_examples(sample_weight)
+        x, y, sample_weight = self.read_batch(data)
+        if sample_weight is None:
+            sample_weight = ops.ones(1)
+        sample_weight = ops.reshape(ops.cast(sample_weight, x.dtype), (-1,))
         x, y = self.mark_unknown_labels(x, y)
         return x, sample_weight, y
+
+    def check_next_to(self, x, y, sample_weight):
+        if self.num_classes is None:
+            checks.check_not_a_target(x, y, type(self).__name__)
+        if sample_weight is not None:
+            door.check_weights(sample_weight)
 
     def encoded(self, x, y=None, training=False):
         """Return what the encoder gives in a step, a tensor z (batch, latent_dim)."""
@@ -108,10 +113,12 @@ class Autoencoder(GenerativeModel):
         return self.encoder(x if y is None else [x, y], training=training)
 
     def encode(self, x, batch_size=128, *, y=None):
-        """Return z of a NumPy array of examples, (n, latent_dim)."""
-        x = self.as_examples(x)
-        y = self.labels(y, len(x))
-        return predict(self.encoder, x if y is None else [x, y], batch_size)
+        """Return z of examples, NumPy (n, latent_dim)."""
+
+        def use(x, y):
+            return predict(self.encoder, x if y is None else [x, y], batch_size)
+
+        return self.over_parts(use, x, y)
 
     def decode(self, z, draw_pixels=False, batch_size=128, *, y=None):
         """Return E[x|z] of a NumPy array z (n, latent_dim), with `draw_pixels` a draw of x."""
@@ -127,7 +134,11 @@ class Autoencoder(GenerativeModel):
 
     def reconstruct(self, x, batch_size=128, *, y=None):
         """Return E[x|z] at the z of each example, in the shape of `x`, NumPy."""
-        return self.decode(self.encode(x, batch_size, y=y), batch_size=batch_size, y=y)
+
+        def use(x, y):
+            return self.decode(self.encode(x, batch_size, y=y), batch_size=batch_size, y=y)
+
+        return self.over_parts(use, x, y)
 
     def interpolate(self, x_from, x_to, steps=8, *, y=None):
         """Return examples on lines between pairs: see `kg.inference.interpolate_examples`."""
@@ -153,12 +164,6 @@ class Autoencoder(GenerativeModel):
     def check_data(self, x):
         checks.check_examples(x, self.example_shape, type(self).__name__)
         self.likelihood.check_data(x)
-
-    def as_examples(self, x):
-        """Return `x` as a NumPy array of Keras's float type; ValueError by `check_data`."""
-        x = np.asarray(x)
-        self.check_data(x)
-        return x.astype(keras.config.floatx(), copy=False)
 
     def check_sized(self):
         if self.latent_dim is None:

@@ -7,20 +7,25 @@ import pathlib
 import tempfile
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_gen import accelerate, backend, borrowed, checks, distribution, export, optimizers, seeds  # noqa: F401
-from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics import Means
 from keras_gen.models import monitors
 from keras_gen.models.compiled import CheckEpoch, Compiled
 from keras_gen.models.labels import Labels
+from keras_gen.models.reading import ReadsData
 from keras_gen.models.reports import ReportSkippedUpdates, add_callback
 
 
 class GenerativeModel(
-    Labels, Compiled, backend.Trainer, borrowed.BuiltByFit, seeds.SavesSeeds, keras.Model
+    Labels,
+    ReadsData,
+    Compiled,
+    backend.Trainer,
+    borrowed.BuiltByFit,
+    seeds.SavesSeeds,
+    keras.Model,
 ):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 
@@ -138,27 +143,6 @@ class GenerativeModel(
             )
         return super().predict(*args, **kwargs)
 
-    def check_input_data(self, data, y=None):
-        """Return the data, of any kind that `fit` accepts; ValueError if they are visibly wrong.
-
-        Arrays are checked whole, of a stream the first batch. A generator comes back whole. A
-        model that is not built is built for the data.
-        """
-        examples, data = checks.first_examples(data)
-        if isinstance(data, OrderedDataset):
-            self._check_batches(data.num_read, data.batch_size)
-        x, labels, _ = keras.utils.unpack_x_y_sample_weight(examples)
-        if not isinstance(x, np.ndarray):  # Keras would copy an array.
-            x = ops.convert_to_numpy(x)
-        self.check_data(x)
-        self.check_labels(labels if y is None else y, len(x))
-        if not self.built:
-            # Here and not in the first step, which TensorFlow would be compiling already.
-            self.build((None, *x.shape[1:]))
-            if self.compiled:
-                self.build_optimizer()
-        return data
-
     def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False):
         """Write the model's functions to files that need no Keras: see `kg.export.export`."""
         return export.export(self, filepath, format, verbose, overwrite)
@@ -231,23 +215,10 @@ class GenerativeModel(
                 f"`{method.__name__}` got `class_weight`, but no class is predicted here. "
                 f"{self.weighting}"
             )
-        x = arguments["x"] = self.check_input_data(arguments.get("x"), arguments.get("y"))
         on_batch = "on_batch" in method.__name__
-        if hasattr(x, "shape"):
-            if on_batch and distribution.process()[1] > 1:  # `x` is the part of this process.
-                self.check_batch_size(len(x), len(x))
-            else:
-                self._check_batches_of_arrays(arguments, on_batch)
-            _keep_weights(arguments)
-        if isinstance(x, OrderedDataset) and method.__name__ == "fit":
-            x.check_steps(arguments.get("steps_per_epoch"))
-            arguments["shuffle"] = False  # The data have an order of their own.
-        if not on_batch:
-            x = arguments["x"] = distribution.own_part(self, x)
-            if not distribution.is_chief():
-                arguments["verbose"] = 0
-        if arguments.get("validation_data") is not None:
-            arguments["validation_data"] = self._checked_validation(arguments["validation_data"])
+        self.admit_arguments(arguments, method.__name__)
+        if not on_batch and not distribution.is_chief():
+            arguments["verbose"] = 0
         self.check_trainable()
         if self.compiled and not (on_batch and self._same_on_all):
             distribution.check_trained(self)
@@ -261,34 +232,6 @@ class GenerativeModel(
             arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)
         return method(*bound.args, **bound.kwargs)
 
-    def _check_batches(self, n, batch_size):
-        devices = distribution.count_devices(self)
-        distribution.check_batch_size(n, batch_size, devices)
-        self.check_batch_size(n // devices, batch_size // devices)
-
-    def _check_batches_of_arrays(self, arguments, on_batch):
-        n = len(arguments["x"])
-        batch_size = arguments.get("batch_size") or (n if on_batch else 32)  # Keras's default.
-        validation, split = arguments.get("validation_data"), arguments.get("validation_split")
-        num_trained = int(n * (1 - split)) if split and validation is None else n  # As in Keras.
-        self._check_batches(num_trained, batch_size)
-        num_held_out = n - num_trained
-        if isinstance(validation, (tuple, list)):
-            validation = validation[0]
-        if hasattr(validation, "shape"):
-            num_held_out = len(validation)
-        if num_held_out:
-            batch_size = arguments.get("validation_batch_size") or batch_size
-            self._check_batches(num_held_out, batch_size)
-
-    def _checked_validation(self, data):
-        data = distribution.own_part(self, self.check_input_data(data))
-        if not isinstance(data, (tuple, list)):
-            return data
-        parts = dict(zip(("x", "y", "sample_weight"), data, strict=False))
-        _keep_weights(parts)
-        return keras.utils.pack_x_y_sample_weight(**parts)
-
 
 def _tell_callbacks(arguments):
     """Tell each callback with `before_fit` the arguments of `fit`, which Keras does not."""
@@ -297,12 +240,6 @@ def _tell_callbacks(arguments):
     for callback in callbacks:
         if hasattr(callback, "before_fit"):
             callback.before_fit(arguments, callbacks)
-
-
-def _keep_weights(arguments):
-    """Give arguments with a `sample_weight` a `y`, without which Keras drops the weights."""
-    if arguments.get("sample_weight") is not None and arguments.get("y") is None:
-        arguments["y"] = np.zeros(len(arguments["x"]), "float32")
 
 
 def _name_public_optimizers(config):

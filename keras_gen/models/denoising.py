@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import checks, configs, seeds
+from keras_gen.dtypes import in_float32, wide
 from keras_gen.inference import predict
 from keras_gen.layers.noise import Noise
 from keras_gen.models.autoencoder import Autoencoder
@@ -24,8 +25,9 @@ class _Denoising:
         self.stddev = stddev
         # A VAE uses the first three streams of the same seed.
         *_, training, evaluation = seeds.split(self.seed, 5)
-        self.noise = Noise(training, dtype="float32")
-        self.evaluation_noise = Noise(evaluation, dtype="float32")
+        self.noise, self.evaluation_noise = (
+            Noise(stream, dtype=wide(self.variable_dtype)) for stream in (training, evaluation)
+        )
 
     def encoded(self, x, y=None, training=False):
         return super().encoded(self.corrupted(x, training), y, training)
@@ -40,28 +42,33 @@ class _Denoising:
         else:
             stddev = configs.in_step(self.stddev)
         eps = noise.normal(ops.shape(x))
-        return ops.cast(x, "float32") + stddev * eps
+        return in_float32(x) + stddev * eps
 
     def denoise(self, x, batch_size=128, *, y=None):
         """Return E[x|z] of noisy examples, NumPy; they may lie outside the range of clean ones."""
-        x = np.asarray(x)
+
+        def use(x, y):
+            clean = []
+            for start in range(0, len(x), batch_size):  # A code may be larger than its example.
+                rows = slice(start, start + batch_size)
+                y_rows = None if y is None else y[rows]
+                code = predict(
+                    self.encoder, x[rows] if y is None else [x[rows], y_rows], batch_size
+                )
+                z = code[0] if isinstance(code, (list, tuple)) else code  # of a VAE, the mean
+                clean.append(self.decode(z, batch_size=batch_size, y=y_rows))
+            return np.concatenate(clean)
+
+        return self.over_parts(use, x, y, check=self._check_noisy)
+
+    def _check_noisy(self, x):
         checks.check_examples(x, self.example_shape, type(self).__name__)
         checks.check_finite(x)
-        y = self.labels(y, len(x))
-        clean = []
-        for start in range(0, len(x), batch_size):  # A code may be larger than its example.
-            rows = slice(start, start + batch_size)
-            noisy = x[rows].astype(keras.config.floatx(), copy=False)
-            y_rows = None if y is None else y[rows]
-            code = predict(self.encoder, noisy if y is None else [noisy, y_rows], batch_size)
-            z = code[0] if isinstance(code, (list, tuple)) else code  # of a VAE, the mean
-            clean.append(self.decode(z, batch_size=batch_size, y=y_rows))
-        return np.concatenate(clean)
 
-    def as_examples(self, x):
-        checks.check_examples(np.asarray(x), self.example_shape, type(self).__name__)
+    def check_used(self, x):
+        checks.check_examples(x, self.example_shape, type(self).__name__)
         try:
-            return super().as_examples(x)
+            super().check_used(x)
         except ValueError as error:
             raise ValueError(f"{error} Noisy examples go to `denoise(x)`.") from error
 

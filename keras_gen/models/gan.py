@@ -218,19 +218,20 @@ class GAN(TwoPlayerModel):
 
     def unpack(self, data, training=True):
         """Return `(x, y)` from a batch of `fit`, y None without classes."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        checks.check_examples(x, self.example_shape, type(self).__name__)
-        if sample_weight is not None:
-            raise ValueError(
-                f"A {type(self).__name__} cannot weight examples: the generator imitates the data "
-                f"as they come. {self.weighting}"
-            )
+        x, y, _ = self.read_batch(data)
         if x.shape[0] is not None:
             self.check_batch_size(x.shape[0], x.shape[0])
         return self.mark_unknown_labels(x, y)
 
     def update_metrics(self, terms, x):
         return super().update_metrics({"loss": terms["d_loss"] + terms["g_loss"], **terms}, x)
+
+    def check_next_to(self, x, y, sample_weight):
+        if sample_weight is not None:
+            raise ValueError(
+                f"A {type(self).__name__} cannot weight examples: the generator imitates the data "
+                f"as they come. {self.weighting}"
+            )
 
     def check_data(self, x):
         checks.check_examples(x, self.example_shape, type(self).__name__)

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen.checks import check_integer
+from keras_gen.door import as_labels, as_numpy
 
 
 class Labels:
@@ -17,21 +18,19 @@ class Labels:
         self.num_classes = num_classes
 
     def check_labels(self, y, n):
-        """Raise ValueError if `fit` cannot use the labels of `n` examples, or None."""
-        if self.num_classes is None:
-            return
+        """Return the labels of `n` examples that `fit` was given, int32 (n,); ValueError if bad."""
         if y is None:
             raise ValueError(
                 f"The labels are missing: this {type(self).__name__} was built with "
                 f"num_classes={self.num_classes} and learns from pairs. Pass `fit(x, y)`, or data "
                 f"in batches of (x, y)."
             )
-        self._check_values(ops.convert_to_numpy(y), n)
+        return as_labels(y, n, self.num_classes, type(self).__name__)
 
     def labels(self, y, n):
         """Return labels given to a public method as int32 (n,), or None without classes.
 
-        `y` is an array (n,) of integers or one integer for all; ValueError for anything else.
+        `y` holds integers (n,), or is one integer for all; ValueError for anything else.
         """
         owner = type(self).__name__
         if self.num_classes is None:
@@ -46,10 +45,8 @@ class Labels:
                 f"The labels are missing: this {owner} was built with "
                 f"num_classes={self.num_classes}. Pass `y=`, integers (n,) or one for all."
             )
-        y = ops.convert_to_numpy(y)
-        y = np.full(n, y) if y.ndim == 0 else y
-        self._check_values(y, n)
-        return y.astype("int32")
+        y = as_numpy(y, "y")
+        return as_labels(np.full(n, y) if y.ndim == 0 else y, n, self.num_classes, owner)
 
     def split_labels(self, inputs):
         """Return `(x, y)` from the inputs of a call: [x, y] with classes, else x itself."""
@@ -66,8 +63,8 @@ class Labels:
         """Return a step's examples, and its labels clipped to those that exist, int32 (batch,).
 
         The data of a stream are checked before training in its first batch alone. Where a later
-        batch has a label out of range, its example becomes NaN: then the update is left out and
-        noted.
+        batch has a label out of range, or no integer, its example becomes NaN: then the update is
+        left out and noted.
         """
         if self.num_classes is None:
             return x, None
@@ -77,8 +74,10 @@ class Labels:
             raise ValueError(
                 f"The labels have shape {tuple(y.shape)}. Pass one integer for each example, (n,)."
             )
-        y = ops.cast(ops.reshape(y, (-1,)), "int32")
+        given = ops.reshape(y, (-1,))
+        y = ops.cast(given, "int32")
         in_range = ops.logical_and(y >= 0, y < self.num_classes)
+        in_range = ops.logical_and(in_range, ops.cast(y, given.dtype) == given)
         in_range = ops.reshape(in_range, (-1, *[1] * (len(x.shape) - 1)))
         x = ops.where(in_range, x, ops.full_like(x, float("nan")))
         return x, ops.clip(y, 0, self.num_classes - 1)
@@ -124,18 +123,6 @@ class Labels:
                     f"num_classes={classes}. Pass the same to both."
                 )
         return shape[0]
-
-    def _check_values(self, y, n):
-        if y.shape != (n,) or not np.issubdtype(y.dtype, np.integer):
-            raise ValueError(
-                f"The labels have shape {y.shape} and type {y.dtype} for {n} examples. Pass one "
-                f"integer for each, ({n},); for one-hot labels `y.argmax(-1)`."
-            )
-        if y.min() < 0 or y.max() >= self.num_classes:
-            raise ValueError(
-                f"The labels go from {y.min()} to {y.max()}. {type(self).__name__} was built with "
-                f"num_classes={self.num_classes}: pass 0 to {self.num_classes - 1}."
-            )
 
 
 def _shape(packing):

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_gen import bounds, checks, seeds
 from keras_gen.borrowed import all_layers
-from keras_gen.dtypes import in_float32
+from keras_gen.dtypes import in_float32, wide
 from keras_gen.export import Signature, samplers
 from keras_gen.inference import interpolate_latents, predict
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
@@ -42,7 +42,7 @@ class TwoPlayerModel(GenerativeModel):
         self.seed = seed
         # Three streams: evaluating or drawing pictures must not move the noise of training.
         self.noise, self.evaluation_noise, self.user_noise = (
-            Noise(stream, dtype="float32") for stream in seeds.split(seed, 3)
+            Noise(stream, dtype=wide(self.variable_dtype)) for stream in seeds.split(seed, 3)
         )
         if all(hasattr(network, "input_shape") for network in (generator, discriminator)):
             self._fit_together()

@@ -6,7 +6,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gen import backend, checks, configs, inference, likelihoods, seeds
-from keras_gen.dtypes import in_float32, total_in_float32
+from keras_gen.dtypes import in_float32, total_in_float32, wide
 from keras_gen.export import samplers
 from keras_gen.layers import Sampling
 from keras_gen.losses import densities, divergences
@@ -107,7 +107,7 @@ class VAE(Autoencoder):
         self.seed = seed
         # Three streams: evaluating or drawing pictures must not move the noise of training.
         self.sampling, self.evaluation_sampling, self.user_sampling = (
-            Sampling(stream, dtype="float32") for stream in seeds.split(seed, 3)
+            Sampling(stream, dtype=wide(self.variable_dtype)) for stream in seeds.split(seed, 3)
         )
 
     @property
@@ -222,7 +222,7 @@ class VAE(Autoencoder):
         return mean
 
     def encode(self, x, batch_size=128, *, y=None):
-        """Return (mean, log_var) of q(z|x) for a NumPy array of examples, each (n, latent_dim)."""
+        """Return (mean, log_var) of q(z|x) of examples, NumPy (n, latent_dim) each."""
         return tuple(super().encode(x, batch_size, y=y))
 
     def generate(self, z, batch_size=128, *, y=None):
@@ -241,9 +241,13 @@ class VAE(Autoencoder):
 
     def reconstruct(self, x, sample=False, batch_size=128, *, y=None):
         """Return E[x|z] at the mean of q(z|x), or with `sample` at a draw from it, NumPy."""
-        mean, log_var = self.encode(x, batch_size, y=y)
-        z = ops.convert_to_numpy(self.user_sampling((mean, log_var))) if sample else mean
-        return self.decode(z, batch_size=batch_size, y=y)
+
+        def use(x, y):
+            mean, log_var = self.encode(x, batch_size, y=y)
+            z = ops.convert_to_numpy(self.user_sampling((mean, log_var))) if sample else mean
+            return self.decode(z, batch_size=batch_size, y=y)
+
+        return self.over_parts(use, x, y)
 
     def log_likelihood(
         self,

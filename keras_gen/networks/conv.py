@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.dtypes import output_dtype
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
 from keras_gen.networks.posterior import check_halvings, check_sizes, code_output, posterior_outputs
@@ -99,7 +100,7 @@ def _decoder(
         strides=2,
         padding="same",
         bias_initializer=bias,
-        dtype="float32",
+        dtype=output_dtype(),
         name="parameters",
     )(h)
     return keras.Model(inputs, parameters, name="decoder")

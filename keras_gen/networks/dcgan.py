@@ -3,6 +3,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.dtypes import output_dtype
 from keras_gen.layers import BatchNormalization, GroupNormalization, SpectralNormalization
 from keras_gen.networks import labels, players
 from keras_gen.networks.posterior import check_sizes
@@ -117,7 +118,7 @@ def _generator(image_shape, latent_dim, filters, kernel_size, num_classes):
     for channels, size in zip(filters[-2::-1], sizes[-2:0:-1], strict=True):
         h = _double_size(h, channels, kernel_size, size, use_bias=False)
         h = layers.ReLU()(_batch_norm()(h))
-    h = _double_size(h, image_channels, kernel_size, sizes[0], dtype=players.output_dtype())
+    h = _double_size(h, image_channels, kernel_size, sizes[0], dtype=output_dtype())
     return keras.Model(inputs, players.pixels_from_tanh(h), name="generator")
 
 

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers, ops
 
+from keras_gen.dtypes import output_dtype
 from keras_gen.networks.posterior import check_sizes
 
 
@@ -36,11 +37,11 @@ def linear_vae(image_shape, latent_dim):
     """
     check_sizes(image_shape, latent_dim, [latent_dim])
     x = keras.Input(image_shape, name="x")
-    mean = layers.Dense(latent_dim, dtype="float32", name="mean")(layers.Flatten()(x))
-    log_var = Constant(dtype="float32", name="log_var")(mean)
+    mean = layers.Dense(latent_dim, dtype=output_dtype(), name="mean")(layers.Flatten()(x))
+    log_var = Constant(dtype=output_dtype(), name="log_var")(mean)
     z = keras.Input((latent_dim,), name="z")
-    h = layers.Dense(math.prod(image_shape), dtype="float32")(z)
-    parameters = layers.Reshape(image_shape, dtype="float32", name="parameters")(h)
+    h = layers.Dense(math.prod(image_shape), dtype=output_dtype())(z)
+    parameters = layers.Reshape(image_shape, dtype=output_dtype(), name="parameters")(h)
     encoder = keras.Model(x, (mean, log_var), name="encoder")
     return encoder, keras.Model(z, parameters, name="decoder")
 

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.dtypes import output_dtype
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
 from keras_gen.networks.posterior import check_sizes, code_output, posterior_outputs
@@ -89,8 +90,8 @@ def _decoder(
     for width in reversed(hidden):
         h = layers.Dense(width, activation=activation)(h)
     h = layers.Dense(
-        math.prod(image_shape) * parameters_per_value, bias_initializer=bias, dtype="float32"
+        math.prod(image_shape) * parameters_per_value, bias_initializer=bias, dtype=output_dtype()
     )(h)
     output_shape = (*image_shape[:-1], image_shape[-1] * parameters_per_value)
-    parameters = layers.Reshape(output_shape, dtype="float32", name="parameters")(h)
+    parameters = layers.Reshape(output_shape, dtype=output_dtype(), name="parameters")(h)
     return keras.Model(inputs, parameters, name="decoder")

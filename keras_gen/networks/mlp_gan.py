@@ -3,6 +3,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.dtypes import output_dtype
 from keras_gen.layers import BatchNormalization
 from keras_gen.networks import labels, players
 from keras_gen.networks.posterior import check_sizes
@@ -54,8 +55,8 @@ def mlp_gan(
         h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
         h = BatchNormalization(momentum=0.8)(h)
-    h = layers.Dense(math.prod(image_shape), dtype=players.output_dtype())(h)
-    h = layers.Reshape(image_shape, dtype=players.output_dtype())(h)
+    h = layers.Dense(math.prod(image_shape), dtype=output_dtype())(h)
+    h = layers.Reshape(image_shape, dtype=output_dtype())(h)
     generator = keras.Model(inputs, players.pixels_from_tanh(h), name="generator")
 
     x = keras.Input(players.packed_shape(image_shape, packing), name="x")

@@ -5,6 +5,7 @@ import numbers
 import keras
 from keras import layers
 
+from keras_gen.dtypes import output_dtype
 from keras_gen.networks import labels
 
 
@@ -75,8 +76,3 @@ def packed_shape(shape, packing):
             f"at once, 1 or more."
         )
     return (*shape[:-1], shape[-1] * packing)
-
-
-def output_dtype():
-    """Return float32 for every policy, or float64 if that is Keras's float type."""
-    return "float64" if keras.config.floatx() == "float64" else "float32"

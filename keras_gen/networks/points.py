@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from keras_gen.dtypes import output_dtype
 from keras_gen.layers import BatchNormalization, Maxout
 from keras_gen.networks import labels, players
 from keras_gen.networks.posterior import check_sizes
@@ -43,7 +44,7 @@ def point_gan(
     inputs, h = labels.latent_input(latent_dim, num_classes)
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
-    points = layers.Dense(shape[0], dtype=players.output_dtype(), name="points")(h)
+    points = layers.Dense(shape[0], dtype=output_dtype(), name="points")(h)
     generator = keras.Model(inputs, points, name="generator")
 
     x = keras.Input(players.packed_shape(shape, packing), name="x")
@@ -77,7 +78,7 @@ def pacgan_points(shape=(2,), latent_dim=2, packing=1):
     points = layers.Dense(
         shape[0],
         kernel_initializer=players.normal_initializer(),
-        dtype=players.output_dtype(),
+        dtype=output_dtype(),
         name="points",
     )(h)
     generator = keras.Model(z, points, name="generator")

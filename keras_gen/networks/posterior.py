@@ -4,16 +4,18 @@ import numbers
 
 from keras import layers
 
+from keras_gen.dtypes import output_dtype
+
 
 def posterior_outputs(h, latent_dim):
     """Return mean and log_var of q(z|x): linear, in float32 because a KL needs the digits."""
-    mean = layers.Dense(latent_dim, dtype="float32", name="mean")(h)
-    log_var = layers.Dense(latent_dim, dtype="float32", name="log_var")(h)
+    mean = layers.Dense(latent_dim, dtype=output_dtype(), name="mean")(h)
+    log_var = layers.Dense(latent_dim, dtype=output_dtype(), name="log_var")(h)
     return mean, log_var
 
 
 def code_output(h, latent_dim):
-    return layers.Dense(latent_dim, dtype="float32", name="code")(h)
+    return layers.Dense(latent_dim, dtype=output_dtype(), name="code")(h)
 
 
 def check_sizes(image_shape, latent_dim, widths):

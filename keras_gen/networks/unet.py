@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.dtypes import output_dtype
 from keras_gen.networks.posterior import check_halvings, check_sizes
 
 
@@ -50,7 +51,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     for i, depth in enumerate(filters):
         h = layers.Conv2D(depth, 3, min(i, 1) + 1, padding="same", activation=activation)(h)
         levels.append(layers.Flatten()(h))
-    code = layers.Concatenate(dtype="float32", name="code")(levels)
+    code = layers.Concatenate(dtype=output_dtype(), name="code")(levels)
 
     z = keras.Input((code.shape[-1],), name="z")
     column = layers.Reshape((-1, 1))(z)
@@ -68,5 +69,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
         h = layers.Concatenate()([h, level])
         h = layers.Conv2D(depth, 3, padding="same", activation=activation)(h)
     outputs = channels * parameters_per_value
-    parameters = layers.Conv2D(outputs, 3, padding="same", dtype="float32", name="parameters")(h)
+    parameters = layers.Conv2D(outputs, 3, padding="same", dtype=output_dtype(), name="parameters")(
+        h
+    )
     return keras.Model(x, code, name="encoder"), keras.Model(z, parameters, name="decoder")

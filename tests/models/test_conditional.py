@@ -115,7 +115,7 @@ def test_interpolation_keeps_the_label_and_the_ends():
         (np.arange(24) % 4, "go from 0 to 3.*pass 0 to 2"),
         (np.arange(24) % 3 - 1, "go from -1 to 1"),
         (np.eye(3)[np.arange(24) % 3], r"shape \(24, 3\).*argmax"),
-        (np.zeros(24), "type float64 .*one integer"),
+        (np.full(24, 0.5), "hold 0.5. Pass one integer"),
     ],
     ids=["missing", "too large", "negative", "one-hot", "floats"],
 )

@@ -1,0 +1,234 @@
+"""What users give for an array becomes an array of numbers, or is refused with a reason."""
+
+import collections
+import numbers
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen.dtypes import wide
+
+# For each kind of stream how to make batches of what has none.
+BATCHED = {
+    "tf.data.Dataset": "Batch it: `data.batch(32)`.",
+    "DataLoader": "Batch it: `torch.utils.data.DataLoader(data.dataset, batch_size=32)`.",
+    "grain dataset": "Batch it: `data.batch(32)`.",
+    "PyDataset": "Return several examples from `__getitem__`: `x[None]` is a batch of one.",
+    "generator": "Yield several examples at a time: `x[None]` is a batch of one.",
+    None: "For a single example: `x[None]`.",
+}
+
+
+def as_examples(raw, example_shape, kind=None):
+    """Return a batch of examples as a NumPy array of floats; ValueError unless it is one.
+
+    `kind` is that of the stream, None if `raw` is whole.
+    """
+    if isinstance(raw, collections.abc.Mapping):
+        raise ValueError(_dictionary(raw, kind))
+    x = as_numpy(raw)
+    if example_shape is not None and x.shape == example_shape:
+        come = "an example" if kind is None else f"examples of a {kind}"
+        raise ValueError(
+            f"The data are not batched: {come} of shape {x.shape}, and (n, "
+            f"{', '.join(map(str, example_shape))}) is expected. {BATCHED[kind]}"
+        )
+    if x.ndim == 0:
+        raise ValueError(f"The data are a {_type(raw)}, and a batch (n, ...) is expected.")
+    check_type(raw, x.dtype, "" if kind is None else "in each batch ")
+    return x
+
+
+def as_numpy(value, name="x"):
+    """Return `value` as a NumPy array of numbers, floats in Keras's type; ValueError for others."""
+    if line := _dense_line(value):
+        raise ValueError(
+            f"`{name}` is sparse or ragged, a {_type(value)}. Make it dense: "
+            f"`{line.replace('x', name)}`."
+        )
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"`{name}` has masked values. Fill them: `{name}.filled(0)`.")
+    is_known = isinstance(value, (collections.abc.Sequence, numbers.Number))
+    readable = any(hasattr(value, way) for way in ("__array__", "__array_interface__"))
+    if isinstance(value, (str, bytes)) or not (is_known or readable):
+        raise ValueError(_unknown(value, name))
+    try:
+        array = np.asarray(_host(value))
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(_no_array(value, name)) from error
+    if array.dtype.kind in "OUSVMmc" and "float" not in array.dtype.name:
+        raise ValueError(_no_numbers(value, array, name))
+    if "float" in array.dtype.name:
+        return array.astype(wide(keras.config.floatx()), copy=False)
+    return array
+
+
+def as_array(value, name="x"):
+    """Return a tensor of Keras's backend as it is, and anything else as `as_numpy`."""
+    array = as_numpy(value, name)
+    return value if ops.is_tensor(value) else array
+
+
+def as_targets(y):
+    """Return `y` as `as_array`; a tuple or dictionary, for a model of one's own, as it is."""
+    return y if isinstance(y, (tuple, collections.abc.Mapping)) else as_array(y, "y")
+
+
+def as_weights(sample_weight):
+    """Return one weight for each example, a NumPy array (n,); ValueError for another shape."""
+    weights = as_numpy(sample_weight, "sample_weight").astype(wide(keras.config.floatx()))
+    check_weights(weights)
+    return weights.reshape(-1)
+
+
+def as_labels(y, n, num_classes, owner):
+    """Return labels as int32 (n,); ValueError unless they are n integers below `num_classes`.
+
+    The integers may be floats or booleans, and their shape (n, 1).
+    """
+    labels = as_numpy(y, "y")
+    if labels.shape == (n, num_classes) and np.all(np.sort(labels)[:, -2:] == [0, 1]):
+        raise ValueError(
+            f"The labels have shape {labels.shape}: they are one-hot. Pass `{_argmax(y)}`."
+        )
+    if labels.shape not in ((n,), (n, 1)):
+        raise ValueError(
+            f"The labels have shape {labels.shape} for {n} examples. Pass one integer for each "
+            f"example, ({n},)."
+        )
+    labels = labels.reshape(-1)
+    broken = labels[labels != np.rint(labels)]
+    if len(broken):
+        raise ValueError(
+            f"The labels are of type {labels.dtype} and hold {broken[0]:g}. Pass one integer for "
+            f"each example."
+        )
+    low, high = float(labels.min()), float(labels.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(
+            f"The labels go from {low:g} to {high:g}. {owner} was built with "
+            f"num_classes={num_classes}: pass 0 to {num_classes - 1}."
+        )
+    return labels.astype("int32")
+
+
+def check_type(x, dtype, where=""):
+    """Raise ValueError unless `dtype`, that of the examples `x`, is a float."""
+    dtype = keras.backend.standardize_dtype(dtype)
+    if not keras.backend.is_float_dtype(dtype):
+        scale = {"uint8": " / 255", "uint16": " / 65535"}.get(dtype, "")
+        raise ValueError(
+            f"The data are of type {dtype}, but floats are expected: {where}`{_floats(x)}{scale}`."
+        )
+
+
+def check_weights(sample_weight):
+    """Raise ValueError unless there is one weight for each example."""
+    if len(sample_weight.shape) != 1 and tuple(sample_weight.shape[1:]) != (1,):
+        raise ValueError(
+            f"`sample_weight` has shape {tuple(sample_weight.shape)}. Pass one weight for each "
+            f"example, (n,)."
+        )
+
+
+def shape_of(value):
+    """Return the shape of an array or of nested lists, judged by the first of them."""
+    if hasattr(value, "shape"):
+        return tuple(value.shape)
+    if isinstance(value, (list, tuple)):
+        return (len(value), *(shape_of(value[0]) if value else ()))
+    return ()
+
+
+def _host(value):
+    """Return what NumPy can read: a tensor of PyTorch without its gradient, from any device."""
+    if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
+        return [np.asarray(_host(item)) for item in value]
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    return value.float() if str(value.dtype) == "torch.bfloat16" else value
+
+
+def _dense_line(value):
+    name = type(value).__name__
+    if hasattr(value, "toarray"):  # scipy
+        return "x.toarray()"
+    if name in ("SparseTensor", "RaggedTensor"):  # TensorFlow
+        return "tf.sparse.to_dense(x)" if name == "SparseTensor" else "x.to_tensor()"
+    if hasattr(value, "todense"):  # JAX
+        return "x.todense()"
+    return "x.to_dense()" if getattr(value, "is_sparse", False) else None
+
+
+def _no_array(value, name):
+    if isinstance(value, (list, tuple)):
+        shapes = list(dict.fromkeys(map(shape_of, value)))
+        if len(shapes) > 1:
+            line = "np.stack([keras.ops.image.resize(i, (64, 64)) for i in x])"
+            line = line if len(shapes[0]) > 1 else 'keras.utils.pad_sequences(x, dtype="float32")'
+            return (
+                f"`{name}` is a list whose items have different shapes, such as {shapes[0]} and "
+                f"{shapes[1]}. Give all the same: `{line}`."
+            )
+    return f"`{name}` is a {_type(value)}, of which NumPy makes no array. Pass `{_floats(value)}`."
+
+
+def _unknown(value, name):
+    if any(cls.__module__.startswith("torch.utils.data") for cls in type(value).__mro__):
+        return (
+            f"The data are a {_type(value)}, which is not batched. Pass "
+            f"`torch.utils.data.DataLoader(data, batch_size=32)`."
+        )
+    said = f"`{name}` is a {_type(value)}. Pass an array, a list of arrays, or a stream of batches"
+    if hasattr(value, "__iter__") and not isinstance(value, str):
+        return f"{said}: `iter({name})`."
+    return f"{said}."
+
+
+def _no_numbers(value, array, name):
+    first = array.flat[0] if array.size else None
+    line = _floats(value).replace("x", name, 1)
+    if array.dtype.kind == "c":
+        line = f"np.abs({name})"
+    elif name == "y" and isinstance(first, (str, bytes)):
+        line = "np.unique(y, return_inverse=True)[1]"
+    elif np.ndim(first) > 0:
+        line = f'np.stack({name}).astype("float32")'
+    return f"`{name}` holds no real numbers but type {array.dtype}. Pass `{line}`."
+
+
+def _argmax(y):
+    if "tensorflow" in type(y).__module__:
+        return "tf.argmax(y, -1)"
+    return "y.argmax(-1)" if hasattr(y, "argmax") else "np.argmax(y, -1)"
+
+
+def _type(value):
+    module = type(value).__module__.split(".")[0]
+    name = type(value).__name__
+    return name if module == "builtins" else f"{module} {name}"
+
+
+def _floats(x):
+    """Return the line that makes floats of `x`, for its kind of array."""
+    if hasattr(x, "astype"):
+        return 'x.astype("float32")'
+    if isinstance(x, (list, tuple)):
+        return 'np.asarray(x, "float32")'
+    return "x.float()" if hasattr(x, "detach") else 'tf.cast(x, "float32")'
+
+
+def _dictionary(batch, kind):
+    keys = sorted(batch, key=lambda key: -len(shape_of(batch[key])))  # The examples come first.
+    name = "data" if kind is None else "batch"
+    line = f'{name}["{keys[0]}"]'
+    if len(keys) > 1 and len(shape_of(batch[keys[1]])) < len(shape_of(batch[keys[0]])):
+        line = f'({line}, {name}["{keys[1]}"])'
+    if kind == "tf.data.Dataset":
+        line = f"data.map(lambda batch: {line})"
+    elif kind == "generator":
+        line = f"({line} for batch in data)"
+    came = "The data are a dictionary" if kind is None else f"A batch of the {kind} is a dictionary"
+    return f"{came} with the keys {', '.join(map(str, batch))}. Pass x, or (x, y): `{line}`."

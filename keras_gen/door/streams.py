@@ -1,0 +1,161 @@
+"""Streams of batches: tf.data, PyDataset, DataLoader, generators."""
+
+import copy
+import functools
+
+import keras
+import numpy as np
+
+from keras_gen.data.arrays import ArrayDataset
+from keras_gen.data.mapped import MappedDataset
+from keras_gen.data.ordered import OrderedDataset
+from keras_gen.door.arrays import as_examples, as_numpy, as_targets, as_weights, shape_of
+
+# Examples of a stream that a trained model is given at a time.
+PART = 128
+
+NO_DATA = "There are no data: `x` is None or an empty stream."
+
+
+def stream_kind(data):
+    """Return what a stream of batches is called, or None if `data` are none."""
+    if isinstance(data, keras.utils.PyDataset):
+        return "PyDataset"
+    if hasattr(data, "__next__"):
+        return "generator"
+    if hasattr(data, "element_spec"):
+        return "tf.data.Dataset"
+    for cls in type(data).__mro__:
+        room = cls.__module__.split(".")[0]
+        if room == "torch" and cls.__name__ == "DataLoader":
+            return "DataLoader"
+        if room == "grain" and cls.__name__ in ("MapDataset", "IterDataset", "DataLoader"):
+            return "grain dataset"
+    return None
+
+
+def opened(data, example_shape):
+    """Return the first batch of a stream as it is, and the stream for Keras to read.
+
+    An `ArrayDataset` shows all its arrays. A generator comes back with its first batch. Its
+    batches, and those of a `PyDataset` or a DataLoader, become tuples of arrays on their way.
+    """
+    kind = stream_kind(data)
+    standard = functools.partial(standard_batch, example_shape=example_shape, kind=kind)
+    if isinstance(data, ArrayDataset):
+        first = data.arrays
+    elif kind == "PyDataset":
+        first = data[0] if data.num_batches != 0 else None
+        data = data if isinstance(data, OrderedDataset) else MappedDataset(data, standard)
+    elif kind == "generator":
+        first = next(data, None)
+        data = (standard(batch) for batch in _chain(first, data))
+    else:
+        first = next(iter(data), None)
+        if kind == "DataLoader":
+            loader, data = data, copy.copy(data)
+            data.collate_fn = functools.partial(_collated, loader.collate_fn, standard)
+    if first is None:
+        raise ValueError(NO_DATA)
+    return first, data
+
+
+def parts(data, example_shape, labelled):
+    """Yield (x, y) in order, NumPy: arrays once, a stream in parts of `PART` examples or more.
+
+    Without `labelled` y is None. An `OrderedDataset` is read in the order of its examples, whatever
+    `fit` does.
+    """
+    kind, read, size = stream_kind(data), [], 0
+    for batch in [data] if kind is None else _batches(data):
+        x, y, _ = split(batch, example_shape, kind)
+        x = as_examples(x, example_shape, kind)
+        read.append((x, as_numpy(y, "y") if labelled and y is not None else None))
+        size += len(x)
+        if size >= PART:
+            yield _joined(read)
+            read, size = [], 0
+    if read:
+        yield _joined(read)
+
+
+def head(data, n, y=None):
+    """Return (x, y) of the first `n` examples, NumPy: `y`, or the labels in the data, or None."""
+    read, size = [], 0
+    for part in parts(data, None, labelled=y is None):
+        read.append(part)
+        size += len(part[0])
+        if size >= n:
+            break
+    if not read:
+        raise ValueError(NO_DATA)
+    x, found = _joined(read)
+    y = found if y is None else as_numpy(y, "y")
+    return x[:n], None if y is None else y[:n].reshape(-1)
+
+
+def split(batch, example_shape, kind=None):
+    """Return (x, y, sample_weight) of a batch or of whole arrays, with None for what is not there.
+
+    A list of examples, each of the `example_shape`, is one x.
+    """
+    if kind in ("tf.data.Dataset", "grain dataset"):
+        return keras.utils.unpack_x_y_sample_weight(batch)
+    if kind == "DataLoader":  # PyTorch makes a list of a pair.
+        example_shape = None
+    if not isinstance(batch, (tuple, list)) or not 0 < len(batch) <= 3:
+        return batch, None, None
+    if isinstance(batch, list) or len(batch) > 1:
+        if example_shape is None:
+            is_x = isinstance(batch, list) and not hasattr(batch[0], "shape")
+        else:
+            is_x = all(shape_of(part) == example_shape for part in batch)
+        if is_x:
+            return batch, None, None
+    return (*batch, None, None)[:3]
+
+
+def standard_batch(batch, example_shape, kind):
+    """Return a batch as a tuple of arrays: x, and y and sample_weight if they are there."""
+    x, y, sample_weight = split(batch, example_shape, kind)
+    x = as_examples(x, example_shape, kind)
+    y = None if y is None else as_targets(y)
+    if sample_weight is not None:
+        y = np.zeros(len(x), "float32") if y is None else y
+        return x, y, as_weights(sample_weight)
+    return (x,) if y is None else (x, y)
+
+
+def _batches(data):
+    """Iterate over the batches of a stream, each once."""
+    endless = ValueError("The data never end. Pass a stream that does, such as `data.take(10)`.")
+    if isinstance(data, OrderedDataset):
+        for start in range(0, data.num_examples, data.batch_size):
+            yield data.examples(slice(start, min(start + data.batch_size, data.num_examples)))
+    elif isinstance(data, keras.utils.PyDataset):
+        if data.num_batches is None:
+            raise endless
+        yield from (data[index] for index in range(data.num_batches))
+    else:
+        if stream_kind(data) == "tf.data.Dataset" and int(data.cardinality()) == -1:
+            raise endless
+        yield from data
+
+
+def _joined(read):
+    x, y = zip(*read, strict=True)
+    if len(read) == 1:
+        return x[0], y[0]
+    return np.concatenate(x), None if y[0] is None else np.concatenate(y)
+
+
+def _collated(collate, standard, examples):
+    import torch  # Keras reads nothing but its tensors from a DataLoader.
+
+    return keras.tree.map_structure(torch.as_tensor, standard(collate(examples)))
+
+
+def _chain(first, rest):
+    if first is not None:
+        yield first
+        yield from rest

@@ -1,0 +1,174 @@
+"""What a model does with data: it has them checked, and reads them for training or for use."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen import checks, distribution, door
+from keras_gen.data.ordered import OrderedDataset
+from keras_gen.dtypes import wide
+
+
+class ReadsData:
+    """Mixin of a model with `check_data`, `check_labels` and `example_shape`."""
+
+    def check_input_data(self, data, y=None):
+        """Return the data, of any kind that `fit` accepts; ValueError if they are visibly wrong.
+
+        Arrays are checked whole, of a stream the first batch. A generator comes back whole. A
+        model that is not built is built for the data.
+        """
+        x, y, sample_weight = self.admit(data, y)
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def admit(self, data, y=None, sample_weight=None):
+        """Return (x, y, sample_weight) as Keras reads them, each None if it is not there.
+
+        x is a stream or an array. ValueError as `check_input_data`.
+        """
+        kind = door.stream_kind(data)
+        if kind is None:
+            x, *next_to = door.split(data, self.example_shape)
+            y, sample_weight = (
+                given if given is not None else found
+                for given, found in zip((y, sample_weight), next_to, strict=True)
+            )
+            return self._admit_arrays(x, y, sample_weight)
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise ValueError(
+                    f"`{name}` was given next to a {kind}. Put it into the batches: (x, y), or "
+                    f"(x, y, sample_weight)."
+                )
+        first, data = door.opened(data, self.example_shape)
+        x, *_ = self._admit_arrays(*door.split(first, self.example_shape, kind), kind=kind)
+        if isinstance(data, OrderedDataset):
+            self._check_batches(data.num_read, data.batch_size)
+        else:
+            n = len(x) // distribution.count_devices(self)
+            self.check_batch_size(n, n)
+        return data, None, None
+
+    def _admit_arrays(self, x, y, sample_weight, kind=None):
+        if x is None:
+            raise ValueError(door.NO_DATA)
+        examples = door.as_examples(x, self.example_shape, kind)
+        self.check_data(examples)
+        if sample_weight is not None:
+            sample_weight = door.as_weights(sample_weight)
+        if self.num_classes is not None:
+            y = self.check_labels(y, len(examples))
+        elif y is not None:
+            y = door.as_targets(y)
+        checks.check_lengths(examples, sample_weight=sample_weight)
+        self.check_next_to(examples, y, sample_weight)
+        if not self.built:
+            # Here and not in the first step, which TensorFlow would be compiling already.
+            self.build((None, *examples.shape[1:]))
+            if self.compiled:
+                self.build_optimizer()
+        if sample_weight is not None and y is None:
+            y = np.zeros(len(examples), "float32")  # Without a y Keras drops the weights.
+        return x if ops.is_tensor(x) else examples, y, sample_weight
+
+    def admit_arguments(self, arguments, method):
+        """Put the data among the arguments of `fit` and others into the form that Keras reads."""
+        names = ("x", "y", "sample_weight")
+        x, y, sample_weight = self.admit(*map(arguments.get, names))
+        on_batch, is_array = "on_batch" in method, door.stream_kind(x) is None
+        if not is_array:
+            _check_arguments_of_stream(x, arguments, method)
+        validation, num_held_out = arguments.get("validation_data"), None
+        if validation is not None:
+            validation, *next_to = self.admit(validation)
+            if door.stream_kind(validation) is None:
+                num_held_out = len(validation)
+                checks.check_lengths(validation, y=next_to[0])
+            validation = distribution.own_part(self, validation)
+            arguments["validation_data"] = keras.utils.pack_x_y_sample_weight(validation, *next_to)
+        if is_array and on_batch and distribution.process()[1] > 1:  # The part of this process.
+            self.check_batch_size(len(x), len(x))
+        elif is_array:
+            self._check_batches_of_arrays(arguments, len(x), num_held_out, on_batch)
+        if is_array and not on_batch:
+            checks.check_lengths(x, y=y)
+        if not on_batch:
+            x = distribution.own_part(self, x)
+        arguments.update(zip(names, (x, y, sample_weight), strict=True))
+        return arguments
+
+    def read_batch(self, data):
+        """Return (x, y, sample_weight) of a step's batch, x checked and in float32 or wider."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        checks.check_examples(x, self.example_shape, type(self).__name__)
+        self.check_next_to(x, y, sample_weight)
+        return ops.cast(x, wide(self.variable_dtype)), y, sample_weight
+
+    def check_next_to(self, x, y, sample_weight):
+        """Raise ValueError if a step cannot use what comes next to the examples `x`."""
+
+    def over_parts(self, use, data, y=None, check=None):
+        """Return use(x, y) of the data that `fit` accepts, NumPy, in their order.
+
+        `use` is called with arrays once, with a stream part by part, and the results are joined. y
+        holds labels, int32 (n,), or None without classes: the argument `y`, or those in the data.
+        `check` is called with x, by default `check_used`.
+        """
+        given = None if y is None else door.as_numpy(y, "y")
+        kind, results, start = door.stream_kind(data), [], 0
+        has_labels = self.num_classes is not None and given is None
+        for x, labels in door.parts(data, self.example_shape, has_labels):
+            (check or self.check_used)(x)
+            x = x.astype(wide(self.variable_dtype), copy=False)
+            if given is not None:
+                whole = given.ndim == 0 or kind is None
+                labels = given if whole else given[start : start + len(x)]
+            results.append(use(x, self.labels(labels, len(x))))
+            start += len(x)
+        if not results:
+            raise ValueError(door.NO_DATA)
+        if given is not None and given.ndim and len(given) != start:
+            raise ValueError(f"`y` has {len(given)} labels for {start} examples. Pass as many.")
+        if len(results) == 1:
+            return results[0]
+        return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *results)
+
+    def check_used(self, x):
+        """Raise ValueError if a use of the trained model cannot be given the examples `x`."""
+        self.check_data(x)
+
+    def whole(self, data, y=None, check=None):
+        """Return `(x, y)` of the data that `fit` accepts, NumPy; y is None without classes."""
+        x, *y = self.over_parts(lambda *pair: [v for v in pair if v is not None], data, y, check)
+        return x, y[0] if y else None
+
+    def _check_batches(self, n, batch_size):
+        devices = distribution.count_devices(self)
+        distribution.check_batch_size(n, batch_size, devices)
+        self.check_batch_size(n // devices, batch_size // devices)
+
+    def _check_batches_of_arrays(self, arguments, n, num_held_out, on_batch):
+        batch_size = arguments.get("batch_size") or (n if on_batch else 32)  # Keras's default.
+        num_trained, split = n, arguments.get("validation_split")
+        if split and arguments.get("validation_data") is None:
+            num_trained = int(n * (1 - split))  # As in Keras.
+            num_held_out = n - num_trained
+        self._check_batches(num_trained, batch_size)
+        if num_held_out:
+            batch_size = arguments.get("validation_batch_size") or batch_size
+            self._check_batches(num_held_out, batch_size)
+
+
+def _check_arguments_of_stream(data, arguments, method):
+    kind = door.stream_kind(data)
+    if "on_batch" in method:
+        raise ValueError(f"`{method}` got a {kind}. Pass one batch: arrays (n, ...).")
+    if arguments.get("validation_split"):
+        raise ValueError(
+            f"`validation_split` divides arrays, and the data are a {kind}. Pass `validation_data`."
+        )
+    if method == "fit" and kind != "PyDataset":
+        arguments.setdefault("shuffle", False)  # Keras would warn that it cannot.
+    if method == "fit" and isinstance(data, OrderedDataset):
+        data.check_steps(arguments.get("steps_per_epoch"))
+        arguments["shuffle"] = False  # The data have an order of their own.

@@ -1,0 +1,592 @@
+"""Whatever users have for data works, or is refused at the door in a sentence that mends it.
+
+A cell of the matrix is a container, a dtype, a way in and a model. No cell ends inside Keras.
+"""
+
+import array
+import functools
+import itertools
+import pathlib
+import re
+import traceback
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_gen as kg
+from tests.models import tiny
+
+pd = pytest.importorskip("pandas")
+sparse = pytest.importorskip("scipy.sparse")
+tf = pytest.importorskip("tensorflow")
+torch = pytest.importorskip("torch")
+
+# Keras says so of every generator that ends.
+pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data")
+
+N, SHAPE = 16, (6,)
+GOOD = ("float16", "float32", "float64")
+SCALED = {"uint8": " / 255", "uint16": " / 65535", "int64": "", "bool": ""}
+DTYPES = (*GOOD, *SCALED, "object")
+
+
+def examples(dtype="float32"):
+    """Multiples of 1/8, which float16 holds; 0 and 1 in a type of integers."""
+    values = np.random.default_rng(0).integers(0, 9, (N, *SHAPE))
+    return (values / 8 if dtype in GOOD else values % 2).astype(dtype)
+
+
+LABELS = np.arange(N) % 3
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, *arrays):
+        super().__init__()
+        self.arrays = arrays
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        batch = tuple(array[8 * index : 8 * index + 8] for array in self.arrays)
+        return batch if len(batch) > 1 else batch[0]
+
+
+def pair(x, y):
+    return (x,) if y is None else (x, y)
+
+
+def loader(x, y):
+    tensors = [torch.as_tensor(array) for array in pair(x, y)]
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*tensors), batch_size=8)
+
+
+def pipeline(x, y):
+    return tf.data.Dataset.from_tensor_slices(x if y is None else (x, y)).batch(8)
+
+
+def csr(x, y):
+    return sparse.csr_matrix(x if x.dtype.kind in "biu" else x.astype("float32")), y
+
+
+# Each makes (data, y) of arrays; y is None where the data hold it.
+CONTAINERS = {
+    "array": lambda x, y: (x, y),
+    "list": lambda x, y: (list(x), None if y is None else y.tolist()),
+    "DataFrame": lambda x, y: (pd.DataFrame(x), None if y is None else pd.Series(y)),
+    "sparse": csr,
+    "tf.data": lambda x, y: (pipeline(x, y), None),
+    "PyDataset": lambda x, y: (Batches(*pair(x, y)), None),
+    "generator": lambda x, y: ((batch for batch in list(Batches(*pair(x, y)))), None),
+    "DataLoader": lambda x, y: (loader(x, y), None),
+    "dictionary": lambda x, y: ({"x": x} if y is None else {"x": x, "y": y}, None),
+}
+STREAMS = ("tf.data", "PyDataset", "generator", "DataLoader")
+TRAINABLE = [name for name in CONTAINERS if name not in ("sparse", "dictionary")]
+# TensorFlow and PyTorch make no tensors of objects.
+NO_OBJECTS = ("tf.data", "DataLoader", "sparse")
+
+
+def vae(**kwargs):
+    return kg.VAE(*kg.networks.mlp_vae(SHAPE, 2, hidden=(4,), **kwargs), seed=1, **kwargs)
+
+
+def gan(**kwargs):
+    return kg.GAN(*kg.networks.point_gan(SHAPE, 2, hidden=(4,), **kwargs), 2, seed=1, **kwargs)
+
+
+FAMILIES = {
+    "VAE": lambda: vae(),
+    "conditional VAE": lambda: vae(num_classes=3),
+    "GAN": lambda: gan(),
+    "conditional GAN": lambda: gan(num_classes=3),
+}
+
+
+def compiled(family):
+    model = FAMILIES[family]()
+    tiny.compile_model(model, tiny.sgd)
+    return model, None if model.num_classes is None else LABELS
+
+
+@functools.cache
+def shared(family="VAE"):
+    """A compiled model that several tests train on: a new one would be traced again."""
+    return compiled(family)[0]
+
+
+def refusal(call):
+    """The error of a call, which must be the library's own, in one line; None if it works."""
+    try:
+        call()
+    except ValueError as error:
+        where = pathlib.PurePath(traceback.extract_tb(error.__traceback__)[-1].filename)
+        assert "keras_gen" in where.parts, f"{where}: {error}"
+        assert len(str(error)) < 350 and "\n" not in str(error)
+        return str(error)
+    return None
+
+
+def ways_in(model, container, x, y):
+    """The ways for data into a model, without a step: name -> call."""
+
+    def made():
+        return CONTAINERS[container](x, y)
+
+    def admit(method):
+        data, labels = made()
+        return model.admit_arguments({"x": data, "y": labels}, method)
+
+    def validation():
+        data, labels = made()
+        arguments = {"x": examples(), "y": y}
+        arguments["validation_data"] = data if labels is None else (data, labels)
+        return model.admit_arguments(arguments, "fit")
+
+    def use():
+        data, labels = made()
+        return model.encode(data, y=labels)
+
+    ways = {"fit": lambda: admit("fit"), "evaluate": lambda: admit("evaluate")}
+    ways |= {"train_on_batch": lambda: admit("train_on_batch"), "validation": validation}
+    return {**ways, "use": use} if isinstance(model, kg.VAE) else ways
+
+
+def expected(container, dtype, way):
+    """What a refusal must say, or None where the cell works."""
+    if way == "train_on_batch" and container in STREAMS:
+        return "Pass one batch" if dtype in GOOD else "Pass one batch|type "
+    if container == "dictionary":
+        return r"dictionary with the keys x.*`.*data\[\"x\"\]"
+    if container == "sparse":
+        return r"sparse.*`x\.toarray\(\)`"
+    if dtype == "object":
+        return r"type object\. Pass `.*float32.*`"
+    if dtype in SCALED:
+        return f"type {dtype}, but floats are expected: .*`.*float.*{SCALED[dtype]}`"
+    return None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_each_cell_works_or_is_refused_at_the_door(container, family):
+    model, y = shared(family), None if "conditional" not in family else LABELS
+    for dtype in DTYPES:
+        if dtype == "object" and container in NO_OBJECTS:
+            continue
+        for way, call in ways_in(model, container, examples(dtype), y).items():
+            said, awaited = refusal(call), expected(container, dtype, way)
+            cell = f"{dtype}, {way}: {said}"
+            assert (said is None) == (awaited is None), cell
+            assert said is None or re.search(awaited, said), cell
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_container_and_float_trains_as_a_float32_array(family):
+    model, y = compiled(family)
+    variables = [*model.variables, *model.optimizer.variables]
+    start = [ops.convert_to_numpy(variable) for variable in variables]
+
+    def trained(container, dtype):
+        for variable, value in zip(variables, start, strict=True):
+            variable.assign(value)
+        data, labels = CONTAINERS[container](examples(dtype), y)
+        model.fit(data, labels, batch_size=8, shuffle=False, verbose=0)
+        return [ops.convert_to_numpy(weight) for weight in model.trainable_variables]
+
+    first = ops.convert_to_numpy(model.trainable_variables[0])
+    plain = trained("array", "float32")
+    assert np.any(plain[0] != first)
+    for container, dtype in [*((name, "float64") for name in TRAINABLE), ("array", "float16")]:
+        for a, b in zip(trained(container, dtype), plain, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6, err_msg=f"{container} of {dtype}")
+
+
+def test_batches_of_another_float_later_in_a_stream_train_too():
+    class Mixed(Batches):
+        def __getitem__(self, index):
+            return super().__getitem__(index).astype(["float32", "float64"][index])
+
+    model, _ = compiled("VAE")
+    for data in (Mixed(examples()), (x for x in list(Mixed(examples())))):
+        model.fit(data, verbose=0)
+    assert int(model.optimizer.iterations) == 4
+    assert int(model.skipped_updates[0]) == 0
+
+
+def test_a_step_itself_casts_what_no_door_has_seen():
+    model = shared()
+    logs = [
+        keras.Model.test_on_batch(model, examples(), return_dict=True),
+        keras.Model.test_on_batch(model, examples("float64"), return_dict=True),
+    ]
+    assert all(np.isfinite(list(each.values())).all() for each in logs)
+
+
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")  # JAX makes float32 of it.
+@pytest.mark.parametrize("build", [tiny.scheduled_vae, tiny.r3gan])
+def test_models_train_in_float64_where_that_is_keras_float_type(build):
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    try:
+        for name in (policy.name, "float64"):  # Keras's layers go on in float32 until told.
+            keras.config.set_dtype_policy(name)
+            model = build()
+            tiny.compile_model(model, tiny.sgd)
+            x = tiny.examples(model)
+            arguments = {} if isinstance(model, kg.GAN) else {"sample_weight": np.ones(20)}
+            history = model.fit(x, validation_data=x, verbose=0, **arguments).history
+            assert np.isfinite(history["val_loss"])
+            types = {v.dtype for v in model.trainable_variables}
+            assert types == {name}
+            if isinstance(model, kg.VAE):
+                assert np.isfinite(model.anomaly_score(x, num_samples=1)).all()
+                assert np.isfinite(model.log_likelihood(x, num_samples=2, verbose=0)).all()
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+
+
+# What comes, and what the labels become; the model has three classes.
+ACCEPTED_LABELS = {
+    "(n, 1)": LABELS[:, None],
+    "list": LABELS.tolist(),
+    "bytes of an array": array.array("i", LABELS.tolist()),
+    "column": pd.DataFrame({"label": LABELS}),
+    "integers as floats": LABELS.astype("float64"),
+    "tensor": ops.convert_to_tensor(LABELS),
+    "uint8": LABELS.astype("uint8"),
+}
+
+
+@pytest.mark.parametrize("kind", ACCEPTED_LABELS)
+def test_labels_of_every_kind_are_the_same_labels(kind):
+    model = shared("conditional VAE")
+    x, y = examples(), ACCEPTED_LABELS[kind]
+    for arguments in (
+        model.admit_arguments({"x": x, "y": y, "validation_data": (x, y)}, "fit"),
+        model.admit_arguments({"x": (x, y)}, "train_on_batch"),
+    ):
+        assert arguments["y"].dtype == "int32"
+        np.testing.assert_array_equal(arguments["y"], LABELS)
+    np.testing.assert_array_equal(model.encode(x, y=y)[0], model.encode(x, y=LABELS)[0])
+    assert int(model.admit(x, LABELS > 0)[1].sum()) == np.sum(LABELS > 0)
+
+
+def test_one_value_for_a_label_may_be_a_numpy_integer():
+    model = shared("conditional GAN")
+    z = np.zeros((2, 2))
+    np.testing.assert_array_equal(model.generate(z, y=np.int64(2)), model.generate(z, y=[2, 2]))
+
+
+@pytest.mark.parametrize(
+    "weights", [[1] * N, np.ones((N, 1)), pd.Series(np.ones(N)), np.ones(N, "int64")]
+)
+def test_weights_of_every_kind_are_floats(weights):
+    model = shared()
+    x, y, given = model.admit(examples("float64").tolist(), None, weights)
+    assert given.dtype == x.dtype == "float32"
+    assert given.shape == y.shape == (N,)
+    model.fit(examples().tolist(), sample_weight=weights, validation_split=0.25, verbose=0)
+
+
+class Steps(keras.callbacks.Callback):
+    count = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.count += 1
+
+
+@pytest.mark.parametrize(
+    "build, validation, match",
+    [
+        (vae, (examples(), examples()), "reconstructs `x` itself"),
+        (vae, (examples(), None, np.ones((N, 6))), "one weight for each example"),
+        (vae, (examples(), np.ones(N), np.ones(3)), "`sample_weight` 3"),
+        (vae, (x for x in [examples()[:, :3]]), "was built for"),
+        (gan, (examples(), np.ones(N), np.ones(N)), "cannot weight examples"),
+        (gan, pipeline(examples(), None).unbatch(), "not batched"),
+        (lambda: kg.WGAN(*kg.networks.point_gan(SHAPE, 2), 2), examples()[:3], "too small"),
+        (lambda: kg.WGAN(*kg.networks.point_gan(SHAPE, 2), 2), Batches(examples()[:3]), "small"),
+    ],
+)
+def test_validation_data_are_checked_before_the_first_step(build, validation, match):
+    model, steps = build(), Steps()
+    tiny.compile_model(model, tiny.sgd)
+    with pytest.raises(ValueError, match=match):
+        model.fit(examples(), validation_data=validation, callbacks=[steps], verbose=0)
+    assert steps.count == 0
+
+
+class Folder(torch.utils.data.Dataset):
+    """A data set of PyTorch, one example at a time."""
+
+    def __len__(self):
+        return N
+
+    def __getitem__(self, index):
+        return examples()[index]
+
+
+def images(dtype="float32", n=4):
+    return np.random.default_rng(0).random((n, 8, 8, 1)).astype(dtype)
+
+
+# Bad data of a VAE, by the shape of its examples, and what the message says of them.
+ADVICE = {
+    "tf.data of dictionaries": (
+        lambda: tf.data.Dataset.from_tensor_slices({"label": LABELS, "x": examples()}).batch(8),
+        "keys label, x",
+    ),
+    "dictionary": (lambda: {"x": examples()}, "dictionary with the keys x"),
+    "generator of dictionaries": (
+        lambda: ({"y": LABELS, "x": examples()} for _ in range(2)),
+        "batch of the generator is a dictionary",
+    ),
+    "sparse": (lambda: sparse.random(N, 6, format="csr"), "a scipy csr_matrix"),
+    "tf.data without batches": (
+        lambda: tf.data.Dataset.from_tensor_slices((examples(), LABELS)),
+        "not batched: examples of a tf.data.Dataset of shape (6,)",
+    ),
+    "Dataset of PyTorch": (lambda: Folder(), "not batched"),
+    "DataLoader without batches": (
+        lambda: torch.utils.data.DataLoader(Folder(), batch_size=None),
+        "not batched",
+    ),
+    "one example": (lambda: examples()[0], "not batched"),
+    "counts": (lambda: np.random.default_rng(0).integers(0, 2, (N, 6)), "type int64"),
+    "8 bits": (lambda: np.full((N, 6), 255, "uint8"), "/ 255`"),
+    "16 bits": (lambda: np.full((N, 6), 65535, "uint16"), "/ 65535`"),
+    "booleans": (lambda: examples() > 0.5, "type bool"),
+    "list of integers": (lambda: [[0, 1, 0, 1, 1, 1]] * N, "type int64"),
+    "tensor of TensorFlow": (lambda: tf.ones((N, 6), "uint8"), "type uint8"),
+    "tensor of PyTorch": (lambda: torch.ones((N, 6), dtype=torch.uint8), "type uint8"),
+    "objects": (lambda: examples().astype(object), "type object"),
+    "arrays in an object": (
+        lambda: np.array([*examples(), None], dtype=object)[:-1],
+        "type object",
+    ),
+    "column of arrays": (lambda: pd.Series(list(examples())), "type object"),
+    "complex": (lambda: examples().astype("complex64"), "type complex64"),
+    "numbers as strings": (lambda: examples().astype(str), "type <U"),
+    "masked": (lambda: np.ma.masked_equal(examples(), 0.5), "masked"),
+    "ragged": (lambda: [[0.5], [0.5, 1.0], [0.1] * 6] * 3, "(1,) and (2,)"),
+    "images of several sizes": (
+        lambda: [images(n=1)[0], images(n=1)[0, :4]] * 4,
+        "(8, 8, 1) and (4, 8, 1)",
+    ),
+}
+NAMES = {"np": np, "keras": keras, "tf": tf, "torch": torch}
+
+
+def advised(said, data):
+    """What the last line of code of a message makes of the data."""
+    line = re.findall(r"`([^`]+)`", said)[-1]
+    return eval(line, {**NAMES, "x": data, "data": data, "batch": data, "y": data})  # noqa: S307
+
+
+@pytest.mark.parametrize("kind", ADVICE)
+def test_the_advice_works_when_it_is_followed(kind):
+    make, awaited = ADVICE[kind]
+    model, data = shared(), make()
+    if kind.startswith("images"):
+        model = kg.VAE(*kg.networks.mlp_vae((64, 64, 1), 2, hidden=(4,)))
+        model.compile("sgd")
+    said = refusal(lambda: model.fit(data, verbose=0))
+    assert awaited in said
+    assert np.isfinite(model.fit(advised(said, data), verbose=0).history["loss"])
+
+
+@pytest.mark.parametrize(
+    "labels, awaited",
+    [
+        (np.eye(3)[LABELS], "one-hot. Pass `y.argmax(-1)`"),
+        (np.eye(3)[LABELS].tolist(), "one-hot. Pass `np.argmax(y, -1)`"),
+        (tf.one_hot(LABELS, 3), "one-hot. Pass `tf.argmax(y, -1)`"),
+        (np.array(["a", "b", "c"])[LABELS], "`np.unique(y, return_inverse=True)[1]`"),
+        (pd.Series(np.array(["a", "b", "c"])[LABELS]), "`np.unique(y, return_inverse=True)[1]`"),
+    ],
+)
+def test_the_advice_for_labels_gives_the_labels(labels, awaited):
+    model = shared("conditional VAE")
+    said = refusal(lambda: model.fit(examples(), labels, verbose=0))
+    assert awaited in said
+    np.testing.assert_array_equal(model.admit(examples(), advised(said, labels))[1], LABELS)
+
+
+@pytest.mark.parametrize(
+    "labels, match",
+    [
+        (np.zeros((N, 2)), r"shape \(16, 2\) for 16 examples. Pass one integer for each"),
+        (LABELS[:-1], r"shape \(15,\) for 16 examples"),
+        (LABELS + 0.5, "hold 0.5"),
+        (np.where(LABELS > 1, np.nan, LABELS), "hold nan"),
+    ],
+)
+def test_labels_that_are_none_are_refused(labels, match):
+    model = shared("conditional GAN")
+    with pytest.raises(ValueError, match=match):
+        model.fit(examples(), labels, verbose=0)
+
+
+def test_labels_that_are_no_integers_later_in_a_stream_move_nothing():
+    model, y = compiled("conditional VAE")
+    keras.Model.train_on_batch(model, examples(), y + 0.5)
+    assert int(model.skipped_updates[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
+    [
+        ({"x": None}, "no data"),
+        ({"x": iter([])}, "no data"),
+        ({"x": pipeline(examples()[:0], None)}, "no data"),
+        ({"x": "folder"}, "`x` is a str. Pass an array"),
+        ({"x": {1, 2}}, r"`x` is a set.*`iter\(x\)`"),
+        ({"x": 3.0}, "are a float, and a batch"),
+        ({"x": pipeline(examples(), None), "y": LABELS}, "next to a tf.data.Dataset"),
+        ({"x": Batches(examples()), "validation_split": 0.5}, "divides arrays"),
+        ({"x": np.where(examples() > 0.5, np.nan, examples())}, "NaN"),
+    ],
+)
+def test_what_is_none_of_all_is_named(arguments, match):
+    model = shared()
+    with pytest.raises(ValueError, match=match):
+        model.fit(**arguments, verbose=0)
+
+
+# More that must train: what comes, for a VAE of vectors of 6.
+SIBLINGS = {
+    "big-endian": lambda: examples().astype(">f4"),
+    "long double": lambda: examples().astype(np.longdouble),
+    "matrix": lambda: np.matrix(examples()),
+    "masked, with nothing hidden": lambda: np.ma.masked_array(examples()),
+    "nested lists": lambda: examples().tolist(),
+    "nested tuples": lambda: tuple(map(tuple, examples().tolist())),
+    "list of tensors": lambda: list(torch.as_tensor(examples())),
+    "tensor of PyTorch, float64": lambda: torch.as_tensor(examples("float64")).requires_grad_(),
+    "tensor of PyTorch, bfloat16": lambda: torch.as_tensor(examples()).bfloat16(),
+    "tensor of TensorFlow, float64": lambda: tf.constant(examples("float64")),
+    "tensor of the backend, float16": lambda: ops.convert_to_tensor(examples("float16")),
+    "tensor of the backend, bfloat16": lambda: ops.cast(examples(), "bfloat16"),
+    "tf.data of float64": lambda: pipeline(examples("float64"), None),
+    "iterator": lambda: iter([examples(), examples("float64")]),
+    "generator of lists": lambda: (examples().tolist() for _ in range(2)),
+    "generator of three": lambda: ((examples(), LABELS, [1] * N) for _ in range(2)),
+    "generator of weights alone": lambda: ((examples(), None, np.ones(N)) for _ in range(2)),
+    "tf.data of three": lambda: tf.data.Dataset.from_tensors((examples(), LABELS, np.ones(N))),
+    "PyDataset of DataFrames": lambda: Batches(pd.DataFrame(examples())),
+    "pair": lambda: (examples(), LABELS),
+    "pair in a list": lambda: [examples(), LABELS],
+    "pair of lists": lambda: (examples().tolist(), LABELS.tolist()),
+    "three examples in a list": lambda: list(examples()[:3]),
+    "one example": lambda: examples()[:1],
+}
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("kind", SIBLINGS)
+def test_siblings_train(kind):
+    model, make = shared(), SIBLINGS[kind]
+    before = int(model.optimizer.iterations)
+    history = model.fit(make(), validation_data=make(), verbose=0).history
+    assert int(model.optimizer.iterations) > before
+    assert np.isfinite([history["loss"], history["val_loss"]]).all()
+    codes, _ = model.encode(make())
+    assert len(codes) in (1, 3, N, 2 * N)
+
+
+def test_a_memory_map_is_read_and_stays_as_it_is(tmp_path):
+    x = np.memmap(tmp_path / "x", "float64", "w+", shape=(N, *SHAPE))
+    x[:] = examples()
+    model = shared()
+    model.fit(np.memmap(tmp_path / "x", "float64", "r", shape=(N, *SHAPE)), verbose=0)
+    np.testing.assert_array_equal(x, examples())
+
+
+def test_steps_per_epoch_of_a_generator():
+    model = shared()
+    before = int(model.optimizer.iterations)
+    data = (examples("float64").tolist() for _ in itertools.count())
+    model.fit(data, steps_per_epoch=2, epochs=3, verbose=0)
+    assert int(model.optimizer.iterations) == before + 6
+
+
+def every_use(model, data, y=None):
+    """The results of all uses of a trained VAE that take data, NumPy; `data` makes them."""
+    hidden = np.arange(SHAPE[0]) < 2
+    return {
+        "encode": model.encode(data(), y=y)[0],
+        "reconstruct": model.reconstruct(data(), y=y),
+        "anomaly_score": model.anomaly_score(data(), num_samples=2, y=y),
+        "interpolate": model.interpolate(data(), data(), steps=2, y=y),
+        "denoise": model.denoise(data(), y=y),
+        "inpaint": model.inpaint(data(), hidden, method="map", steps=1, y=y)[:, ~hidden],
+    }
+
+
+def test_uses_read_what_fit_reads_in_its_own_order():
+    networks = kg.networks.mlp_vae(SHAPE, 2, hidden=(4,), num_classes=3)
+    model = kg.DenoisingVAE(*networks, stddev=0.1, seed=1, num_classes=3)
+    made = every_use(model, lambda: pipeline(examples("float64"), LABELS))
+    for name, result in every_use(model, examples, LABELS).items():
+        np.testing.assert_allclose(made[name], result, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("family", ["VAE", "conditional VAE"])
+def test_each_container_is_encoded_as_a_float32_array(family):
+    model, y = shared(family), None if family == "VAE" else LABELS
+    expected = model.encode(examples(), y=y)[0]
+    for container in TRAINABLE:
+        data, labels = CONTAINERS[container](examples("float64"), y)
+        codes, _ = model.encode(data, y=labels)
+        np.testing.assert_allclose(codes, expected, atol=1e-6, err_msg=container)
+
+
+def test_a_large_stream_is_read_in_parts():
+    model, sizes = vae(num_classes=3), []
+    x = np.tile(examples(), (20, 1))  # 320
+    y = np.arange(320) % 3
+
+    def spied(x, y):
+        sizes.append(len(x))
+        return x, y
+
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(50)
+    found, labels = model.over_parts(spied, data)
+    assert sizes == [150, 150, 20]
+    np.testing.assert_array_equal(found, x)
+    np.testing.assert_array_equal(labels, y)
+    # Labels that are given go before those of the data, part by part.
+    _, given = model.over_parts(spied, data, y=(y + 1) % 3)
+    np.testing.assert_array_equal(given, (y + 1) % 3)
+    with pytest.raises(ValueError, match="`y` has 321 labels for 320 examples"):
+        model.over_parts(spied, data, y=np.append(y, 0))
+    values = model.log_likelihood(data, num_samples=3, verbose=0)
+    assert values.shape == (320,)
+
+
+def test_a_data_set_of_the_library_is_used_in_the_order_of_its_examples():
+    x = tiny.images(30)
+    model = tiny.vae()
+    data = kg.data.ArrayDataset(x, np.arange(30) % 3, batch_size=8, drop_remainder=True)
+    np.testing.assert_array_equal(model.encode(data)[0], model.encode(x)[0])
+
+
+def test_a_stream_without_end_is_refused_by_a_use():
+    model = shared()
+    with pytest.raises(ValueError, match=r"never end.*take"):
+        model.encode(pipeline(examples(), None).repeat())
+
+
+def test_pictures_are_drawn_of_data_sets(tmp_path):
+    x, y = tiny.images(20), np.arange(20) % 3
+    data = kg.data.ArrayDataset(x, y, batch_size=8)
+    grid = kg.callbacks.ReconstructionGrid(data, tmp_path)
+    np.testing.assert_array_equal(grid.images, x[:16])
+    np.testing.assert_array_equal(grid.labels, y[:16])
+    codes = kg.callbacks.LatentScatter(x.tolist(), y[:, None], tmp_path)
+    np.testing.assert_array_equal(codes.images, x)
+    np.testing.assert_array_equal(codes.labels, y)

@@ -1,10 +1,9 @@
 """Checks of arguments, latents and networks: pure functions that know no model."""
 
-import numbers
-
 import keras
 import numpy as np
 
+from keras_gen.arguments import check_integer
 from keras_gen.borrowed import all_layers
 from keras_gen.door import as_numpy, check_type
 
@@ -68,16 +67,6 @@ def check_finite(x):
         raise ValueError("The data hold NaN or infinite values. Remove them first.")
 
 
-def check_count(name, value):
-    if value < 1:
-        raise ValueError(f"`{name}` is {value}. Pass at least 1.")
-
-
-def check_integer(name, value):
-    if not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"`{name}` is {value!r}. Pass an integer, at least 1.")
-
-
 def check_choice(name, value, choices):
     if value not in choices:
         *most, last = [f'"{choice}"' for choice in choices]
@@ -94,8 +83,7 @@ def check_latents(z, latent_dim):
 
 def check_ends(steps, **ends):
     """Raise ValueError unless there are two arrays of one shape, and at least 2 steps."""
-    if steps < 2:
-        raise ValueError(f"`steps` is {steps}. Pass at least 2: both ends are included.")
+    check_integer("steps", steps, least=2)  # Both ends are included.
     (name_from, shape_from), (name_to, shape_to) = [(k, np.shape(v)) for k, v in ends.items()]
     if shape_from != shape_to:
         raise ValueError(

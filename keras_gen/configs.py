@@ -8,6 +8,7 @@ import weakref
 import keras
 from keras import ops
 
+from keras_gen.arguments import plain
 from keras_gen.borrowed import all_layers
 
 # For each model the settings with which its compiled functions were made: name -> text.
@@ -61,7 +62,9 @@ def keep_from_training(number):
 
 def in_step(number):
     """Return what a step computes with: the tensor of a variable, or the number itself."""
-    return ops.convert_to_tensor(number) if isinstance(number, keras.Variable) else number
+    if isinstance(number, keras.Variable):
+        return ops.convert_to_tensor(number)
+    return plain(number)  # TensorFlow multiplies no float32 by a float64 of NumPy.
 
 
 class TakesVariables:

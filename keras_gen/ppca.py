@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from keras_gen.arguments import check_integer
 from keras_gen.likelihoods import Gaussian
 from keras_gen.models import VAE
 from keras_gen.networks import linear_vae
@@ -68,7 +69,8 @@ class PPCA:
         d = math.prod(x.shape[1:])
         if x.ndim < 2 or not len(x):
             raise ValueError(f"`x` has shape {x.shape}. Pass (n, ...), n at least 1.")
-        if not 0 < latent_dim < d:
+        latent_dim = check_integer("latent_dim", latent_dim)
+        if latent_dim >= d:
             raise ValueError(
                 f"`latent_dim` is {latent_dim}. Pass at least 1 and less than {d}, the number of "
                 f"values of an example: the noise needs a direction of its own."

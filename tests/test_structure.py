@@ -16,7 +16,7 @@ FRAMEWORKS = {"tensorflow", "jax", "jaxlib", "torch"}
 
 # The floors: a room imports from its own floor and from those below.
 FLOORS = (
-    {"frameworks", "borrowed", "configs", "dtypes", "identifiers", "seeds", "files"},
+    {"arguments", "frameworks", "borrowed", "configs", "dtypes", "identifiers", "seeds", "files"},
     {"backend"},
     {"distribution", "layers", "likelihoods", "priors", "losses", "augment", "metrics", "data"}
     | {"bounds", "networks", "optimizers", "schedules", "accelerate"},

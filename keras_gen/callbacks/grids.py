@@ -5,9 +5,9 @@ import keras
 import numpy as np
 
 from keras_gen import distribution, door
+from keras_gen.arguments import check_integer
 from keras_gen.callbacks.images import check_range, clipping, draw_grid, save_png
 from keras_gen.callbacks.tensorboard import Writer
-from keras_gen.checks import check_count
 
 
 class _EpochPicture(keras.callbacks.Callback):
@@ -19,13 +19,11 @@ class _EpochPicture(keras.callbacks.Callback):
         super().__init__()
         self.value_range = check_range(value_range)
         self.warns = False
-        if every < 1:
-            raise ValueError(f"`every` is {every}. Pass a number of epochs, at least 1.")
         self.directory = pathlib.Path(directory)
         if self.directory.exists() and not self.directory.is_dir():
             raise ValueError(f"{self.directory} is a file. Pass a directory for the pictures.")
-        self.every = every
-        self.scale = scale
+        self.every = check_integer("every", every)
+        self.scale = check_integer("scale", scale)
         self.name = name
         self.writer = Writer(tensorboard_dir) if tensorboard_dir else None
         self.pictured = True
@@ -133,8 +131,7 @@ class SampleGrid(_EpochPicture):
         value_range=(0, 1),
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
-        check_count("num_samples", num_samples)
-        self.num_samples = num_samples
+        self.num_samples = check_integer("num_samples", num_samples)
         self.seed = seed
         self.ema = ema
 
@@ -233,8 +230,8 @@ class InterpolationGrid(_EpochPicture):
         value_range=(0, 1),
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
-        self.rows = rows
-        self.steps = steps
+        self.rows = check_integer("rows", rows)
+        self.steps = check_integer("steps", steps, least=2)
         self.seed = seed
         self.ema = ema
 

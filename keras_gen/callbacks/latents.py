@@ -5,8 +5,8 @@ import statistics
 import numpy as np
 
 from keras_gen import door
+from keras_gen.arguments import check_integer
 from keras_gen.callbacks.grids import _EpochPicture, has_classes
-from keras_gen.checks import check_count
 
 
 def manifold(model, steps=20, label=0):
@@ -24,7 +24,7 @@ def manifold(model, steps=20, label=0):
     Reference:
         Kingma and Welling (2014), figure 4: https://arxiv.org/abs/1312.6114
     """
-    check_count("steps", steps)
+    steps = check_integer("steps", steps)
     if model.latent_dim != 2:
         raise ValueError(
             f"The model's z has size {model.latent_dim}, and a plane has 2. Build it with "
@@ -53,8 +53,8 @@ def traversals(model, steps=11, rows=10, z=None, label=0):
     Returns:
         The numbers of the latents, from 0, and their images.
     """
-    check_count("steps", steps)
-    check_count("rows", rows)
+    steps = check_integer("steps", steps)
+    rows = check_integer("rows", rows)
     latent_dim = model.latent_dim
     z = np.zeros(latent_dim) if z is None else np.asarray(z, "float64")
     if z.shape != (latent_dim,):

@@ -1,8 +1,8 @@
 import numpy as np
 
 from keras_gen import metrics
+from keras_gen.arguments import check_integer
 from keras_gen.callbacks.grids import _EpochPicture, has_classes
-from keras_gen.checks import check_count
 
 
 class ModeCoverage(_EpochPicture):
@@ -50,9 +50,8 @@ class ModeCoverage(_EpochPicture):
                 f"`data.centres` has shape {np.shape(data.centres)}. Pass a mixture in the plane: "
                 f"(modes, 2)."
             )
-        check_count("num_samples", num_samples)
         self.data = data
-        self.num_samples = num_samples
+        self.num_samples = check_integer("num_samples", num_samples)
         self.seed = seed
         self.ema = ema
 

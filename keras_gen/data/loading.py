@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 
+from keras_gen.arguments import check_integer
 from keras_gen.data.arrays import ArrayDataset
 from keras_gen.data.sources import SourceDataset
 
@@ -74,8 +75,7 @@ def load(
     # TFDS is imported on first use: it would slow down `import keras_gen`.
     from keras_gen.data import preparing
 
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` is {batch_size}. Pass 1 or more.")
+    batch_size = check_integer("batch_size", batch_size)
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     manual_dir = manual_dir and os.path.expanduser(manual_dir)
     builder = preparing.find(name, data_dir)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_gen import seeds
+from keras_gen.arguments import check_integer
 from keras_gen.data.arrays import ArrayDataset
 
 
@@ -48,6 +49,7 @@ class MixtureDataset(ArrayDataset):
         self.weights = np.full(len(self.centres), 1 / len(self.centres))
         # A seed of its own: the order of epoch 0 comes from `seed` itself.
         random = np.random.default_rng(seeds.split(seed, 1)[0])
+        num_examples = check_integer("num_examples", num_examples, least=0)
         y = random.integers(len(self.centres), size=num_examples)
         noise = random.standard_normal((num_examples, self.centres.shape[1]))
         x = self.centres[y] + sigma * noise

@@ -3,6 +3,8 @@ import threading
 import keras
 import numpy as np
 
+from keras_gen.arguments import check_integer
+
 # Keras may read batches in several threads. Held while one of them is counted.
 _counting = threading.Lock()
 
@@ -38,7 +40,7 @@ class OrderedDataset(keras.utils.PyDataset):
     def __init__(self, num_examples, batch_size, shuffle, seed, drop_remainder):
         super().__init__()
         self.num_examples = num_examples
-        self.batch_size = batch_size
+        self.batch_size = check_integer("batch_size", batch_size)
         self.shuffle = shuffle
         self.seed = seed
         self.drop_remainder = drop_remainder
@@ -50,8 +52,6 @@ class OrderedDataset(keras.utils.PyDataset):
         self._read = set()  # The batches of this pass that were read.
         self._ahead = False  # Whether this pass began before the last epoch of `fit` had ended.
         self._unfinished = False  # Whether the last epoch of `fit` ended within this pass.
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` is {batch_size}. Pass 1 or more.")
         if len(self) == 0:
             raise ValueError(
                 f"There are {num_examples} examples, too few for one batch. Pass at least "

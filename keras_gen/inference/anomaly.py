@@ -1,7 +1,8 @@
 import numpy as np
 from keras import ops
 
-from keras_gen.checks import check_choice, check_count
+from keras_gen.arguments import check_integer
+from keras_gen.checks import check_choice
 from keras_gen.inference.predict import predict
 from keras_gen.losses import divergences
 
@@ -31,7 +32,7 @@ def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y
         Reconstruction Probability": http://dm.snu.ac.kr/static/docs/TR/SNUDM-TR-2015-03.pdf
     """
     check_choice("kind", kind, KINDS)
-    check_count("num_samples", num_samples)
+    num_samples = check_integer("num_samples", num_samples)
     if kind == "likelihood":
         return -vae.log_likelihood(x, num_samples=num_samples, verbose=0, y=y)
     options = (kind, num_samples, seed, batch_size)

@@ -5,7 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend
-from keras_gen.checks import check_choice, check_count
+from keras_gen.arguments import check_integer
+from keras_gen.checks import check_choice
 from keras_gen.dtypes import in_float32
 from keras_gen.inference.predict import predict
 from keras_gen.losses import divergences
@@ -36,8 +37,8 @@ def inpaint(vae, x, mask, method="elbo", num_samples=1, steps=200, batch_size=12
         Generative Models": https://arxiv.org/abs/1401.4082
     """
     check_choice("method", method, METHODS)
-    check_count("num_samples", num_samples)
-    check_count("steps", steps)
+    num_samples = check_integer("num_samples", num_samples)
+    steps = check_integer("steps", steps)
     x, y = vae.whole(x, y, check=lambda x: None)
     hidden = check_mask(mask, x.shape)
     # Hidden values are never read: they may be NaN. 0 is a value of every likelihood.

@@ -52,6 +52,7 @@ def code(model, x, y=None, batch_size=128):
 def path(z_from, z_to, steps, spherical):
     """Return points between pairs of z, both ends included: (n, steps, latent_dim)."""
     check_ends(steps, z_from=z_from, z_to=z_to)
+    steps = int(steps)
     return (_great_circle if spherical else _line)(np.asarray(z_from), np.asarray(z_to), steps)
 
 

@@ -5,7 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend
-from keras_gen.checks import check_choice, check_integer
+from keras_gen.arguments import check_integer
+from keras_gen.checks import check_choice
 from keras_gen.door import stream_kind
 from keras_gen.dtypes import wide
 from keras_gen.inference.predict import filled_batch
@@ -49,8 +50,8 @@ def log_likelihood(
         Rezende et al. (2014), "Stochastic Backpropagation": https://arxiv.org/abs/1401.4082
     """
     check_choice("proposal", proposal, LOG_WEIGHTS)
-    check_integer("num_samples", num_samples)
-    check_integer("chunk_size", chunk_size)
+    num_samples = check_integer("num_samples", num_samples)
+    chunk_size = check_integer("chunk_size", chunk_size)
     estimator = Estimator(vae, LOG_WEIGHTS[proposal], num_samples, chunk_size)
     target = None if stream_kind(x) else len(x)
     progress = keras.utils.Progbar(target, verbose=verbose, unit_name="example")

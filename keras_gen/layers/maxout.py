@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_gen.arguments import check_integer
+
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Maxout(keras.layers.Layer):
@@ -23,10 +25,8 @@ class Maxout(keras.layers.Layer):
     """
 
     def __init__(self, pieces, **kwargs):
-        if not isinstance(pieces, int) or pieces < 1:
-            raise ValueError(f"`pieces` is {pieces}. Pass an integer of at least 1.")
         super().__init__(**kwargs)
-        self.pieces = pieces
+        self.pieces = check_integer("pieces", pieces)
 
     def build(self, input_shape):
         if input_shape[-1] % self.pieces:

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_gen import backend
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import in_float32
 from keras_gen.layers.minibatch_std_dev import check_batch
 
@@ -13,6 +14,10 @@ class MinibatchDiscrimination(keras.layers.Layer):
     M_i = f(x_i) T, (num_kernels, kernel_dim), and o(x_i)_b = sum_j exp(-|M_ib - M_jb|_1) over
     the whole batch. The sum includes j = i, which adds 1. The discriminator is called on real and
     on fake examples separately, so real ones are compared with real ones and fakes with fakes.
+
+    It needs batch^2 * num_kernels * kernel_dim operations and about as many numbers in memory, for
+    each call in training: 6.6 million for a batch of 256, 20 kernels and a length of 5, which takes
+    a CPU .1 to .2 s a step. Batches of 64 need a sixteenth of that.
 
     Args:
         num_kernels: Number of values that are appended; B in the paper.
@@ -31,12 +36,9 @@ class MinibatchDiscrimination(keras.layers.Layer):
     """
 
     def __init__(self, num_kernels, kernel_dim, kernel_initializer="glorot_uniform", **kwargs):
-        for name, size in {"num_kernels": num_kernels, "kernel_dim": kernel_dim}.items():
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(f"`{name}` is {size}. Pass an integer of at least 1.")
         super().__init__(**kwargs)
-        self.num_kernels = num_kernels
-        self.kernel_dim = kernel_dim
+        self.num_kernels = check_integer("num_kernels", num_kernels)
+        self.kernel_dim = check_integer("kernel_dim", kernel_dim)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
@@ -57,8 +59,11 @@ class MinibatchDiscrimination(keras.layers.Layer):
         rows = in_float32(ops.matmul(inputs, self.kernel))
         rows = ops.reshape(rows, (-1, self.num_kernels, self.kernel_dim))  # M: (n, B, C)
         others = backend.gather_from_replicas(rows)  # The rows of all devices.
-        differences = ops.expand_dims(rows, 1) - ops.expand_dims(others, 0)  # (n, all, B, C)
-        distances = ops.sum(ops.abs(differences), axis=-1)  # (n, n, B)
+        # Not one tensor (n, all, B, C): its sum over a short last axis is several times slower.
+        distances = sum(
+            ops.abs(ops.expand_dims(rows[..., c], 1) - ops.expand_dims(others[..., c], 0))
+            for c in range(self.kernel_dim)
+        )  # (n, all, B)
         closeness = ops.sum(ops.exp(-distances), axis=1)  # o: (n, B)
         return ops.concatenate([inputs, ops.cast(closeness, inputs.dtype)], axis=-1)
 

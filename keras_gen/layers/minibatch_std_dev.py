@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_gen import backend
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import in_float32
 from keras_gen.layers.moments import moments
 
@@ -31,11 +32,8 @@ class MinibatchStdDev(keras.layers.Layer):
     """
 
     def __init__(self, group_size=None, **kwargs):
-        if group_size is not None and (not isinstance(group_size, int) or group_size < 2):
-            raise ValueError(
-                f"`group_size` is {group_size}. Pass an integer of at least 2, or None for the "
-                f"whole batch."
-            )
+        if group_size is not None:
+            group_size = check_integer("group_size", group_size, least=2)
         super().__init__(**kwargs)
         self.group_size = group_size
 

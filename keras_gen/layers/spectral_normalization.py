@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import in_float32
 
 
@@ -36,12 +37,8 @@ class SpectralNormalization(keras.layers.Wrapper):
                 f"`layer` is a {type(layer).__name__}. SpectralNormalization wraps "
                 f"{', '.join(kind.__name__ for kind in (*_LAST_AXIS, *_LAST_AXIS_BUT_ONE))}."
             )
-        if not isinstance(power_iterations, int) or power_iterations < 1:
-            raise ValueError(
-                f"`power_iterations` is {power_iterations}. Pass an integer of at least 1."
-            )
         super().__init__(layer, **kwargs)
-        self.power_iterations = power_iterations
+        self.power_iterations = check_integer("power_iterations", power_iterations)
 
     def build(self, input_shape):
         super().build(input_shape)

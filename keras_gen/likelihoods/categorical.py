@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import in_float32
 from keras_gen.likelihoods import levels
 from keras_gen.likelihoods.base import Likelihood
@@ -34,7 +35,7 @@ class Categorical(Likelihood):
     """
 
     def __init__(self, num_classes=256, seed=None, **kwargs):
-        levels.check_number("num_classes", num_classes)
+        num_classes = check_integer("num_classes", num_classes, least=2)
         super().__init__(seed=seed, **kwargs)
         self.num_classes = num_classes
         self.parameters_per_value = num_classes

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import configs
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import in_float32
 from keras_gen.likelihoods import levels, numerics
 from keras_gen.likelihoods.base import Likelihood, check_positive
@@ -50,7 +51,7 @@ class DiscretizedLogistic(Likelihood):
     numbers = ("min_scale",)
 
     def __init__(self, num_levels=256, min_scale=5e-4, seed=None, **kwargs):
-        levels.check_number("num_levels", num_levels)
+        num_levels = check_integer("num_levels", num_levels, least=2)
         check_positive("min_scale", min_scale)
         super().__init__(seed=seed, **kwargs)
         self.num_levels = num_levels

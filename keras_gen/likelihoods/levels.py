@@ -1,16 +1,9 @@
 """Data on a grid in [0, 1], such as decoded images: x = k / (num_levels - 1)."""
 
-import numbers
-
 import numpy as np
 from keras import ops
 
 from keras_gen.likelihoods.base import check_in_unit_interval
-
-
-def check_number(name, num_levels):
-    if not isinstance(num_levels, numbers.Integral) or num_levels < 2:
-        raise ValueError(f"`{name}` is {num_levels!r}. Pass an integer, 2 or more: 256 for 8 bits.")
 
 
 def check_levels(x, num_levels, likelihood):

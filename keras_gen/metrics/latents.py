@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from keras_gen.arguments import check_integer
+
 # Values of q(z_i|x_j) in memory at a time.
 CHUNK = 2**22
 
@@ -76,11 +78,8 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0):
         evidence lower bound": http://approximateinference.org/accepted/HoffmanJohnson2016.pdf
     """
     mean, log_var = _posteriors(mean, log_var)
-    if num_samples < 2:
-        raise ValueError(
-            f"`num_samples` is {num_samples}. Pass at least 2: the standard error comes from the "
-            f"differences between draws of one example."
-        )
+    # At least 2: the standard error comes from the differences between draws of one example.
+    num_samples = check_integer("num_samples", num_samples, least=2)
     random = np.random.default_rng(seed)
     n = len(mean)
     information = np.empty((num_samples, n))

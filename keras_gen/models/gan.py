@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_gen import backend, bounds, checks
+from keras_gen.arguments import as_sequence
 from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, total_in_float32
 from keras_gen.losses import adversarial
@@ -41,7 +42,7 @@ class GAN(TwoPlayerModel):
             under "least_squares".
         latent_dim: Size of z, which is drawn from N(0, I).
         loss: An adversarial loss, or a name such as "non_saturating", "hinge".
-        penalties: Penalties on the discriminator's gradient, objects or names.
+        penalties: Penalties on the discriminator's gradient, objects or names, or one alone.
         d_steps: Steps of the discriminator on each batch.
         g_steps: Steps of the generator on each batch.
         packing: The discriminator sees this many examples at once, joined on the last axis
@@ -90,10 +91,10 @@ class GAN(TwoPlayerModel):
         num_classes=None,
         **kwargs,
     ):
-        for name, count in (("d_steps", d_steps), ("g_steps", g_steps), ("packing", packing)):
-            checks.check_count(name, count)
+        d_steps = checks.check_integer("d_steps", d_steps)
+        g_steps = checks.check_integer("g_steps", g_steps)
         adversarial_loss = adversarial.get(loss)
-        penalties = [gradient_penalties.get(penalty) for penalty in penalties]
+        penalties = [gradient_penalties.get(penalty) for penalty in as_sequence(penalties)]
         self.logged = _names(adversarial_loss, penalties)
         super().__init__(generator, discriminator, latent_dim, packing, seed, num_classes, **kwargs)
         # Not `loss`: that is an attribute of Keras's own.

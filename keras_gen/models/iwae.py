@@ -3,7 +3,7 @@ import math
 import keras
 from keras import ops
 
-from keras_gen.checks import check_integer
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import total_in_float32
 from keras_gen.losses import densities
 from keras_gen.models.vae import VAE
@@ -45,7 +45,7 @@ class IWAE(VAE):
     def __init__(
         self, encoder, decoder, likelihood="bernoulli", num_samples=5, seed=None, **kwargs
     ):
-        check_integer("num_samples", num_samples)
+        num_samples = check_integer("num_samples", num_samples)
         for name in self.not_taken:
             if name in kwargs:
                 raise ValueError(

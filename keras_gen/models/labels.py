@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen.checks import check_integer
+from keras_gen.arguments import check_integer
 from keras_gen.door import as_labels, as_numpy
 
 
@@ -13,8 +13,7 @@ class Labels:
 
     def set_num_classes(self, num_classes):
         if num_classes is not None:
-            check_integer("num_classes", num_classes)
-            num_classes = int(num_classes)  # JSON holds no other integers.
+            num_classes = check_integer("num_classes", num_classes)
         self.num_classes = num_classes
 
     def check_labels(self, y, n):

@@ -81,7 +81,7 @@ class TwoLayerIWAE(IWAE):
 
     def draw_latents(self, num_samples, batch_size=128):
         """Return draws of z from p(z|z_top) p(z_top) for pictures, (num_samples, latent_dim)."""
-        checks.check_count("num_samples", num_samples)
+        num_samples = checks.check_integer("num_samples", num_samples)
         self.check_sized()
         z_top = self.user_sampling.noise((num_samples, self.top_latent_dim))
         normal = predict(self.top_decoder, ops.convert_to_numpy(z_top), batch_size)

@@ -34,6 +34,7 @@ class TwoPlayerModel(GenerativeModel):
         self, generator, discriminator, latent_dim, packing, seed, num_classes=None, **kwargs
     ):
         checks.check_networks(generator=generator, discriminator=discriminator)
+        packing = checks.check_integer("packing", packing)
         super().__init__(num_classes=num_classes, **kwargs)
         self.generator = generator
         self.discriminator = discriminator
@@ -120,7 +121,7 @@ class TwoPlayerModel(GenerativeModel):
 
     def draw_latents(self, num_samples):
         """Return draws from N(0, I) for pictures, NumPy (num_samples, latent_dim)."""
-        checks.check_count("num_samples", num_samples)
+        num_samples = checks.check_integer("num_samples", num_samples)
         return ops.convert_to_numpy(self.user_noise.normal((num_samples, self.latent_dim)))
 
     def interpolate(self, z_from, z_to, steps=8, spherical=True, ema=False, *, y=None):

@@ -235,7 +235,7 @@ class VAE(Autoencoder):
 
     def draw_latents(self, num_samples):
         """Return draws from p(z) for pictures, NumPy (num_samples, latent_dim)."""
-        checks.check_count("num_samples", num_samples)
+        num_samples = checks.check_integer("num_samples", num_samples)
         self.check_sized()
         return ops.convert_to_numpy(self.user_sampling.noise((num_samples, self.latent_dim)))
 

@@ -5,10 +5,13 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import output_dtype
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
 from keras_gen.networks.posterior import check_halvings, check_sizes, code_output, posterior_outputs
+
+HALVING = {"strides": 2, "padding": "same", "data_format": "channels_last"}
 
 
 def conv_vae(
@@ -46,7 +49,9 @@ def conv_vae(
     vae = kg.VAE(*kg.networks.conv_vae((32, 32, 3), latent_dim=64))
     ```
     """
-    inputs, h = _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes)
+    image_shape, latent_dim, filters = check_sizes(image_shape, latent_dim, filters)
+    num_classes = labels.check_num_classes(num_classes)
+    inputs, h = _encoder_trunk(image_shape, filters, activation, num_classes)
     encoder = keras.Model(inputs, posterior_outputs(h, latent_dim), name="encoder")
     bias = initial_bias(mean_image, image_shape, parameters_per_value)
     return encoder, _decoder(
@@ -58,21 +63,21 @@ def conv_autoencoder(
     image_shape, latent_dim, filters=(32, 64), activation="relu", parameters_per_value=1
 ):
     """Build encoder and decoder of a plain autoencoder: `conv_vae` with an encoder x -> z."""
-    x, h = _encoder_trunk(image_shape, latent_dim, filters, activation)
+    image_shape, latent_dim, filters = check_sizes(image_shape, latent_dim, filters)
+    x, h = _encoder_trunk(image_shape, filters, activation)
     encoder = keras.Model(x, code_output(h, latent_dim), name="encoder")
     return encoder, _decoder(image_shape, latent_dim, filters, activation, parameters_per_value)
 
 
-def _encoder_trunk(image_shape, latent_dim, filters, activation, num_classes=None):
-    check_sizes(image_shape, latent_dim, filters)
+def _encoder_trunk(image_shape, filters, activation, num_classes=None):
     check_halvings(image_shape, len(filters))
     inputs = h = keras.Input(image_shape, name="x")
     if num_classes is not None:
         y = labels.label_input(num_classes)
         inputs, h = [h, y], labels.append_planes(h, y, num_classes)
     for channels in filters:
-        h = layers.Conv2D(channels, 3, strides=2, padding="same", activation=activation)(h)
-    return inputs, layers.Flatten()(h)
+        h = layers.Conv2D(channels, 3, activation=activation, **HALVING)(h)
+    return inputs, layers.Flatten(data_format="channels_last")(h)
 
 
 def _decoder(
@@ -87,18 +92,16 @@ def _decoder(
     height, width, channels = image_shape
     factor = 2 ** len(filters)
     start = (height // factor, width // factor, filters[-1])
+    parameters_per_value = check_integer("parameters_per_value", parameters_per_value)
     inputs, h = labels.latent_input(latent_dim, num_classes)
     h = layers.Dense(math.prod(start), activation=activation)(h)
     h = layers.Reshape(start)(h)
     for hidden_channels in reversed(filters[:-1]):
-        h = layers.Conv2DTranspose(
-            hidden_channels, 3, strides=2, padding="same", activation=activation
-        )(h)
+        h = layers.Conv2DTranspose(hidden_channels, 3, activation=activation, **HALVING)(h)
     parameters = layers.Conv2DTranspose(
         channels * parameters_per_value,
         3,
-        strides=2,
-        padding="same",
+        **HALVING,
         bias_initializer=bias,
         dtype=output_dtype(),
         name="parameters",

@@ -3,6 +3,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.arguments import check_integers
 from keras_gen.dtypes import output_dtype
 from keras_gen.layers import BatchNormalization, GroupNormalization, SpectralNormalization
 from keras_gen.networks import labels, players
@@ -66,7 +67,8 @@ def dcgan(
         https://arxiv.org/abs/1712.04086, for `packing`; Miyato and Koyama (2018), "cGANs with
         Projection Discriminator": https://arxiv.org/abs/1802.05637.
     """
-    check_sizes(image_shape, latent_dim, [kernel_size])
+    image_shape, latent_dim, (kernel_size,) = check_sizes(image_shape, latent_dim, kernel_size)
+    num_classes = labels.check_num_classes(num_classes)
     _check_norm(discriminator_norm)
     if len(image_shape) != 3:
         raise ValueError(
@@ -75,8 +77,8 @@ def dcgan(
         )
     filters = _default_filters(image_shape) if filters is None else filters
     discriminator_filters = filters if discriminator_filters is None else discriminator_filters
-    check_sizes(image_shape, latent_dim, filters)
-    check_sizes(image_shape, latent_dim, discriminator_filters)
+    filters = check_integers("layer widths", filters)
+    discriminator_filters = check_integers("layer widths", discriminator_filters)
     return (
         _generator(image_shape, latent_dim, filters, kernel_size, num_classes),
         _discriminator(
@@ -128,13 +130,15 @@ def _double_size(h, channels, kernel_size, size, **kwargs):
         kernel_size,
         strides=2,
         padding="same",
+        data_format="channels_last",
         kernel_initializer=players.normal_initializer(),
         **kwargs,
     )(h)
     if h.shape[1:3] == size:
         return h
     # Cut the side on which a strided convolution of the odd size has one more row of padding.
-    return layers.Cropping2D([(h.shape[1] - size[0], 0), (h.shape[2] - size[1], 0)])(h)
+    cut = [(h.shape[1] - size[0], 0), (h.shape[2] - size[1], 0)]
+    return layers.Cropping2D(cut, data_format="channels_last")(h)
 
 
 def _discriminator(input_shape, filters, kernel_size, norm, label):
@@ -147,6 +151,7 @@ def _discriminator(input_shape, filters, kernel_size, norm, label):
             kernel_size,
             strides=2,
             padding="same",
+            data_format="channels_last",
             use_bias=k == 0 or norm != "batch",
             kernel_initializer=players.normal_initializer(),
         )
@@ -154,7 +159,7 @@ def _discriminator(input_shape, filters, kernel_size, norm, label):
         if k > 0 and norm not in (None, "spectral"):
             h = _normalisation(norm)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
-    h = layers.Flatten()(h)
+    h = layers.Flatten(data_format="channels_last")(h)
     logit = spectral(players.logit_layer(kernel_initializer=players.normal_initializer()))(h)
     return keras.Model(inputs, label.project(logit, h, spectral), name="discriminator")
 

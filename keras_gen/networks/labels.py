@@ -3,11 +3,16 @@
 import keras
 from keras import layers, ops
 
+from keras_gen.arguments import check_integer
+
+
+def check_num_classes(num_classes):
+    """Return the number of classes as an int, or None."""
+    return None if num_classes is None else check_integer("num_classes", num_classes)
+
 
 def label_input(num_classes, packing=1):
     """Return an input y of integer labels, (batch,), or (batch, packing) for packed examples."""
-    if num_classes < 1:
-        raise ValueError(f"`num_classes` is {num_classes}. Pass at least 1.")
     return keras.Input(() if packing == 1 else (packing,), dtype="int32", name="y")
 
 
@@ -22,7 +27,7 @@ def latent_input(latent_dim, num_classes=None):
 
 def one_hot(y, num_classes):
     """Return one-hot labels, (batch, num_classes); those of packed examples are joined."""
-    return layers.Flatten()(ops.one_hot(y, num_classes))
+    return layers.Flatten(data_format="channels_last")(ops.one_hot(y, num_classes))
 
 
 def append_one_hot(h, y, num_classes):

@@ -35,9 +35,10 @@ def linear_vae(image_shape, latent_dim):
         Lucas et al. (2019), "Don't Blame the ELBO! A Linear VAE Perspective on Posterior
         Collapse": https://arxiv.org/abs/1911.02469
     """
-    check_sizes(image_shape, latent_dim, [latent_dim])
+    image_shape, latent_dim, _ = check_sizes(image_shape, latent_dim, latent_dim)
     x = keras.Input(image_shape, name="x")
-    mean = layers.Dense(latent_dim, dtype=output_dtype(), name="mean")(layers.Flatten()(x))
+    h = layers.Flatten(data_format="channels_last")(x)
+    mean = layers.Dense(latent_dim, dtype=output_dtype(), name="mean")(h)
     log_var = Constant(dtype=output_dtype(), name="log_var")(mean)
     z = keras.Input((latent_dim,), name="z")
     h = layers.Dense(math.prod(image_shape), dtype=output_dtype())(z)

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import output_dtype
 from keras_gen.networks import labels
 from keras_gen.networks.mean_image import initial_bias
@@ -48,7 +49,9 @@ def mlp_vae(
     Reference:
         Kingma and Welling (2014), section 5: one hidden layer of 500 units on MNIST.
     """
-    inputs, h = _encoder_trunk(image_shape, latent_dim, hidden, activation, num_classes)
+    image_shape, latent_dim, hidden = check_sizes(image_shape, latent_dim, hidden)
+    num_classes = labels.check_num_classes(num_classes)
+    inputs, h = _encoder_trunk(image_shape, hidden, activation, num_classes)
     encoder = keras.Model(inputs, posterior_outputs(h, latent_dim), name="encoder")
     bias = initial_bias(mean_image, image_shape, parameters_per_value)
     return encoder, _decoder(
@@ -60,15 +63,15 @@ def mlp_autoencoder(
     image_shape, latent_dim, hidden=(500,), activation="relu", parameters_per_value=1
 ):
     """Build encoder and decoder of a plain autoencoder: `mlp_vae` with an encoder x -> z."""
-    x, h = _encoder_trunk(image_shape, latent_dim, hidden, activation)
+    image_shape, latent_dim, hidden = check_sizes(image_shape, latent_dim, hidden)
+    x, h = _encoder_trunk(image_shape, hidden, activation)
     encoder = keras.Model(x, code_output(h, latent_dim), name="encoder")
     return encoder, _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value)
 
 
-def _encoder_trunk(image_shape, latent_dim, hidden, activation, num_classes=None):
-    check_sizes(image_shape, latent_dim, hidden)
+def _encoder_trunk(image_shape, hidden, activation, num_classes=None):
     inputs = x = keras.Input(image_shape, name="x")
-    h = layers.Flatten()(x)
+    h = layers.Flatten(data_format="channels_last")(x)
     if num_classes is not None:
         y = labels.label_input(num_classes)
         inputs, h = [x, y], labels.append_one_hot(h, y, num_classes)
@@ -86,6 +89,7 @@ def _decoder(
     num_classes=None,
     bias="zeros",
 ):
+    parameters_per_value = check_integer("parameters_per_value", parameters_per_value)
     inputs, h = labels.latent_input(latent_dim, num_classes)
     for width in reversed(hidden):
         h = layers.Dense(width, activation=activation)(h)

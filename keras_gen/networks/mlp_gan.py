@@ -3,6 +3,7 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.arguments import check_integers
 from keras_gen.dtypes import output_dtype
 from keras_gen.layers import BatchNormalization
 from keras_gen.networks import labels, players
@@ -47,11 +48,10 @@ def mlp_gan(
         Lin et al. (2018), "PacGAN": https://arxiv.org/abs/1712.04086, for `packing`; Miyato and
         Koyama (2018): https://arxiv.org/abs/1802.05637, for projection.
     """
-    check_sizes(image_shape, latent_dim, generator_hidden)
-    check_sizes(image_shape, latent_dim, discriminator_hidden)
-
+    image_shape, latent_dim, hidden = check_sizes(image_shape, latent_dim, generator_hidden)
+    num_classes = labels.check_num_classes(num_classes)
     inputs, h = labels.latent_input(latent_dim, num_classes)
-    for width in generator_hidden:
+    for width in hidden:
         h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
         h = BatchNormalization(momentum=0.8)(h)
@@ -61,8 +61,9 @@ def mlp_gan(
 
     x = keras.Input(players.packed_shape(image_shape, packing), name="x")
     label = players.LabelConditioning(num_classes, conditioning, packing)
-    inputs, h = label.inputs(x), label.concatenate(layers.Flatten()(players.centre_pixels(x)))
-    for width in discriminator_hidden:
+    h = layers.Flatten(data_format="channels_last")(players.centre_pixels(x))
+    inputs, h = label.inputs(x), label.concatenate(h)
+    for width in check_integers("layer widths", discriminator_hidden):
         h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
     logit = label.project(players.logit_layer()(h), h)

@@ -1,10 +1,9 @@
 """First and last layers of generators and discriminators."""
 
-import numbers
-
 import keras
 from keras import layers
 
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import output_dtype
 from keras_gen.networks import labels
 
@@ -70,9 +69,4 @@ def normal_initializer(mean=0.0):
 
 def packed_shape(shape, packing):
     """Return the shape of `packing` examples joined on the last axis, as in PacGAN."""
-    if not isinstance(packing, numbers.Integral) or packing < 1:
-        raise ValueError(
-            f"`packing` is {packing}. Pass the number of examples that the discriminator sees "
-            f"at once, 1 or more."
-        )
-    return (*shape[:-1], shape[-1] * packing)
+    return (*shape[:-1], shape[-1] * check_integer("packing", packing))

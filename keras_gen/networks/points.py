@@ -40,7 +40,8 @@ def point_gan(
     gan.fit(kg.data.ring(), epochs=10)
     ```
     """
-    _check_points(shape, latent_dim, hidden)
+    shape, latent_dim, hidden = _check_points(shape, latent_dim, hidden)
+    num_classes = labels.check_num_classes(num_classes)
     inputs, h = labels.latent_input(latent_dim, num_classes)
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
@@ -69,7 +70,7 @@ def pacgan_points(shape=(2,), latent_dim=2, packing=1):
         networks", section 4.1: https://arxiv.org/abs/1712.04086. Initial weights, biases and the
         constants of batch normalisation are from the authors' code.
     """
-    _check_points(shape, latent_dim, (400,))
+    shape, latent_dim, _ = _check_points(shape, latent_dim, (400,))
     z = h = keras.Input((latent_dim,), name="z")
     for _ in range(4):
         h = layers.Dense(400, use_bias=False, kernel_initializer=players.normal_initializer())(h)
@@ -92,9 +93,10 @@ def pacgan_points(shape=(2,), latent_dim=2, packing=1):
 
 
 def _check_points(shape, latent_dim, hidden):
-    check_sizes(shape, latent_dim, hidden)
-    if len(shape) != 1:
+    sizes = check_sizes(shape, latent_dim, hidden)
+    if len(sizes[0]) != 1:
         raise ValueError(
-            f"`shape` is {tuple(shape)}. Points are vectors, (size,); for images use `mlp_gan` "
+            f"`shape` is {sizes[0]}. Points are vectors, (size,); for images use `mlp_gan` "
             f"or `dcgan`."
         )
+    return sizes

@@ -1,9 +1,8 @@
 """Last layers of encoders, and a check of the sizes of networks."""
 
-import numbers
-
 from keras import layers
 
+from keras_gen.arguments import check_integer, check_integers
 from keras_gen.dtypes import output_dtype
 
 
@@ -19,10 +18,12 @@ def code_output(h, latent_dim):
 
 
 def check_sizes(image_shape, latent_dim, widths):
-    sizes = {"image_shape": image_shape, "latent_dim": [latent_dim], "layer widths": widths}
-    for name, values in sizes.items():
-        if not values or not all(isinstance(v, numbers.Integral) and v > 0 for v in values):
-            raise ValueError(f"`{name}` is {values}. Pass positive integers.")
+    """Return a shape as a tuple, a size as an int, and widths, or one alone, as a tuple."""
+    return (
+        check_integers("image_shape", image_shape),
+        check_integer("latent_dim", latent_dim),
+        check_integers("layer widths", widths),
+    )
 
 
 def check_halvings(image_shape, halvings):

@@ -5,8 +5,11 @@ import math
 import keras
 from keras import layers
 
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import output_dtype
 from keras_gen.networks.posterior import check_halvings, check_sizes
+
+SAME = {"padding": "same", "data_format": "channels_last"}
 
 
 def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parameters_per_value=1):
@@ -40,7 +43,8 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
         Ronneberger et al. (2015), "U-Net: Convolutional Networks for Biomedical Image
         Segmentation": https://arxiv.org/abs/1505.04597
     """
-    check_sizes(image_shape, 1, filters)
+    image_shape, _, filters = check_sizes(image_shape, 1, filters)
+    parameters_per_value = check_integer("parameters_per_value", parameters_per_value)
     if len(filters) < 2:
         raise ValueError(f"`filters` is {filters}. Pass at least two: one for each resolution.")
     check_halvings(image_shape, len(filters) - 1)
@@ -49,8 +53,8 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     x = h = keras.Input(image_shape, name="x")
     levels = []
     for i, depth in enumerate(filters):
-        h = layers.Conv2D(depth, 3, min(i, 1) + 1, padding="same", activation=activation)(h)
-        levels.append(layers.Flatten()(h))
+        h = layers.Conv2D(depth, 3, min(i, 1) + 1, activation=activation, **SAME)(h)
+        levels.append(layers.Flatten(data_format="channels_last")(h))
     code = layers.Concatenate(dtype=output_dtype(), name="code")(levels)
 
     z = keras.Input((code.shape[-1],), name="z")
@@ -62,14 +66,12 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
         levels.append(layers.Reshape(shape)(layers.Cropping1D((start, total - end))(column)))
         start = end
     h = levels.pop()
-    h = layers.Conv2D(filters[-1], 3, padding="same", activation=activation)(h)
+    h = layers.Conv2D(filters[-1], 3, activation=activation, **SAME)(h)
     for level in reversed(levels):
         depth = level.shape[-1]
-        h = layers.Conv2DTranspose(depth, 3, 2, padding="same", activation=activation)(h)
+        h = layers.Conv2DTranspose(depth, 3, 2, activation=activation, **SAME)(h)
         h = layers.Concatenate()([h, level])
-        h = layers.Conv2D(depth, 3, padding="same", activation=activation)(h)
+        h = layers.Conv2D(depth, 3, activation=activation, **SAME)(h)
     outputs = channels * parameters_per_value
-    parameters = layers.Conv2D(outputs, 3, padding="same", dtype=output_dtype(), name="parameters")(
-        h
-    )
+    parameters = layers.Conv2D(outputs, 3, dtype=output_dtype(), name="parameters", **SAME)(h)
     return keras.Model(x, code, name="encoder"), keras.Model(z, parameters, name="decoder")

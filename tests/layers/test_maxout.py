@@ -30,7 +30,7 @@ def test_images_keep_their_place():
 
 @pytest.mark.parametrize("pieces", [0, 2.5])
 def test_pieces_below_one_are_refused(pieces):
-    with pytest.raises(ValueError, match="Pass an integer of at least 1"):
+    with pytest.raises(ValueError, match="Pass an integer, at least 1"):
         layers.Maxout(pieces)
 
 

@@ -70,7 +70,7 @@ def test_sizes_are_refused_at_the_door(size):
         layers.MinibatchDiscrimination(size, 2)
     with pytest.raises(ValueError, match="`kernel_dim` is .*at least 1"):
         layers.MinibatchDiscrimination(2, size)
-    with pytest.raises(ValueError, match="`group_size` is .*at least 2, or None"):
+    with pytest.raises(ValueError, match="`group_size` is .*at least 2"):
         layers.MinibatchStdDev(size)
 
 

@@ -144,7 +144,7 @@ def test_regularisers_of_the_wrapped_layer_count_once():
 
 @pytest.mark.parametrize("power_iterations", [0, 1.5])
 def test_power_iterations_below_one_are_refused(power_iterations):
-    with pytest.raises(ValueError, match="Pass an integer of at least 1"):
+    with pytest.raises(ValueError, match="Pass an integer, at least 1"):
         layers.SpectralNormalization(keras.layers.Dense(3), power_iterations)
 
 

@@ -74,5 +74,5 @@ def test_data_off_the_grid_are_refused():
 
 @pytest.mark.parametrize("num_classes", [1, 0, -3, 2.5, None])
 def test_a_wrong_number_of_classes_is_refused(num_classes):
-    with pytest.raises(ValueError, match="`num_classes` is .*256 for 8 bits"):
+    with pytest.raises(ValueError, match="`num_classes` is .*Pass an integer, at least 2"):
         likelihoods.Categorical(num_classes)

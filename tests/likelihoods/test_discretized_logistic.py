@@ -149,7 +149,7 @@ def test_data_off_the_grid_are_refused(x, num_levels, match):
     "arguments, match",
     [
         ({"num_levels": 1}, "`num_levels` is 1"),
-        ({"num_levels": 256.0}, "`num_levels` is 256.0"),
+        ({"num_levels": 25.5}, "`num_levels` is 25.5"),
         ({"min_scale": 0.0}, "`min_scale` is 0.0"),
         ({"min_scale": float("nan")}, "`min_scale` is nan"),
     ],

@@ -157,5 +157,5 @@ def test_what_are_no_posteriors_is_refused(mean, log_var, match):
 
 
 def test_one_draw_has_no_standard_error():
-    with pytest.raises(ValueError, match="`num_samples` is 1. Pass at least 2"):
+    with pytest.raises(ValueError, match="`num_samples` is 1. Pass an integer, at least 2"):
         elbo_surgery(MEAN, LOG_VAR, num_samples=1)

@@ -1,0 +1,35 @@
+"""Arguments as Python's own integers and tuples: Keras's layers and configs hold no others."""
+
+import numbers
+
+import numpy as np
+
+
+def check_integer(name, value, least=1):
+    """Return a whole number, of NumPy or Python, as an int; ValueError for anything else."""
+    number = plain(value)
+    is_number = isinstance(number, numbers.Real) and not isinstance(number, bool)
+    if not is_number or not float(number).is_integer() or number < least:
+        raise ValueError(f"`{name}` is {value!r}. Pass an integer, at least {least}.")
+    return int(number)
+
+
+def check_integers(name, values):
+    """Return positive whole numbers, or one alone, as a tuple of ints; ValueError for others."""
+    values = as_sequence(values)
+    if not values:
+        raise ValueError(f"`{name}` is {values}. Pass positive integers.")
+    return tuple(check_integer(name, value) for value in values)
+
+
+def as_sequence(values):
+    """Return the items of a sequence as a tuple; one thing alone, such as a string, is its item."""
+    if isinstance(values, np.ndarray) and values.ndim:
+        values = values.tolist()
+    return tuple(values) if isinstance(values, (tuple, list)) else (values,)
+
+
+def plain(value):
+    """Return a number of NumPy, or an array of shape (), as Python's; anything else unchanged."""
+    is_number = isinstance(value, (np.generic, np.ndarray)) and not value.ndim
+    return value.item() if is_number else value

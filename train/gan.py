@@ -4,78 +4,16 @@ import functools
 
 from train import command, devices, environment, options, plots, run_folder, speed, subset
 from train.config import POINTS
+from train.recipes import DEFAULTS, LOSSES, PENALTIES, RECIPES
 
 NETWORKS = ("dcgan", "mlp", "points")
-LOSSES = ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic")
-PENALTIES = ("gradient_penalty", "dragan", "r1", "r2")
 MODES = {
     "modes": "Modes covered",
     "modes_near": "Modes nearly covered",
     "high_quality": "High quality",
     "mode_kl": "KL over modes",
 }
-
 NORMS = ("batch", "layer", "spectral", "none")
-
-# Used where nothing else is asked for. The points have R3GAN's loss and penalties.
-DEFAULTS = {
-    "points": {
-        "network": "points",
-        "loss": "relativistic",
-        "penalty": ["r1", "r2"],
-        "penalty_weight": 0.1,
-        "d_steps": 1,
-        "latent_dim": 2,
-        "epochs": 30,
-        "batch_size": 256,
-        "generator_learning_rate": 1e-3,
-        "discriminator_learning_rate": 1e-3,
-        "beta_1": 0.0,
-    },
-    "images": {
-        "network": "dcgan",
-        "loss": "non_saturating",
-        "penalty": [],
-        "d_steps": 1,
-        "discriminator_norm": "batch",
-        "latent_dim": 32,
-        "epochs": 100,
-        "batch_size": 64,
-        "generator_learning_rate": 5e-4,
-        "discriminator_learning_rate": 5e-4,
-        "beta_1": 0.5,
-    },
-}
-
-# Put in their place by --recipe.
-RECIPES = {
-    "wgan": {
-        "loss": "wasserstein",
-        "penalty": [],
-        "d_steps": 5,
-        "discriminator_norm": "batch",
-        "epochs": 400,
-        "generator_learning_rate": 5e-4,
-        "discriminator_learning_rate": 5e-4,
-        "beta_1": 0.0,
-    },
-    "wgan_gp": {
-        "loss": "wasserstein",
-        "penalty": ["gradient_penalty"],
-        "penalty_weight": 10.0,
-        "d_steps": 5,
-        "discriminator_norm": "layer",
-        "epochs": 400,
-        "beta_1": 0.0,
-    },
-    "r3gan": {
-        "loss": "relativistic",
-        "penalty": ["r1", "r2"],
-        "d_steps": 1,
-        "discriminator_norm": "none",
-        "beta_1": 0.0,
-    },
-}
 
 
 def main(argv=None):
@@ -312,12 +250,6 @@ def build(args, example_shape, num_classes):
         "mlp": kg.networks.mlp_gan,
         "points": kg.networks.point_gan,
     }
-    penalties = {
-        "gradient_penalty": kg.losses.GradientPenalty,
-        "dragan": kg.losses.DRAGAN,
-        "r1": kg.losses.R1,
-        "r2": kg.losses.R2,
-    }
     weight = [args.penalty_weight] if args.penalty_weight else []
     players = networks[args.network](example_shape, args.latent_dim, **sizes)
     settings = {
@@ -330,7 +262,8 @@ def build(args, example_shape, num_classes):
     if args.recipe == "wgan":
         return kg.WGAN(*players, **settings)
     settings["loss"] = args.loss
-    settings["penalties"] = [penalties[name](*weight) for name in args.penalty]
+    kinds = [type(kg.losses.penalties.get(name)) for name in args.penalty]
+    settings["penalties"] = [kind(*weight) for kind in kinds]
     return kg.GAN(*players, **settings)
 
 

@@ -2,7 +2,12 @@
 
 from keras_gen.callbacks.checkpoint import Checkpoint
 from keras_gen.callbacks.finite import StopAtNonFinite
-from keras_gen.callbacks.grids import InterpolationGrid, ReconstructionGrid, SampleGrid
+from keras_gen.callbacks.grids import (
+    EpochPicture,
+    InterpolationGrid,
+    ReconstructionGrid,
+    SampleGrid,
+)
 from keras_gen.callbacks.images import image_grid, save_gif, save_png
 from keras_gen.callbacks.latents import (
     LatentScatter,

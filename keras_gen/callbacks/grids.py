@@ -1,3 +1,5 @@
+"""Callbacks that draw pictures while a model is trained: their base class, and grids of images."""
+
 import pathlib
 import warnings
 
@@ -10,12 +12,47 @@ from keras_gen.callbacks.images import check_range, clipping, draw_grid, save_pn
 from keras_gen.callbacks.tensorboard import Writer
 
 
-class _EpochPicture(keras.callbacks.Callback):
-    """Writes a PNG before training, every few epochs and after the last: `name`_0000.png, ..."""
+class EpochPicture(keras.callbacks.Callback):
+    """Base class of the pictures: a subclass writes `draw`, which returns one picture.
+
+    It is drawn before training, every few epochs and after the last, and written as `name`_0000.png
+    and so on, with the number of epochs. Where several processes train, all of them draw and the
+    first one writes. `self.grid(images, columns)` makes a picture of images.
+
+    A picture must leave training as it is without it: draw random numbers from a generator of
+    NumPy's with a seed of its own, never from `keras.random` or the model's noise.
+
+    Args:
+        directory: Folder for the pictures; it is made.
+        every: Epochs between pictures; the last epoch always has one.
+        scale: Every pixel of an image in `grid` becomes a square of this side.
+        name: First part of the file names.
+        tensorboard_dir, value_range: As in `SampleGrid`.
+
+    Example:
+
+    ```python
+    class Corners(kg.callbacks.EpochPicture):  # The images of four z far from 0.
+        def draw(self):
+            z = np.random.default_rng(0).choice([-2.0, 2.0], (4, self.model.latent_dim))
+            return self.grid(self.model.generate(z), columns=4)
+
+
+    vae.fit(x, epochs=20, callbacks=[Corners("runs/vae/samples", name="corners")])
+    ```
+    """
 
     checkpointed = ("epoch", "pictured")
 
-    def __init__(self, directory, every, scale, name, tensorboard_dir, value_range=(0, 1)):
+    def __init__(
+        self,
+        directory,
+        every=1,
+        scale=2,
+        name="picture",
+        tensorboard_dir=None,
+        value_range=(0, 1),
+    ):
         super().__init__()
         self.value_range = check_range(value_range)
         self.warns = False
@@ -94,7 +131,7 @@ def has_classes(model):
     return getattr(model, "num_classes", None) is not None
 
 
-class SampleGrid(_EpochPicture):
+class SampleGrid(EpochPicture):
     """Draws the examples of the same z every few epochs, so that pictures can be compared.
 
     A model with classes draws them in turn: one class a column, for up to 20 classes.
@@ -146,7 +183,7 @@ class SampleGrid(_EpochPicture):
         return self.grid(images, columns=columns)
 
 
-class ReconstructionGrid(_EpochPicture):
+class ReconstructionGrid(EpochPicture):
     """Draws the same images and, below each, its reconstruction, every few epochs.
 
     Args:
@@ -197,7 +234,7 @@ class ReconstructionGrid(_EpochPicture):
         return self.grid(np.concatenate(filled), columns=8)
 
 
-class InterpolationGrid(_EpochPicture):
+class InterpolationGrid(EpochPicture):
     """Draws a GAN's images between pairs of z, one pair a row, every few epochs.
 
     If the GAN has classes, each row shows the next one.

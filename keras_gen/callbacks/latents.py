@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_gen import door
 from keras_gen.arguments import check_integer
-from keras_gen.callbacks.grids import _EpochPicture, has_classes
+from keras_gen.callbacks.grids import EpochPicture, has_classes
 
 
 def manifold(model, steps=20, label=0):
@@ -106,7 +106,7 @@ def scatter(mean, y=None):
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-class Manifold(_EpochPicture):
+class Manifold(EpochPicture):
     """Draws `manifold`, the images of the plane of a z of size 2, every few epochs.
 
     Args:
@@ -145,7 +145,7 @@ class Manifold(_EpochPicture):
         return self.grid(images, columns=self.steps, padding=0)
 
 
-class Traversals(_EpochPicture):
+class Traversals(EpochPicture):
     """Draws `traversals`, with the images along one latent in each row, every few epochs.
 
     Args:
@@ -188,7 +188,7 @@ class Traversals(_EpochPicture):
         return self.grid(images, columns=self.steps)
 
 
-class LatentScatter(_EpochPicture):
+class LatentScatter(EpochPicture):
     """Draws `scatter`, the encoder's means in the plane, every few epochs.
 
     Args:

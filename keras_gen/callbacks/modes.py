@@ -2,10 +2,10 @@ import numpy as np
 
 from keras_gen import metrics
 from keras_gen.arguments import check_integer
-from keras_gen.callbacks.grids import _EpochPicture, has_classes
+from keras_gen.callbacks.grids import EpochPicture, has_classes
 
 
-class ModeCoverage(_EpochPicture):
+class ModeCoverage(EpochPicture):
     """Counts the modes of a toy mixture that a GAN covers, every epoch, and draws its samples.
 
     Adds the numbers of `metrics.mode_coverage` to the logs of every epoch. So they are in the

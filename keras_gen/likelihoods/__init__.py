@@ -14,10 +14,17 @@ from keras_gen.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from keras_gen.likelihoods.discretized_logistic import DiscretizedLogistic
 from keras_gen.likelihoods.gaussian import Gaussian, HeteroscedasticGaussian
 
+KINDS = (
+    Bernoulli,
+    ContinuousBernoulli,
+    Gaussian,
+    HeteroscedasticGaussian,
+    DiscretizedLogistic,
+    Categorical,
+)
+
 
 def get(identifier):
     """Return a likelihood as it is, or make one from a name such as "bernoulli"."""
-    binary_or_real = (Bernoulli, ContinuousBernoulli, Gaussian, HeteroscedasticGaussian)
-    kinds = (*binary_or_real, DiscretizedLogistic, Categorical)
     example = "likelihood object such as Bernoulli()"
-    return resolve(identifier, Likelihood, kinds, "`likelihood`", example)
+    return resolve(identifier, Likelihood, KINDS, "`likelihood`", example)

@@ -21,8 +21,13 @@ def elementwise(value_log_prob):
 
 
 class Likelihood(configs.TakesVariables, seeds.SavesSeeds, keras.layers.Layer):
-    """Base class: a subclass writes `value_log_prob`, `mean`, `sample`, and perhaps `check_data`.
+    """Base class of the likelihoods: a subclass writes `value_log_prob`, `mean` and `sample`.
 
+    It writes `check_data` too if not every finite value has a density, and sets
+    `parameters_per_value` if the decoder gives more than one output for each value. Decorate it
+    with `@keras.saving.register_keras_serializable(...)`, so that a model's file knows it. Its
+    arguments are attributes and in `get_config`, next to `super().get_config()`. `KINDS` in
+    `keras_gen/likelihoods/__init__.py` lists the classes that have a name, as "bernoulli" has.
     A `value_log_prob` that treats every value by itself is faster with `@elementwise`.
 
     Args:

@@ -14,11 +14,15 @@ from keras_gen.identifiers import resolve
 
 
 class AdversarialLoss:
-    """Base class: a subclass writes `discriminator_value` and `generator_value`.
+    """Base class of the losses: a subclass writes `discriminator_value` and `generator_value`.
 
-    `needs_real` says that the generator's loss needs `real_logits` too, `needs_raw_outputs` that a
-    discriminator must not end in a sigmoid or the like. `probability` is the method that gives
-    D(x), or None if the raw output is not a logit.
+    Decorate it with `@keras.saving.register_keras_serializable(...)`, so that a GAN's file knows
+    it. Its arguments, if it has any, are attributes and in `get_config`. `KINDS` lists the classes
+    that have a name, as "hinge" has.
+
+    Three attributes describe it. `needs_real` says that the generator's loss needs `real_logits`
+    too, `needs_raw_outputs` that a discriminator must not end in a sigmoid or the like.
+    `probability` is the method that gives D(x), or None if the raw output is not a logit.
     """
 
     needs_real = False
@@ -238,11 +242,13 @@ class Relativistic(AdversarialLoss):
         return ops.softplus(real_logits - fake_logits)
 
 
+KINDS = (Minimax, NonSaturating, LeastSquares, Hinge, Wasserstein, Relativistic)
+
+
 def get(identifier):
     """Return a loss as it is, or make one from a name such as "non_saturating"."""
-    kinds = (Minimax, NonSaturating, LeastSquares, Hinge, Wasserstein, Relativistic)
     example = "loss object such as NonSaturating()"
-    return resolve(identifier, AdversarialLoss, kinds, "`loss`", example)
+    return resolve(identifier, AdversarialLoss, KINDS, "`loss`", example)
 
 
 def _rows(real_logits, fake_logits):

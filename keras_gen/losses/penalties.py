@@ -14,9 +14,27 @@ from keras_gen.identifiers import resolve
 
 
 class Penalty:
-    """Base class: a subclass writes `points` and `value`, and `draw` if its points are random.
+    """Base class of the penalties; `GradientPenalty` is only the one of WGAN-GP.
 
-    The numbers of the penalties here may be scalar `keras.Variable`s, which each step reads.
+    A subclass writes `points` and `value`, and `draw` if its points are random. Decorate it with
+    `@keras.saving.register_keras_serializable(...)`, so that a GAN's file knows it. Its arguments,
+    if it has any, are attributes and in `get_config`. `KINDS` lists the classes that have a name,
+    as "r1" has. The numbers of those here may be scalar `keras.Variable`s, which each step reads.
+
+    Example:
+
+    ```python
+    @keras.saving.register_keras_serializable("mine")
+    class Halfway(kg.losses.Penalty):
+        def points(self, x_real, x_fake, noise):
+            return (x_real + x_fake) / 2
+
+        def value(self, gradient):
+            return ops.sum(ops.square(gradient), axis=list(range(1, len(gradient.shape))))
+
+
+    Halfway().value(keras.ops.ones((1, 4)))  # 4
+    ```
     """
 
     def draw(self, random, x_real):
@@ -34,6 +52,9 @@ class Penalty:
     def value(self, gradient):
         """Return the cost of the gradient at the points, one value per example, (batch,)."""
         raise NotImplementedError
+
+    def get_config(self):
+        return {}
 
     @classmethod
     def from_config(cls, config):
@@ -179,11 +200,13 @@ class R2(R1):
         return x_fake
 
 
+KINDS = (GradientPenalty, DRAGAN, R1, R2)
+
+
 def get(identifier):
     """Return a penalty as it is, or make one from a name such as "r1"."""
-    kinds = (GradientPenalty, DRAGAN, R1, R2)
     example = "penalty object such as R1(gamma=10.0)"
-    return resolve(identifier, Penalty, kinds, "A penalty", example)
+    return resolve(identifier, Penalty, KINDS, "A penalty", example)
 
 
 def check_second_derivatives(discriminator):

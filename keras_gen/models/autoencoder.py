@@ -22,7 +22,7 @@ class Autoencoder(GenerativeModel):
     Args:
         encoder: Keras model, x -> z of shape (batch, latent_dim).
         decoder: Keras model, z -> parameters of the likelihood.
-        likelihood: A likelihood layer, or "bernoulli" or "gaussian".
+        likelihood: A layer of `kg.likelihoods`, or its name, such as "gaussian".
         num_classes: None, or the number of classes: labels are integers from 0 on.
 
     Example:

@@ -31,7 +31,7 @@ class VAE(Autoencoder):
     Args:
         encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
         decoder: Keras model, z -> parameters of the likelihood.
-        likelihood: A likelihood layer, or "bernoulli" or "gaussian".
+        likelihood: A layer of `kg.likelihoods`, or its name, such as "gaussian".
         beta: Weight of the KL term, not negative; or a Keras `LearningRateSchedule`, read at
             `optimizer.iterations`, such as `kg.schedules.LinearWarmUp`. Validation uses the last
             training step's value. Or a scalar `keras.Variable`, read in each step.

@@ -99,6 +99,18 @@ def test_pictures_change_no_weight(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_picture_of_ones_own_needs_only_draw(tmp_path):
+    class Corner(kg.callbacks.EpochPicture):
+        def draw(self):
+            return self.grid(self.model.decode(np.full((2, 3), 2.0)), columns=2)
+
+    vae = trained([Corner(tmp_path, every=3, scale=1, name="corner")])
+    names = ["corner_0000.png", "corner_0003.png", "corner_0004.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    last = kg.callbacks.image_grid(vae.decode(np.full((2, 3), 2.0)), columns=2, scale=1)
+    np.testing.assert_array_equal(read(tmp_path / names[-1]), last)
+
+
 def test_pictures_go_to_tensorboard(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_gen as kg
 from keras_gen import layers, losses
 from keras_gen.losses import penalties
 from tests.steps import PenaltyStep, double_precision, input_gradient
@@ -269,3 +270,24 @@ def test_get_refuses_what_is_no_penalty_and_lists_the_names(identifier):
 def test_weights_below_zero_are_refused(kind, number):
     with pytest.raises(ValueError, match="not negative"):
         kind(number)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Halfway(losses.Penalty):
+    """Of one's own, without arguments."""
+
+    def points(self, x_real, x_fake, noise):
+        return (x_real + x_fake) / 2
+
+    def value(self, gradient):
+        return ops.sum(ops.square(gradient), axis=list(range(1, len(gradient.shape))))
+
+
+def test_a_penalty_of_ones_own_trains_and_is_in_the_file_of_its_gan(tmp_path):
+    gan = kg.GAN(*kg.networks.point_gan(hidden=(4,)), latent_dim=2, penalties=[Halfway()], seed=0)
+    gan.compile("sgd", "sgd")
+    history = gan.fit(np.ones((8, 2), "float32"), verbose=0).history
+    assert history["penalty"][0] > 0
+    gan.save(tmp_path / "gan.keras")
+    (penalty,) = keras.saving.load_model(tmp_path / "gan.keras", safe_mode=True).penalties
+    assert type(penalty) is Halfway

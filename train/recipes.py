@@ -1,0 +1,64 @@
+"""What `train.gan` offers by name: losses, penalties, and the settings of data and papers."""
+
+LOSSES = ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic")
+PENALTIES = ("gradient_penalty", "dragan", "r1", "r2")
+
+# Used where nothing else is asked for. The points have R3GAN's loss and penalties.
+DEFAULTS = {
+    "points": {
+        "network": "points",
+        "loss": "relativistic",
+        "penalty": ["r1", "r2"],
+        "penalty_weight": 0.1,
+        "d_steps": 1,
+        "latent_dim": 2,
+        "epochs": 30,
+        "batch_size": 256,
+        "generator_learning_rate": 1e-3,
+        "discriminator_learning_rate": 1e-3,
+        "beta_1": 0.0,
+    },
+    "images": {
+        "network": "dcgan",
+        "loss": "non_saturating",
+        "penalty": [],
+        "d_steps": 1,
+        "discriminator_norm": "batch",
+        "latent_dim": 32,
+        "epochs": 100,
+        "batch_size": 64,
+        "generator_learning_rate": 5e-4,
+        "discriminator_learning_rate": 5e-4,
+        "beta_1": 0.5,
+    },
+}
+
+# Put in their place by --recipe.
+RECIPES = {
+    "wgan": {
+        "loss": "wasserstein",
+        "penalty": [],
+        "d_steps": 5,
+        "discriminator_norm": "batch",
+        "epochs": 400,
+        "generator_learning_rate": 5e-4,
+        "discriminator_learning_rate": 5e-4,
+        "beta_1": 0.0,
+    },
+    "wgan_gp": {
+        "loss": "wasserstein",
+        "penalty": ["gradient_penalty"],
+        "penalty_weight": 10.0,
+        "d_steps": 5,
+        "discriminator_norm": "layer",
+        "epochs": 400,
+        "beta_1": 0.0,
+    },
+    "r3gan": {
+        "loss": "relativistic",
+        "penalty": ["r1", "r2"],
+        "d_steps": 1,
+        "discriminator_norm": "none",
+        "beta_1": 0.0,
+    },
+}

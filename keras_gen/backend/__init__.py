@@ -33,6 +33,16 @@ A batch goes `fit` -> `step` -> the model's `train_step` -> `descend` -> the los
     Draws of a `keras.random.SeedGenerator`, from N(0, 1) and from U[0, 1). They are those of
     `keras.random`; under XLA TensorFlow makes other floats of the same random bits.
 
+**A new word** is a function in each engine file, with the same arguments, an assignment below and
+a name in `__all__`. Three rules hold for it:
+
+- No Python `if` on a tensor: TensorFlow and JAX trace the body once, for all values. Use
+  `ops.where` or `ops.cond`.
+- On JAX a gradient is taken inside a step only, by `_gradient_of`, which carries out what `fn`
+  assigns.
+- On TensorFlow replicas cannot meet inside a branch: what exchanges tensors, as `optimizer.apply`
+  and `mean_over_replicas` do, stands outside of `ops.cond`.
+
 The library itself needs these as well. `Trainer` is a mixin of models: it has what Keras's trainer
 of a backend lacks. `predict_on_batch(network, x)` has the same for any Keras model. Metrics call
 `sum_over_processes(tensors)`. By `use(...)`, `keras_gen.accelerate` replaces some `parts` with

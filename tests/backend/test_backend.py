@@ -1,4 +1,7 @@
-"""The three words, on numbers known from calculus."""
+"""The words, on numbers known from calculus."""
+
+import ast
+import pathlib
 
 import keras
 import numpy as np
@@ -38,6 +41,27 @@ class OneStep(keras.Model):
     def run(self, x):
         logs = self.train_on_batch(np.asarray(x, "float32"), return_dict=True)
         return {name: np.asarray(value) for name, value in logs.items()}
+
+
+@pytest.mark.once
+def test_each_engine_has_every_word_with_the_same_arguments():
+    folder = pathlib.Path(kg.__file__).parent
+    taken = {
+        node.attr
+        for node in ast.walk(ast.parse((folder / "__init__.py").read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "_engine"
+    }
+    assert len(taken) >= 11 and taken <= set(kg.__all__)
+    words = [
+        {
+            node.name: ast.unparse(getattr(node, "args", []))
+            for node in ast.parse((folder / f"{engine}.py").read_text()).body
+            if getattr(node, "name", None) in taken
+        }
+        for engine in ("tensorflow", "jax", "torch")
+    ]
+    assert words[0].keys() == taken
+    assert words[0] == words[1] == words[2]
 
 
 def value(variable):

@@ -1,4 +1,8 @@
-"""Tiny models for the contract tests: one builder a row. A new model adds its row here."""
+"""Tiny models for the contract tests.
+
+A new model makes three edits here: a builder, its row in `MODELS`, and, if its step is made of
+other parts than those in `STEPS`, a row there.
+"""
 
 import keras
 import numpy as np
@@ -161,7 +165,9 @@ MODELS = [
 ]
 
 
-# The models without those that differ from another in a network or a likelihood alone.
+# What depends on the step and its state alone is tested on these. A model that is left out differs
+# from one of them in a network, the likelihood, what is done to the data (labels, noise, drawn
+# pixels) or, as `iwae` and `dreg_iwae`, in the objective: the step around it is the same.
 STEPS = [
     autoencoder,
     scheduled_vae,

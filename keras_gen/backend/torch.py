@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from keras_gen.backend import parts
 from keras_gen.backend.step import Step, is_finite, loss_of, running
@@ -56,8 +57,9 @@ def without_gradient(fn, *inputs):
 
 
 def input_gradient(fn, x):
-    # Evaluation runs under no_grad, and data carry no gradient of their own.
-    with torch.enable_grad():
+    # Evaluation runs under no_grad, and data carry no gradient of their own. PyTorch's fused
+    # attention has no second derivative: https://github.com/pytorch/pytorch/issues/116350
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         x = x if x.requires_grad else x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(fn(x).sum(), x, create_graph=True, materialize_grads=True)
     return gradient

@@ -188,6 +188,11 @@ class Autoencoder(GenerativeModel):
     def _fit_together(self, input_shape):
         x = keras.KerasTensor((None, *input_shape[1:]))
         z = self.check_code(checks.output_spec(self.encoder, self.symbolic_inputs(x)))
+        if len(z.shape) != 2:
+            raise ValueError(
+                f"The encoder's z has shape {z.shape}, but z is a vector, (batch, latent_dim). Let "
+                f"the encoder flatten it, and the decoder begin with a Reshape."
+            )
         latent_dim = self.input_shape_of(self.decoder, z.shape)[-1]
         if z.shape[-1] != latent_dim:
             raise ValueError(
@@ -196,10 +201,11 @@ class Autoencoder(GenerativeModel):
             )
         z = keras.KerasTensor((None, latent_dim))
         parameters = checks.output_spec(self.decoder, self.symbolic_inputs(z))
-        self.likelihood.check_shapes(x.shape, parameters.shape)
+        shape = _with_sizes_of(parameters.shape, x.shape)
+        self.likelihood.check_shapes(shape, parameters.shape)
         if self.likelihood.needs_raw_outputs:
             self.likelihood.check_bounds(*output_bounds(self.decoder, self.symbolic_inputs(z)))
-        self.example_shape = tuple(x.shape[1:])
+        self.example_shape = shape[1:]
         self.latent_dim = latent_dim
 
     def check_code(self, outputs):
@@ -213,3 +219,12 @@ class Autoencoder(GenerativeModel):
 
     def _encode_signature(self, x, *y):
         return {"z": self.code(x, *y)}
+
+
+def _with_sizes_of(outputs, shape):
+    """Return the shape of the data; sizes that the encoder leaves open are the decoder's."""
+    if len(outputs) != len(shape):
+        return tuple(shape)
+    batch, *sizes, channels = zip(shape, outputs, strict=True)
+    sizes = [given if size is None else size for size, given in sizes]
+    return (batch[0], *sizes, channels[0])

@@ -225,6 +225,7 @@ class GenerativeModel(
             self._same_on_all = True
         if method.__name__ == "fit":
             add_callback(arguments, ReportSkippedUpdates(), self)
+            add_callback(arguments, monitors.LogRate(), self, last=True)
             add_callback(arguments, CheckEpoch(), self, last=True)
             monitors.check(self, arguments.get("callbacks"))
             _tell_callbacks(arguments)

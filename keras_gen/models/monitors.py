@@ -12,6 +12,14 @@ DIRECTIONS = {
 }
 
 
+class LogRate(keras.callbacks.Callback):
+    """Logs a GAN's `learning_rate`, the generator's, where Keras logs those of both players."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if "learning_rate_generator" in (logs or {}):
+            logs["learning_rate"] = logs["learning_rate_generator"]
+
+
 def check(model, callbacks):
     """Tell callbacks the direction of what they monitor; ValueError for one that must fail."""
     for callback in keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or [])):

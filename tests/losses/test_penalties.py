@@ -291,3 +291,16 @@ def test_a_penalty_of_ones_own_trains_and_is_in_the_file_of_its_gan(tmp_path):
     gan.save(tmp_path / "gan.keras")
     (penalty,) = keras.saving.load_model(tmp_path / "gan.keras", safe_mode=True).penalties
     assert type(penalty) is Halfway
+
+
+def test_attention_under_a_penalty_has_its_second_derivative():
+    x = keras.Input((4, 4, 1))
+    h = keras.layers.Dense(8)(keras.layers.Reshape((16, 1))(x))
+    h = h + keras.layers.MultiHeadAttention(2, 4)(h, h)
+    out = keras.layers.Dense(1)(keras.layers.GlobalAveragePooling1D()(h))
+    networks = kg.networks.mlp_gan((4, 4, 1), 4, (8,), (8,))
+    gan = kg.GAN(networks[0], keras.Model(x, out), 4, penalties=["r1"], seed=0)
+    gan.compile(generator_optimizer="adam", discriminator_optimizer=keras.optimizers.Adam(0.01))
+    images = np.random.default_rng(0).random((32, 4, 4, 1), "float32")
+    penalties = gan.fit(images, epochs=8, batch_size=8, verbose=0).history["penalty"]
+    assert 0 < penalties[-1] < 0.5 * max(penalties)  # Training makes D flatter.

@@ -1,4 +1,4 @@
-"""Free bits and dynamic binarisation."""
+"""Free bits, dynamic binarisation, and networks that leave a size open."""
 
 import keras
 import numpy as np
@@ -187,3 +187,35 @@ def test_unpack_moves_the_noise_of_its_own_stream_alone():
         ops.convert_to_numpy(vae.unpack(x)[0]),
         [ops.convert_to_numpy(other.unpack(x)[0]) for _ in range(2)][1],
     )
+
+
+def sequences(size=None):
+    """Return an encoder of sequences of any length, or of `size`, and a decoder of 12 values."""
+    x, z = keras.Input((size, 3)), keras.Input((2,))
+    h = keras.layers.LSTM(8)(keras.layers.Masking(-9.0)(x))
+    steps = keras.layers.LSTM(8, return_sequences=True)(keras.layers.RepeatVector(12)(z))
+    heads = [keras.layers.Dense(2)(h), keras.layers.Dense(2)(h)]
+    return keras.Model(x, heads), keras.Model(z, keras.layers.Dense(3)(steps))
+
+
+def test_a_size_that_the_encoder_leaves_open_is_the_decoders():
+    vae = kg.VAE(*sequences(), likelihood="gaussian")
+    assert vae.example_shape == (12, 3)
+    vae.compile("adam")
+    x = np.random.default_rng(0).normal(size=(16, 12, 3)).astype("float32")
+    assert np.isfinite(vae.fit(x, verbose=0).history["loss"][0])
+    assert vae.sample(2).shape == (2, 12, 3)
+    with pytest.raises(ValueError, match=r"built for \(n, 12, 3\)"):
+        vae.fit(x[:, :11], verbose=0)
+    with pytest.raises(ValueError, match=r"output has shape \(12, 3\)"):
+        kg.VAE(*sequences(11), likelihood="gaussian")
+
+
+def test_a_code_that_is_no_vector_is_refused():
+    x, z = keras.Input((8, 8, 1)), keras.Input((4, 4, 2))
+    h = keras.layers.Conv2D(8, 3, strides=2, padding="same")(x)
+    heads = [keras.layers.Conv2D(2, 1)(h), keras.layers.Conv2D(2, 1)(h)]
+    decoder = keras.Model(z, keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same")(z))
+    for kind, encoder in ((kg.VAE, heads), (kg.Autoencoder, heads[0])):
+        with pytest.raises(ValueError, match="z is a vector, .batch, latent_dim.*Reshape"):
+            kind(keras.Model(x, encoder), decoder)

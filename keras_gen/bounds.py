@@ -30,7 +30,10 @@ def output_bounds(network, inputs):
     """
     random = np.random.default_rng(0)
     x = keras.tree.map_structure(lambda tensor: _input(tensor, random), inputs)
-    weights = [(v, _weight(v.shape, random)) for v in network.trainable_variables]
+    # A frozen kernel too, but no moving statistic, which is a vector.
+    moved = [v for v in network.variables if v.trainable or len(v.shape) > 1]
+    moved = [v for v in moved if keras.backend.is_float_dtype(v.dtype)]
+    weights = [(v, _weight(v.shape, random)) for v in moved]
     try:
         outputs = [_outputs(network, x, weights, sign) for sign in (1, -1)]
     except Exception:  # The user's own layers may take exception to such numbers.

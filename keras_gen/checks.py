@@ -46,7 +46,7 @@ def check_within(x, bounds):
 
 def _scaling(least, greatest, low):
     """Return code that brings data `x` from [least, greatest] to [0, 1], or to [-1, 1]."""
-    if least >= 0 and 1 < greatest <= 255:
+    if least >= 0 and 127 < greatest <= 255:
         return "x / 255" if low == 0 else "x / 127.5 - 1"
     if least >= -1 and greatest <= 1:
         return "(x + 1) / 2"  # To [0, 1]: they lie in [-1, 1] already.

@@ -63,7 +63,8 @@ def keep_from_training(number):
 def in_step(number):
     """Return what a step computes with: the tensor of a variable, or the number itself."""
     if isinstance(number, keras.Variable):
-        return ops.convert_to_tensor(number)
+        # TensorFlow multiplies no tensors of different types.
+        return ops.cast(ops.convert_to_tensor(number), keras.config.floatx())
     return plain(number)  # TensorFlow multiplies no float32 by a float64 of NumPy.
 
 

@@ -275,6 +275,16 @@ def test_labels_of_every_kind_are_the_same_labels(kind):
     assert int(model.admit(x, LABELS > 0)[1].sum()) == np.sum(LABELS > 0)
 
 
+def test_labels_of_a_stream_may_be_a_tuple_of_numbers():
+    model = shared("conditional VAE")
+    labels = tuple(LABELS.tolist())
+    logs = [
+        model.evaluate(((examples(), y) for _ in range(2)), verbose=0, return_dict=True)
+        for y in (labels, LABELS)
+    ]
+    assert logs[0].keys() == logs[1].keys() and all(map(np.isfinite, logs[0].values()))
+
+
 def test_one_value_for_a_label_may_be_a_numpy_integer():
     model = shared("conditional GAN")
     z = np.zeros((2, 2))
@@ -367,6 +377,10 @@ ADVICE = {
     "arrays in an object": (
         lambda: np.array([*examples(), None], dtype=object)[:-1],
         "type object",
+    ),
+    "table with a column of text": (
+        lambda: pd.DataFrame(examples()).assign(name="a"),
+        'select_dtypes("number")',
     ),
     "column of arrays": (lambda: pd.Series(list(examples())), "type object"),
     "complex": (lambda: examples().astype("complex64"), "type complex64"),

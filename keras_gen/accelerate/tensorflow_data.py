@@ -64,20 +64,21 @@ def _is_replaced(data):
 def _pipeline(data):
     if not _is_replaced(data):
         return data
-    if data not in _pipelines:
-        _pipelines[data] = _make(weakref.ref(data))
+    made = _pipelines.setdefault(data, {})
+    if data.labels not in made:
+        made[data.labels] = _make(weakref.ref(data))
     # Here, as `data.batch_size` may have changed.
-    return _pipelines[data].apply(tf.data.experimental.assert_cardinality(len(data)))
+    return made[data.labels].apply(tf.data.experimental.assert_cardinality(len(data)))
 
 
 def _make(data):
     """Return a pipeline that reads `data()`; it does not keep the data alive."""
     signature = keras.tree.map_structure(
         lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype),
-        (data().arrays,) if data().y is None or not data().labels else data().arrays,
+        _as_tuple(data().arrays),
     )
     pipeline = tf.data.Dataset.from_generator(
-        lambda: (batch if isinstance(batch, tuple) else (batch,) for batch in _batches(data())),
+        lambda: (_as_tuple(data()[index]) for index in range(len(data()))),
         output_signature=signature,
     )
     options = tf.data.Options()
@@ -85,5 +86,5 @@ def _make(data):
     return pipeline.prefetch(AHEAD).with_options(options)
 
 
-def _batches(data):
-    return (data[index] for index in range(len(data)))
+def _as_tuple(batch):
+    return batch if isinstance(batch, tuple) else (batch,)

@@ -71,8 +71,9 @@ def as_array(value, name="x"):
 
 
 def as_targets(y):
-    """Return `y` as `as_array`; a tuple or dictionary, for a model of one's own, as it is."""
-    return y if isinstance(y, (tuple, collections.abc.Mapping)) else as_array(y, "y")
+    """Return `y` as `as_array`; several targets, for a model of one's own, as they are."""
+    several = isinstance(y, tuple) and all(hasattr(part, "shape") and part.shape for part in y)
+    return y if several or isinstance(y, collections.abc.Mapping) else as_array(y, "y")
 
 
 def as_weights(sample_weight):
@@ -167,7 +168,7 @@ def _no_array(value, name):
         shapes = list(dict.fromkeys(map(shape_of, value)))
         if len(shapes) > 1:
             line = "np.stack([keras.ops.image.resize(i, (64, 64)) for i in x])"
-            line = line if len(shapes[0]) > 1 else 'keras.utils.pad_sequences(x, dtype="float32")'
+            line = line if len(shapes[0]) > 2 else 'keras.utils.pad_sequences(x, dtype="float32")'
             return (
                 f"`{name}` is a list whose items have different shapes, such as {shapes[0]} and "
                 f"{shapes[1]}. Give all the same: `{line}`."
@@ -194,6 +195,8 @@ def _no_numbers(value, array, name):
         line = f"np.abs({name})"
     elif name == "y" and isinstance(first, (str, bytes)):
         line = "np.unique(y, return_inverse=True)[1]"
+    elif hasattr(value, "select_dtypes"):  # pandas
+        line = f'{name}.select_dtypes("number").astype("float32")'
     elif np.ndim(first) > 0:
         line = f'np.stack({name}).astype("float32")'
     return f"`{name}` holds no real numbers but type {array.dtype}. Pass `{line}`."
@@ -213,11 +216,12 @@ def _type(value):
 
 def _floats(x):
     """Return the line that makes floats of `x`, for its kind of array."""
-    if hasattr(x, "astype"):
+    module = type(x).__module__.split(".")[0]
+    if hasattr(x, "astype") and module != "h5py":
         return 'x.astype("float32")'
-    if isinstance(x, (list, tuple)):
-        return 'np.asarray(x, "float32")'
-    return "x.float()" if hasattr(x, "detach") else 'tf.cast(x, "float32")'
+    if hasattr(x, "detach"):
+        return "x.float()"
+    return 'tf.cast(x, "float32")' if module == "tensorflow" else 'np.asarray(x, "float32")'
 
 
 def _dictionary(batch, kind):

@@ -7,7 +7,6 @@ from keras import ops
 from keras_gen import backend
 from keras_gen.arguments import check_integer
 from keras_gen.checks import check_choice
-from keras_gen.door import stream_kind
 from keras_gen.dtypes import wide
 from keras_gen.inference.predict import filled_batch
 
@@ -53,7 +52,7 @@ def log_likelihood(
     num_samples = check_integer("num_samples", num_samples)
     chunk_size = check_integer("chunk_size", chunk_size)
     estimator = Estimator(vae, LOG_WEIGHTS[proposal], num_samples, chunk_size)
-    target = None if stream_kind(x) else len(x)
+    target = len(x) if hasattr(x, "shape") else None  # Of examples, if they can be counted.
     progress = keras.utils.Progbar(target, verbose=verbose, unit_name="example")
 
     def use(x, y):

@@ -34,10 +34,11 @@ class Means(keras.metrics.Metric):
     def update_state(self, values, count):
         """Add scalars, by name: means over `count` examples, the part of a batch on this device.
 
-        A value that is no scalar is left out.
+        Of one value for each example, (batch,), the mean is taken. Arrays of more axes are left
+        out.
         """
-        values = {k: v for k, v in values.items() if len(getattr(v, "shape", ())) == 0}
-        values = {k: ops.cast(v, self.dtype) for k, v in values.items()}
+        values = {k: v for k, v in values.items() if len(getattr(v, "shape", ())) <= 1}
+        values = {k: ops.mean(ops.cast(v, self.dtype)) for k, v in values.items()}
         self.newest = list(values)
         self.more_names += [k for k in values if k not in [*self.names, *self.more_names]]
         if len(self.more_names) > SPARE:

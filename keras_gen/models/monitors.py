@@ -23,8 +23,9 @@ class LogRate(keras.callbacks.Callback):
 def check(model, callbacks):
     """Tell callbacks the direction of what they monitor; ValueError for one that must fail."""
     for callback in keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or [])):
-        if getattr(callback, "mode", None) == "auto" and hasattr(callback, "monitor"):
-            _choose_mode(callback, model.logged)
+        if getattr(callback, "mode", None) == "auto":
+            if isinstance(getattr(callback, "monitor", None), str):
+                _choose_mode(callback, model.logged)
         if isinstance(callback, keras.callbacks.ModelCheckpoint):
             if not callback.save_weights_only:
                 check_file_name(callback.filepath)

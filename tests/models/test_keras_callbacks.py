@@ -127,7 +127,7 @@ def test_a_whole_model_in_hdf5_is_refused_before_it_is_written(build, tmp_path):
 class Bright(kg.VAE):
     def objective(self, x, sample_weight, y=None, *, training=True):
         loss, terms = super().objective(x, sample_weight, y, training=training)
-        own = {"brightness": ops.mean(x), "pixels": x}
+        own = {"brightness": ops.mean(x, axis=(1, 2, 3)), "pixels": x}
         return loss, {**terms, **own, **({"only_training": ops.max(x)} if training else {})}
 
 

@@ -445,6 +445,23 @@ def test_labels_that_are_none_are_refused(labels, match):
         model.fit(examples(), labels, verbose=0)
 
 
+@pytest.mark.parametrize("family", ["VAE", "GAN"])
+@pytest.mark.parametrize("wrap", [iter, lambda x: tf.data.Dataset.from_tensor_slices(np.stack(x))])
+def test_values_out_of_range_later_in_a_stream_move_nothing(wrap, family):
+    x = examples()
+    if family == "VAE":
+        model = vae()
+    else:
+        model, x = kg.GAN(*kg.networks.mlp_gan((2, 3, 1), 2, (4,), (4,)), 2), x.reshape(-1, 2, 3, 1)
+    tiny.compile_model(model, tiny.sgd)
+    with pytest.warns(UserWarning, match=r"Values outside \[0, 1\] count as NaN"):
+        model.fit(wrap([x, 255 * x, x - 1]), shuffle=False, verbose=0)
+    skipped = np.array(ops.convert_to_numpy(model.skipped_updates))
+    model.fit(wrap([x, x]), shuffle=False, verbose=0)
+    assert skipped[-1] >= 2
+    np.testing.assert_array_equal(skipped, ops.convert_to_numpy(model.skipped_updates))
+
+
 def test_labels_that_are_no_integers_later_in_a_stream_move_nothing():
     model, y = compiled("conditional VAE")
     keras.Model.train_on_batch(model, examples(), y + 0.5)

@@ -29,6 +29,8 @@ class Bernoulli(Likelihood):
         Kingma and Welling (2014), appendix C.1: https://arxiv.org/abs/1312.6114
     """
 
+    domain = (0, 1)
+
     @elementwise
     def value_log_prob(self, x, parameters):
         logits = parameters

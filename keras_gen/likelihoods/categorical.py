@@ -34,6 +34,8 @@ class Categorical(Likelihood):
         way: https://arxiv.org/abs/1601.06759
     """
 
+    domain = (0, 1)
+
     def __init__(self, num_classes=256, seed=None, **kwargs):
         num_classes = check_integer("num_classes", num_classes, least=2)
         super().__init__(seed=seed, **kwargs)

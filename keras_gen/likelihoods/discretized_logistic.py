@@ -48,6 +48,7 @@ class DiscretizedLogistic(Likelihood):
     """
 
     parameters_per_value = 2
+    domain = (0, 1)
     numbers = ("min_scale",)
 
     def __init__(self, num_levels=256, min_scale=5e-4, seed=None, **kwargs):

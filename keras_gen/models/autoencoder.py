@@ -165,6 +165,9 @@ class Autoencoder(GenerativeModel):
         checks.check_examples(x, self.example_shape, type(self).__name__)
         self.likelihood.check_data(x)
 
+    def value_bounds(self):
+        return self.likelihood.domain
+
     def check_sized(self):
         if self.latent_dim is None:
             raise ValueError(

@@ -98,11 +98,23 @@ class ReadsData:
         return arguments
 
     def read_batch(self, data):
-        """Return (x, y, sample_weight) of a step's batch, x checked and in float32 or wider."""
+        """Return (x, y, sample_weight) of a step's batch, x checked and in float32 or wider.
+
+        Values outside `value_bounds` become NaN: then the update is left out and noted. Before
+        training only the first batch of a stream is checked for them.
+        """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         checks.check_examples(x, self.example_shape, type(self).__name__)
         self.check_next_to(x, y, sample_weight)
-        return ops.cast(x, wide(self.variable_dtype)), y, sample_weight
+        x = ops.cast(x, wide(self.variable_dtype))
+        if self.value_bounds() is not None:
+            low, high = self.value_bounds()
+            outside = ops.abs(x - (low + high) / 2) > (0.5 + 1e-3) * (high - low)
+            x = ops.where(outside, float("nan"), x)
+        return x, y, sample_weight
+
+    def value_bounds(self):
+        """Return (low, high) if the model can make no other values, or None."""
 
     def check_next_to(self, x, y, sample_weight):
         """Raise ValueError if a step cannot use what comes next to the examples `x`."""

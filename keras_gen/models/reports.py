@@ -28,6 +28,9 @@ class ReportSkippedUpdates(keras.callbacks.Callback):
             f"Epoch {epoch + 1}: updates were left out, as a loss or gradient was not finite: "
             f"{', '.join(said)}."
         )
+        bounds = self.model.value_bounds()
+        if bounds is not None:
+            message += f" Values outside [{bounds[0]:g}, {bounds[1]:g}] count as NaN."
         if not all(made[counts > 0]):
             message += f" {advice(any(self.made_before[counts > 0]))}"
         warnings.warn(message, stacklevel=2)

@@ -170,6 +170,9 @@ class TwoPlayerModel(GenerativeModel):
         z = self.symbolic_inputs(keras.KerasTensor((None, self.latent_dim)))
         return bounds.known_bounds(*bounds.output_bounds(self.generator, z))
 
+    def value_bounds(self):
+        return vars(self).get("generator_bounds")  # Measured when the first data are checked.
+
     def compares_examples(self):
         """Return True if the discriminator has a layer that compares the examples of a batch."""
         comparing = (MinibatchDiscrimination, MinibatchStdDev)

@@ -160,7 +160,7 @@ def test_a_variable_and_a_number_are_the_same():
     b = compiled(tiny.vae(beta=keras.Variable(3.0), free_bits=keras.Variable(0.5)), {})
     b.set_weights(a.get_weights())
     np.testing.assert_allclose(losses(a), losses(b), rtol=1e-6)
-    b.beta = keras.Variable(3, dtype="int32")
+    b.beta = keras.Variable(3, dtype="int32", trainable=False)
     np.testing.assert_allclose(losses(a), losses(b), rtol=1e-6)
     with pytest.raises(ValueError, match="negative"):
         tiny.vae(beta=keras.Variable(-1.0))

@@ -117,12 +117,26 @@ def check_positive(name, number):
         raise ValueError(f"`{name}` is {number}. Pass a positive number, in units of the data.")
 
 
-def check_in_unit_interval(x, likelihood):
-    """Raise ValueError unless every value of the NumPy array `x` lies in [0, 1]."""
+def check_in_unit_interval(x, likelihood, top=None):
+    """Raise ValueError unless every value of the NumPy array `x` lies in [0, 1].
+
+    `top` is the greatest level of data in levels 0, 1, ..., which may come without having been
+    divided by it.
+    """
     low, high = float(np.min(x)), float(np.max(x))
-    if not (low >= 0 and high <= 1):  # NaN fails both comparisons.
+    if low >= 0 and high <= 1:  # NaN fails both comparisons.
+        return
+    way = "Scale all data alike, those of validation too, so that they lie in [0, 1]"
+    if not np.isfinite(high - low):
         raise ValueError(
             f"{type(likelihood).__name__} takes values in [0, 1], and the data lie in "
-            f"[{low:g}, {high:g}]. Divide 8-bit images by 255, remove NaN, or pass "
-            f"`likelihood=Gaussian()`."
+            f"[{low:g}, {high:g}]. Remove NaN and infinite values."
         )
+    if low >= 0 and high <= 255 and (top == 255 or (top is None and high > 127)):
+        way = "Divide 8-bit images by 255"
+    elif low >= 0 and top is not None and high <= top:
+        way = f"Divide levels from 0 to {top} by {top}"
+    raise ValueError(
+        f"{type(likelihood).__name__} takes values in [0, 1], and the data lie in "
+        f"[{low:g}, {high:g}]. {way}, or pass `likelihood=Gaussian()`."
+    )

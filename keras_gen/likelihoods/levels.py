@@ -8,7 +8,7 @@ from keras_gen.likelihoods.base import check_in_unit_interval
 
 def check_levels(x, num_levels, likelihood):
     """Raise ValueError unless every value of the NumPy array `x` lies on the grid."""
-    check_in_unit_interval(x, likelihood)
+    check_in_unit_interval(x, likelihood, top=num_levels - 1)
     scaled = x * (num_levels - 1)
     off = np.abs(scaled - np.rint(scaled))
     # In levels. The rounding of float32 is below that, even for 16-bit images.

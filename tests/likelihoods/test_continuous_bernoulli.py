@@ -111,7 +111,14 @@ def test_samples_follow_the_density(logit):
         assert stats.kstest(cdf, "uniform").pvalue > 1e-3
 
 
-@pytest.mark.parametrize("x", [-0.1, 1.1, np.nan])
-def test_data_outside_the_unit_interval_are_refused(x):
-    with pytest.raises(ValueError, match=r"ContinuousBernoulli takes values in \[0, 1\].*Divide"):
+@pytest.mark.parametrize(
+    "x, way",
+    [
+        *((-0.1, "Scale all data alike"), (1.1, "Scale all data alike"), (300.0, "Scale all")),
+        *((255.0, "Divide 8-bit images by 255"), (np.nan, "Remove NaN"), (np.inf, "Remove NaN")),
+    ],
+)
+def test_data_outside_the_unit_interval_are_refused(x, way):
+    match = rf"ContinuousBernoulli takes values in \[0, 1\].*{way}"
+    with pytest.raises(ValueError, match=match):
         likelihoods.ContinuousBernoulli().check_data(np.array([[0.5, x]], "float32"))

@@ -137,7 +137,9 @@ def test_data_on_the_grid_are_taken(num_levels, dtype):
         (0.1, 16, r"16 values k / 15, k = 0, \.\.\., 15, .*hold 0\.1\. To round others"),
         (255.0, 256, r"in \[0, 1\], and the data lie in \[0, 255\]. Divide 8-bit images by 255"),
         (-1.0, 256, r"lie in \[-1, 0\]"),
-        (np.nan, 256, r"lie in \[nan, nan\].*remove NaN"),
+        (np.nan, 256, r"lie in \[nan, nan\].*Remove NaN"),
+        (19.0, 20, r"lie in \[0, 19\]. Divide levels from 0 to 19 by 19"),
+        (65535.0, 256, r"lie in \[0, 65535\]. Scale all data alike"),
     ],
 )
 def test_data_off_the_grid_are_refused(x, num_levels, match):

@@ -34,7 +34,7 @@ def broken(kind):
 
 MESSAGES = {
     "above one": r"values in \[0, 1\], and the data lie in \[.*, 25[45].*Divide",
-    "nan": r"lie in \[nan, nan\].*remove NaN",
+    "nan": r"lie in \[nan, nan\].*Remove NaN",
     "negative": r"lie in \[-0.1, ",
     "integers": "type uint8, but floats are expected.*/ 255",
     "rank": r"shape \(20, 8, 8\), but VAE was built for \(n, 8, 8, 1\)",

@@ -174,7 +174,7 @@ def test_bad_masks_and_arguments_are_refused():
             r"shape \(4, 8, 1\), but the examples have \(3, 8, 8, 1\)",
         ),
         (lambda: vae.inpaint(x, np.stack([mask] * 2)), r"shape \(2, 8, 8, 1\)"),
-        (lambda: vae.inpaint(spoilt, mask), "remove NaN"),
+        (lambda: vae.inpaint(spoilt, mask), "Remove NaN"),
         (lambda: vae.inpaint(x[:, :4], mask[:4]), "was built for"),
         (lambda: vae.inpaint(x, mask, method="magic"), '"chains", "map" or "elbo"'),
         (lambda: vae.inpaint(x, mask, steps=0), "`steps` is 0"),

@@ -113,6 +113,14 @@ def output_spec(network, x):
     return outputs
 
 
+def output_of(network, x, role):
+    """Return the one tensor of `output_spec`; ValueError if the network gives several."""
+    outputs = output_spec(network, x)
+    if not isinstance(outputs, keras.KerasTensor):
+        raise ValueError(f"The {role} gives {describe(outputs)}. Give it one output, one tensor.")
+    return outputs
+
+
 def describe(outputs):
     """Return in words, for an error, what a network gives."""
     if isinstance(outputs, dict):

@@ -54,7 +54,7 @@ def value_of(number):
 
 
 def keep_from_training(number):
-    """Make the variables that stand for a number, or for a pair, no business of an optimizer."""
+    """Mark the variables that stand for a number, or for a pair, as not trained."""
     for part in keras.tree.flatten(number):
         if isinstance(part, keras.Variable):
             part.trainable = False
@@ -138,7 +138,7 @@ def _of_optimizer(optimizer):
 
 
 def _plain(value):
-    """Return what tells a setting from another one, with a text that does not change by itself."""
+    """Return a form of a setting whose text changes if, and only if, the setting does."""
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
     if isinstance(value, dict):

@@ -18,7 +18,7 @@ NO_DATA = "There are no data: `x` is None or an empty stream."
 
 
 def stream_kind(data):
-    """Return what a stream of batches is called, or None if `data` are none."""
+    """Return the name of this kind of stream of batches, or None if `data` is no stream."""
     if isinstance(data, keras.utils.PyDataset):
         return "PyDataset"
     if hasattr(data, "__next__"):

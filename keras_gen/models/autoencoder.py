@@ -203,7 +203,7 @@ class Autoencoder(GenerativeModel):
                 f"Build both with the same `latent_dim`."
             )
         z = keras.KerasTensor((None, latent_dim))
-        parameters = checks.output_spec(self.decoder, self.symbolic_inputs(z))
+        parameters = checks.output_of(self.decoder, self.symbolic_inputs(z), "decoder")
         shape = _with_sizes_of(parameters.shape, x.shape)
         self.likelihood.check_shapes(shape, parameters.shape)
         if self.likelihood.needs_raw_outputs:

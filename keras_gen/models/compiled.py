@@ -1,4 +1,4 @@
-"""What changes after `compile` is not ignored."""
+"""Settings that change after `compile`: the step is made again."""
 
 import keras
 

@@ -186,7 +186,7 @@ class TwoPlayerModel(GenerativeModel):
                 f"`latent_dim` is {self.latent_dim}, but the generator expects vectors of "
                 f"{latent_dim}. Pass latent_dim={latent_dim}."
             )
-        x = checks.output_spec(self.generator, self.symbolic_inputs(z))
+        x = checks.output_of(self.generator, self.symbolic_inputs(z), "generator")
         self.example_shape = tuple(x.shape[1:])
         packed = self.packed_shape()
         expected = tuple(self.input_shape_of(self.discriminator, packed))
@@ -197,7 +197,7 @@ class TwoPlayerModel(GenerativeModel):
                 f"same examples and packing={self.packing}."
             )
         inputs = self.symbolic_inputs(keras.KerasTensor(packed), self.packing)
-        logits = checks.output_spec(self.discriminator, inputs)
+        logits = checks.output_of(self.discriminator, inputs, "discriminator")
         if tuple(logits.shape) != (None, 1):
             raise ValueError(
                 f"The discriminator's output has shape {logits.shape}. One raw output for each "

@@ -211,6 +211,25 @@ def test_a_size_that_the_encoder_leaves_open_is_the_decoders():
         kg.VAE(*sequences(11), likelihood="gaussian")
 
 
+@pytest.mark.parametrize("role", ["decoder", "generator", "discriminator"])
+@pytest.mark.parametrize("several", [list, lambda outputs: dict(zip("ab", outputs, strict=True))])
+def test_a_network_of_several_outputs_is_refused(several, role):
+    vae, gan = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 2, (4,)), tiny.gan()
+    networks = {"decoder": vae[1], "generator": gan.generator, "discriminator": gan.discriminator}
+    one = networks[role]
+    networks[role] = keras.Model(one.inputs, several([one.outputs[0], one.outputs[0]]))
+    with pytest.raises(ValueError, match=f"The {role} gives .*one tensor"):
+        if role == "decoder":
+            kg.VAE(vae[0], networks["decoder"])
+        else:
+            kg.GAN(
+                networks["generator"],
+                networks["discriminator"],
+                gan.latent_dim,
+                packing=gan.packing,
+            )
+
+
 def test_a_code_that_is_no_vector_is_refused():
     x, z = keras.Input((8, 8, 1)), keras.Input((4, 4, 2))
     h = keras.layers.Conv2D(8, 3, strides=2, padding="same")(x)

@@ -30,5 +30,6 @@ from keras_gen.models import (
     TwoLayerIWAE,
 )
 from keras_gen.ppca import PPCA
+from keras_gen.runs import load_run
 
 __version__ = "0.1.0"

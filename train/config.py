@@ -20,8 +20,8 @@ DRAWN = (*POINTS, "stacked_mnist")  # Data sets that are drawn, not read as they
 OF_A_PROCESS = ("resume", "devices", "checkpoints")
 
 
-def write(path, name, args):
-    """Write the arguments of a run of train.`name`, and the versions it runs with."""
+def write(path, name, args, class_names=None):
+    """Write the arguments of a run of train.`name`, its classes, and the versions it runs with."""
     import keras
 
     import keras_gen
@@ -30,6 +30,7 @@ def write(path, name, args):
     content = {
         "command": shlex.join(["python", "-m", f"train.{name}", *sys.argv[1:]]),
         "arguments": arguments(args),
+        **({} if class_names is None else {"class_names": list(class_names)}),
         "backend": backend,
         "versions": {
             "python": platform.python_version(),

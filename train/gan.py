@@ -108,7 +108,7 @@ def train(args):
     gan.check_input_data(train)
     gan.check_input_data(test)
 
-    run = run_folder.Run(args, "gan", gan)
+    run = run_folder.Run(args, "gan", gan, train)
     callbacks = [*pictures(args, train), *run.callbacks()]
     run.begin()
     # The data shuffle themselves.

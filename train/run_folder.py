@@ -7,7 +7,10 @@ import tempfile
 from train import config, interrupts, progress, results
 
 # What a run writes: files, and files in folders. Nothing else in its folder is ever touched.
-FILES = ("metrics.json", "config.json", "history.csv", "curves.png", "model.keras", "samples.gif")
+FILES = (
+    *("metrics.json", "config.json", "history.csv", "curves.png", "model.keras", "samples.gif"),
+    "grid.png",  # Written by `train.sample`.
+)
 FOLDERS = {
     "samples": (
         "epoch_*.png",
@@ -108,10 +111,11 @@ def has_checkpoint(out):
 class Run:
     """A model's run: its folder, the callbacks that write to it, its beginning and its end."""
 
-    def __init__(self, args, name, model):
+    def __init__(self, args, name, model, data):
         import keras_gen as kg
 
         self.args, self.name, self.model, self.out = args, name, model, args.out
+        self.class_names = getattr(data, "class_names", None)
         self.guard = kg.callbacks.StopAtNonFinite()
         folder = args.checkpoints or args.out / "checkpoint"
         self.checkpoint = kg.callbacks.Checkpoint(folder, args.checkpoint_every)
@@ -152,7 +156,7 @@ class Run:
         (self.out / "metrics.json").unlink(missing_ok=True)  # It says that the run is finished.
         _clear(self.out, "checkpoint")
         # Before the rest is cleared: the folder is a run's, whenever the process may be killed.
-        config.write(path, self.name, self.args)
+        config.write(path, self.name, self.args, self.class_names)
         for name in FILES:
             if name != "config.json":
                 (self.out / name).unlink(missing_ok=True)

@@ -86,7 +86,7 @@ def train(args):
     vae.check_input_data(train)
     vae.check_input_data(test)
 
-    run = run_folder.Run(args, "vae", vae)
+    run = run_folder.Run(args, "vae", vae, train)
     callbacks = [*pictures(args, test), *run.callbacks()]
     run.begin()
     # Both kinds of set shuffle themselves.

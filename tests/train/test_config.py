@@ -1,5 +1,6 @@
 """config.json: what is read of a run, which someone else may have written."""
 
+import argparse
 import json
 import pathlib
 import shutil
@@ -8,7 +9,7 @@ import keras
 import pytest
 
 from tests.faults import hostile
-from train import config, evaluate, vae
+from train import config, evaluate, gan, vae
 
 pytestmark = pytest.mark.once
 
@@ -47,6 +48,42 @@ def data_dir_of(folder):
     """The folder of the data, as whoever has trained the run types it."""
     path = json.loads((folder / "config.json").read_text())["arguments"]["data_dir"]
     return ("--data-dir", path)
+
+
+def typed(action):
+    """An option of a script with a value that is not its default, as it is typed."""
+    option = action.option_strings[-1]
+    if action.nargs == 0:
+        return [option]
+    if action.choices:
+        value = next(choice for choice in action.choices if choice != action.default)
+    else:
+        values = ("0.25", "3", "mnist")  # The first that its type accepts.
+        value = next(value for value in values if accepts(action.type, value))
+    return [option, str(value)] if action.nargs is None else [option, str(value), str(value)]
+
+
+def accepts(type, text):
+    try:
+        return type(text) is not None
+    except (ValueError, argparse.ArgumentTypeError):
+        return False
+
+
+@pytest.mark.parametrize("module", [vae, gan])
+def test_every_option_of_a_script_comes_back_from_the_config(module, tmp_path):
+    parser = module.make_parser()
+    for action in parser._actions[1:]:  # After --help.
+        args = parser.parse_args(typed(action))
+        value = getattr(args, action.dest)
+        assert value != action.default, f"{action.dest}: a value other than the default is needed"
+        config.write(tmp_path / "config.json", parser.name, args)
+        content = json.loads((tmp_path / "config.json").read_text())
+        content["command"] = f"python -m train.{parser.name}"
+        (tmp_path / "config.json").write_text(json.dumps(content))
+        settings = config.read(tmp_path / "config.json", {parser.name: parser})[1]
+        if action.dest not in config.OF_A_PROCESS:
+            assert config.plain(getattr(settings, action.dest)) == config.plain(value)
 
 
 def test_every_argument_of_a_run_is_read_and_a_missing_one_has_its_default(copied):

@@ -2,7 +2,17 @@
 
 import functools
 
-from train import command, devices, environment, options, plots, run_folder, speed, subset
+from train import (
+    command,
+    devices,
+    environment,
+    fine_tune,
+    options,
+    plots,
+    run_folder,
+    speed,
+    subset,
+)
 from train.config import POINTS
 from train.recipes import DEFAULTS, LOSSES, PENALTIES, RECIPES
 
@@ -98,6 +108,7 @@ def train(args):
     with speed.precision(args.dtype):
         gan = build(args, *devices.describe(train, args.conditional))
     steps = args.epochs * len(train)
+    fine_tune.start_from(args, gan)
     gan.compile(
         generator_optimizer=adam(args.generator_learning_rate, args.beta_1, steps, args.ema),
         discriminator_optimizer=adam(
@@ -164,6 +175,7 @@ def draw(args, history):
 def settle(args):
     fill_in(args)
     check(args)
+    fine_tune.check(args)
 
 
 def fill_in(args):

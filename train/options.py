@@ -82,6 +82,14 @@ def _add_training(parser, epochs):
         type=positive,
         help="epochs between pictures; by default about 15 pictures are drawn",
     )
+    add(
+        "--from",
+        "--from-run",
+        dest="from_run",
+        type=folder_name,
+        metavar="RUN",
+        help="start from the weights of another run, layer by layer where they fit",
+    )
     add("--seed", type=seed, default=0, help="of weights, noise and order: same seed, same run")
     add("--dtype", choices=DTYPES, default="float32", help="of the networks' arithmetic")
     add(

@@ -1,6 +1,17 @@
 """Train a variational autoencoder with `model.fit`; leave pictures, curves and a model."""
 
-from train import command, config, devices, environment, options, plots, run_folder, speed, subset
+from train import (
+    command,
+    config,
+    devices,
+    environment,
+    fine_tune,
+    options,
+    plots,
+    run_folder,
+    speed,
+    subset,
+)
 
 NETWORKS = {"mlp": (500, 500), "conv": (32, 64)}  # And their default --hidden.
 FAMILIES = {"mlp": "mlp_vae", "conv": "conv_vae"}  # Rows of the benchmark.
@@ -79,6 +90,7 @@ def train(args):
         )
     with speed.precision(args.dtype):
         vae = build(args, shape, num_classes, steps_per_epoch=len(train))
+    fine_tune.start_from(args, vae)
     vae.compile(
         optimizer=keras.optimizers.Adam(args.learning_rate),
         jit_compile=speed.jit_compile(args, FAMILIES[args.network]),
@@ -107,6 +119,7 @@ def train(args):
 def settle(args):
     fill_in(args)
     check(args)
+    fine_tune.check(args)
 
 
 def fill_in(args):

@@ -50,6 +50,8 @@ def names(tmp_path_factory):
     picture = np.zeros((4, 4, 3), "uint8")
     kg.callbacks.save_png(folder / "runs/gan/samples/epoch_0001.png", picture)
     vae().save(folder / "vae.keras")
+    gan().save(folder / "runs/gan/model.keras")
+    (folder / "runs/gan/config.json").write_text('{"arguments": {}}')
     given = {"kg": kg, "keras": keras, "np": np, "ops": ops, "pathlib": pathlib}
     given |= {"x": x, "y": y, "x_test": x, "x_noisy": x, "networks": networks}
     given["train"] = given["test"] = kg.data.ArrayDataset(x, y, batch_size=16)

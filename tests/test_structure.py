@@ -23,6 +23,7 @@ FLOORS = (
     {"inference", "export", "checks", "door"},
     {"models", "ppca"},
     {"callbacks", "saving"},
+    {"runs"},
     {"keras_gen"},
     {"train"},
 )

@@ -280,7 +280,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 def _describe_orders(data):
     """Return the settings that determine the order of the data, except the epoch."""
-    keys = ("num_examples", "batch_size", "shuffle", "seed", "drop_remainder")
+    keys = ("num_examples", "batch_size", "shuffle", "seed", "drop_remainder", "flip")
     return {
         name: {key: getattr(order, key) for key in keys if hasattr(order, key)}
         for name, order in ((name, order_of(source)) for name, source in (data or {}).items())

@@ -24,7 +24,7 @@ class OrderedDataset(keras.utils.PyDataset):
     epoch of `fit`. Reading batches outside an epoch counts as nothing.
 
     A subclass writes `examples(rows)`: one batch, the examples at `rows`, a slice or an array
-    of indices.
+    of indices. What is drawn again in every epoch, from (seed, epoch) alone, it draws in `change`.
 
     Attributes:
         multiple_of: number that divides the size of every batch. The rest of the last batch, fewer
@@ -60,6 +60,10 @@ class OrderedDataset(keras.utils.PyDataset):
 
     def examples(self, rows):
         raise NotImplementedError
+
+    def change(self, batch, rows, epoch):
+        """Return a batch of `fit` with what is drawn for these examples in this epoch."""
+        return batch
 
     @property
     def num_read(self):
@@ -139,7 +143,7 @@ class OrderedDataset(keras.utils.PyDataset):
         rows = slice(start + part[0] * size, start + (part[0] + 1) * size)
         if self.shuffle:
             rows = self._permutation(epoch)[rows]
-        return self.examples(rows)
+        return self.change(self.examples(rows), rows, epoch)
 
     def _permutation(self, epoch):
         key, order = (self.seed, epoch), self._order

@@ -54,8 +54,7 @@ def find(name, data_dir):
     if os.path.isdir(name):
         raise ValueError(
             f"{name!r} is a folder, and `load` reads the data sets of TFDS by name. Read your own "
-            f"images as an array (n, height, width, channels), uint8 or floats in [0, 1], and pass "
-            f"it to kg.data.ArrayDataset."
+            f"images by kg.data.folder({name!r})."
         )
     known = tfds.list_builders(with_community_datasets=False)
     close = difflib.get_close_matches(name, known, cutoff=0.5)

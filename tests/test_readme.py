@@ -13,7 +13,9 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
@@ -103,7 +105,23 @@ for num_classes in (None, 10):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("page", ["data.md", "devices.md"])
+def test_the_page_on_data(run, tmp_path):
+    for name in ("cat", "dog"):  # What a reader has.
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(40):
+            pixels = np.random.default_rng(i).integers(256, size=(80, 100, 3), dtype="uint8")
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
+    check = """
+import os
+
+assert os.path.exists("preview.png") and mean.shape == (100, 2)
+"""
+    said = run(short("\n".join(blocks(PAGES["data.md"]))) + check, tmp_path)
+    assert "['cat', 'dog'] (32, 64, 64, 3)" in said
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("page", ["devices.md"])
 def test_the_page(run, page, tmp_path):
     run(short("\n".join(blocks(PAGES[page]))), tmp_path)
 

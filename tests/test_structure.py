@@ -16,7 +16,8 @@ FRAMEWORKS = {"tensorflow", "jax", "jaxlib", "torch"}
 
 # The floors: a room imports from its own floor and from those below.
 FLOORS = (
-    {"arguments", "frameworks", "borrowed", "configs", "dtypes", "identifiers", "seeds", "files"},
+    {"arguments", "frameworks", "borrowed", "configs", "dtypes", "identifiers", "seeds", "files"}
+    | {"pictures"},
     {"backend"},
     {"distribution", "layers", "likelihoods", "losses", "metrics", "data"}
     | {"bounds", "networks", "optimizers", "schedules", "accelerate"},

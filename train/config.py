@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 
-from train import results
+from train import options, results
 
 POINTS = ("ring", "grid")
 DRAWN = (*POINTS, "stacked_mnist")  # Data sets that are drawn, not read as they are.
@@ -113,7 +113,7 @@ def trust(path, settings, dataset=None, data_dir=None, manual_dir=None):
     if dataset not in (None, settings.dataset):
         raise ValueError(f"{path} is of a run on {settings.dataset}, and --dataset is {dataset}.")
     named = {}
-    if ":" in settings.dataset and dataset is None:
+    if ":" in settings.dataset and dataset is None and not options.is_path(settings.dataset):
         named["dataset"] = settings.dataset
     if settings.data_dir is not None and data_dir is None and settings.dataset not in POINTS:
         named["data-dir"] = settings.data_dir
@@ -142,9 +142,10 @@ def _checked(parser, name, value, path):
         if plain(parsed) != value:
             raise ValueError
     except ValueError as error:
+        reason = f" ({error})" if str(error) else ""
         raise ValueError(
             f"{path} has the argument {name}={str(value)[:100]!r}, which train.{parser.name} does "
-            f"not accept. Pass a folder that a training script has left."
+            f"not accept{reason}. Pass a folder that a training script has left."
         ) from error
     return parsed
 

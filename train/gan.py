@@ -7,6 +7,7 @@ from train import (
     devices,
     environment,
     fine_tune,
+    images,
     options,
     plots,
     run_folder,
@@ -31,8 +32,9 @@ def main(argv=None):
 
 
 def make_parser():
-    datasets = "digits, ring, grid, stacked_mnist, or the TFDS name of an image data set"
-    parser = options.training_parser(__doc__, "gan", epochs=None, datasets=datasets)
+    parser = options.training_parser(
+        __doc__, "gan", epochs=None, drawn="ring, grid, stacked_mnist, "
+    )
     parser.set_defaults(batch_size=None)
     settings = {
         **{f"By default for {kind}": values for kind, values in DEFAULTS.items()},
@@ -122,6 +124,8 @@ def train(args):
     run = run_folder.Run(args, "gan", gan, train)
     callbacks = [*pictures(args, train), *run.callbacks()]
     run.begin()
+    if args.dataset not in POINTS:
+        run.preview(train)
     # The data shuffle themselves.
     history = gan.fit(train, epochs=args.epochs, shuffle=False, callbacks=callbacks).history
 
@@ -202,6 +206,7 @@ def family(args):
 
 def check(args):
     """Raise ValueError on options that do not go together."""
+    options.check_images(args)
     if args.recipe == "wgan" and (args.conditional or args.penalty or args.loss != "wasserstein"):
         raise ValueError(
             "--recipe wgan clips the critic's weights, under its own loss: it has no --loss, "
@@ -247,7 +252,7 @@ def load_all(args):
     if args.dataset == "stacked_mnist":
         train = kg.data.stacked_mnist(**batch, **files)
         return train, kg.data.stacked_mnist(2_000, **test, **files)
-    return kg.data.load(args.dataset, multiple_of=args.devices, **batch, **files)
+    return images.load(args, batch["batch_size"])
 
 
 def build(args, example_shape, num_classes):

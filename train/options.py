@@ -2,11 +2,15 @@
 
 import argparse
 import math
+import os
 import pathlib
 import re
 
 # A set of TFDS itself. "user:name", with a namespace, is code from the network.
 DATA_SET = re.compile(r"[a-z0-9_]+(/\w[\w.+-]*)?(:[0-9*]+\.[0-9*]+\.[0-9*]+)?")
+# What the scripts know by name, whatever lies in the folder they are started in.
+OWN = ("digits", "ring", "grid", "stacked_mnist")
+IMAGE_OPTIONS = ("size", "channels", "flip", "skip_unreadable", "no_cache")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -45,10 +49,13 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
-def training_parser(description, name, epochs, datasets="digits, or the TFDS name of an image set"):
-    """Return a parser with the options that all training scripts have."""
+def training_parser(description, name, epochs, drawn=""):
+    """Return a parser with the options that all training scripts have.
+
+    `drawn` names data sets besides the digits that the script knows by itself.
+    """
     parser = Parser(name, description)
-    _add_data(parser, datasets)
+    _add_data(parser, drawn)
     _add_training(parser, epochs)
     _add_folder(parser)
     # What the process finds out: the number of devices, and where the checkpoints are.
@@ -56,9 +63,17 @@ def training_parser(description, name, epochs, datasets="digits, or the TFDS nam
     return parser
 
 
-def _add_data(parser, datasets):
+def _add_data(parser, drawn):
     add = parser.add_argument
-    add("--dataset", type=data_set, default="digits", help=datasets)
+    add(
+        "--dataset",
+        type=data_set,
+        default="digits",
+        metavar="NAME|PATH",
+        help=f"digits, {drawn}the TFDS name of an image set; or your own images: a folder, a zip "
+        "or tar of it, or an array in a .npy or .npz",
+    )
+    _add_images(parser)
     add("--data-dir", type=folder_name, help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     add(
         "--examples",
@@ -70,6 +85,25 @@ def _add_data(parser, datasets):
         "--manual-dir",
         type=folder_name,
         help="folder with the original files of a data set, for no download",
+    )
+
+
+def _add_images(parser):
+    add = parser.add_argument_group("your own images, --dataset PATH").add_argument
+    add(
+        "--size",
+        type=positive,
+        nargs="+",
+        metavar="PIXELS",
+        help="side of the images, or height and width; by default the size that all have",
+    )
+    add("--channels", type=int, choices=(1, 3), help="1 makes them grey, 3 coloured")
+    add("--flip", action="store_true", help="mirror half of the images, others in every epoch")
+    add("--skip-unreadable", action="store_true", help="leave out files that cannot be read")
+    add(
+        "--no-cache",
+        action="store_true",
+        help="keep any number of images in memory, and delete the file of decoded images",
     )
 
 
@@ -185,11 +219,28 @@ def output_file(text):
 
 
 def data_set(text):
-    """Return the name of a data set of TFDS, or of one that the scripts know by themselves."""
-    if not DATA_SET.fullmatch(text):
+    """Return the name of a data set, or the path of images, as it is typed."""
+    if not DATA_SET.fullmatch(text) and not is_path(text):
         raise argparse.ArgumentTypeError(
-            f"{text[:100]!r} is not the name of a data set, such as digits, mnist or "
-            f"emnist/letters. For your own images, in a folder, read them in Python and train on "
-            f"kg.data.ArrayDataset(images): docs/data.md shows how"
+            f"{text[:100]!r} is no folder or file, and not the name of a data set, such as digits, "
+            f"mnist or emnist/letters"
         )
     return text
+
+
+def is_path(dataset):
+    """Return whether a --dataset is a folder or file of images: one that is there."""
+    return dataset not in OWN and os.path.exists(os.path.expanduser(dataset))
+
+
+def check_images(args):
+    """Raise ValueError on options for images of one's own where there are none."""
+    if len(args.size or ()) > 2:
+        raise ValueError(f"--size has {len(args.size)} numbers. Pass one, or height and width.")
+    given = [name for name in IMAGE_OPTIONS if getattr(args, name)]
+    if given and not is_path(args.dataset):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(
+            f"{options}: for images of your own, and --dataset is {args.dataset}. Pass the path of "
+            f"a folder."
+        )

@@ -10,6 +10,7 @@ from train import config, interrupts, progress, results
 FILES = (
     *("metrics.json", "config.json", "history.csv", "curves.png", "model.keras", "samples.gif"),
     "grid.png",  # Written by `train.sample`.
+    "preview.png",
 )
 FOLDERS = {
     "samples": (
@@ -162,6 +163,14 @@ class Run:
                 (self.out / name).unlink(missing_ok=True)
         for folder in FOLDERS:
             _clear(self.out, folder)
+
+    def preview(self, data):
+        """Write preview.png, the first batch of images."""
+        import keras_gen as kg
+
+        if kg.distribution.is_chief():
+            kg.data.preview(data, self.out / "preview.png")
+            print(f"The first batch is in {self.out / 'preview.png'}: look at it.", flush=True)
 
     def finish(self, metrics):
         """Save the model, then metrics.json, which says that the run is finished.

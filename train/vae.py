@@ -6,6 +6,7 @@ from train import (
     devices,
     environment,
     fine_tune,
+    images,
     options,
     plots,
     run_folder,
@@ -101,6 +102,7 @@ def train(args):
     run = run_folder.Run(args, "vae", vae, train)
     callbacks = [*pictures(args, test), *run.callbacks()]
     run.begin()
+    run.preview(train)
     # Both kinds of set shuffle themselves.
     vae.fit(train, validation_data=test, epochs=args.epochs, shuffle=False, callbacks=callbacks)
 
@@ -130,17 +132,7 @@ def fill_in(args):
 
 def load(args):
     """Return training and test data."""
-    import keras_gen as kg
-
-    train, test = kg.data.load(
-        args.dataset,
-        batch_size=args.batch_size,
-        labels=args.conditional,
-        seed=args.seed,
-        multiple_of=args.devices,
-        data_dir=args.data_dir,
-        manual_dir=args.manual_dir,
-    )
+    train, test = images.load(args, args.batch_size)
     return subset.first(train, args.examples), test
 
 
@@ -169,6 +161,7 @@ def pictures(args, test):
 
 def check(args):
     """Raise ValueError on options that do not go together."""
+    options.check_images(args)
     if args.iwae and (args.warm_up or args.free_bits or args.beta != 1):
         raise ValueError(
             "The bound of --iwae has no KL term of its own to weight: leave out --beta, --warm-up "

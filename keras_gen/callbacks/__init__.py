@@ -8,7 +8,6 @@ from keras_gen.callbacks.grids import (
     ReconstructionGrid,
     SampleGrid,
 )
-from keras_gen.callbacks.images import image_grid, save_gif, save_png
 from keras_gen.callbacks.latents import (
     LatentScatter,
     Manifold,
@@ -18,3 +17,4 @@ from keras_gen.callbacks.latents import (
     traversals,
 )
 from keras_gen.callbacks.modes import ModeCoverage
+from keras_gen.pictures import image_grid, save_gif, save_png

@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_gen import distribution, door
 from keras_gen.arguments import check_integer
-from keras_gen.callbacks.images import check_range, clipping, draw_grid, save_png
 from keras_gen.callbacks.tensorboard import Writer
+from keras_gen.pictures import check_range, clipping, draw_grid, save_png
 
 
 class EpochPicture(keras.callbacks.Callback):

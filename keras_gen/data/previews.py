@@ -1,0 +1,126 @@
+"""A picture of the first batch, to be looked at before an hour is spent."""
+
+import keras
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_gen import pictures
+from keras_gen.arguments import check_integer
+from keras_gen.data.ordered import order_of
+
+SIDE = 80  # Pixels of the picture that an image has at least, about.
+LINE = 16  # Height of a line of text.
+PADDING = 4
+LEAST_WIDTH = 480  # Of the picture: the text must find room.
+RED = (200, 0, 0)
+
+
+def preview(data, path="preview.png", num_images=64):
+    """Write a picture of the first batch as a model sees it: images, labels, shape and range.
+
+    A wrong range, a lost colour channel or shuffled labels can be seen in it. The data are as
+    before, in the same order.
+
+    Args:
+        data: what `fit` accepts, except a generator, which would lose its first batch: images (n,
+            height, width, channels), with 1 or 3 channels, arrays or a stream, with labels or
+            without.
+        path: file that is written.
+        num_images: images that are drawn at most.
+
+    Raises:
+        ValueError: if the data are no images.
+
+    Example:
+
+    ```python
+    train, test = kg.data.load("digits", labels=True)
+    kg.data.preview(train, "preview.png")
+    ```
+    """
+    num_images = check_integer("num_images", num_images)
+    x, y = _first_batch(data)
+    if x.ndim != 4 or x.shape[-1] not in (1, 3) or not len(x):
+        raise ValueError(
+            f"The first batch has shape {x.shape}. A preview shows images (n, height, width, "
+            f"channels) with 1 or 3 channels."
+        )
+    shown = x[:num_images].astype("float64")
+    scale = max(1, round(SIDE / max(x.shape[1:3])))
+    shown = np.clip(shown, 0, 1).repeat(scale, 1).repeat(scale, 2)
+    if y is not None:  # Room for a line under each.
+        shown = np.pad(shown, ((0, 0), (0, LINE), (0, 0), (0, 0)), constant_values=1)
+    columns = int(np.ceil(np.sqrt(len(shown))))
+    grid = pictures.draw_grid(shown, columns, PADDING, 1, (0, 1))
+    notes = _notes(x, len(shown))
+    picture = Image.new("RGB", (max(LEAST_WIDTH, grid.shape[1]), grid.shape[0] + LINE * len(notes)))
+    picture.paste((255, 255, 255), (0, 0, *picture.size))
+    picture.paste(Image.fromarray(grid), (0, LINE * len(notes)))
+    draw = _Writer(picture)
+    for i, (note, colour) in enumerate(notes):
+        draw(note, PADDING, LINE * i, picture.width - PADDING, colour)
+    if y is not None:
+        names = getattr(data, "class_names", None)
+        height, width = shown.shape[1] + PADDING, shown.shape[2] + PADDING
+        for i, label in enumerate(np.asarray(y)[:num_images]):
+            bottom = LINE * len(notes) + (i // columns + 1) * height - LINE
+            draw(_name(label, names), PADDING + i % columns * width, bottom, width - PADDING)
+    pictures.save_png(path, np.asarray(picture))
+
+
+def _first_batch(data):
+    """Return (x, y) of the first batch, or of arrays whole; y is None if there is none."""
+    if hasattr(data, "__next__"):
+        raise ValueError(
+            "The data are a generator, which would lose its first batch. Pass one batch of it: "
+            "`preview(next(make_batches()))`."
+        )
+    order = order_of(data)
+    epoch = None if order is None else order.epoch
+    if isinstance(data, keras.utils.PyDataset):
+        batch = data[0]
+    elif hasattr(data, "shape") or isinstance(data, (tuple, list)):
+        batch = data
+    else:
+        batch = next(iter(data))
+    if order is not None:
+        order.epoch = epoch  # Some streams count the passes that have begun.
+    is_pair = isinstance(batch, (tuple, list)) and len(batch) <= 3
+    x, y, *_ = (*batch, None) if is_pair else (batch, None)
+    return np.asarray(x), y
+
+
+def _notes(x, shown):
+    """Return the lines above the images, each with its colour."""
+    size = "x".join(map(str, x.shape[1:]))
+    low, high, mean = float(x.min()), float(x.max()), float(x.mean())
+    notes = [
+        (f"{shown} of {len(x)} images, {size}, {x.dtype}", None),
+        (f"values from {low:.3g} to {high:.3g}, mean {mean:.3g}", None),
+    ]
+    if not (low >= 0 and high <= 1):
+        notes.append(("Images are floats in [0, 1]; what lies outside is cut off here.", RED))
+    elif high <= 1 / 127:
+        notes.append(("This is nearly black. Were bytes divided by 255 twice?", RED))
+    return notes
+
+
+def _name(label, names):
+    label = np.asarray(label)
+    if names is None or label.ndim:
+        return " ".join(map(str, label.ravel()))
+    return f"{label} {names[int(label)]}"
+
+
+class _Writer:
+    """Writes a line of text into a picture, cut off where there is no more room."""
+
+    def __init__(self, picture):
+        self.draw = ImageDraw.Draw(picture)
+        self.font = ImageFont.load_default(size=12)
+
+    def __call__(self, text, left, top, width, colour=None):
+        text = text.encode(errors="replace").decode()
+        while len(text) > 1 and self.font.getlength(text) > width:
+            text = text[:-2] + "…"
+        self.draw.text((left, top), text, fill=colour or (0, 0, 0), font=self.font)

@@ -1,0 +1,66 @@
+"""--dataset PATH: the scripts on images of one's own."""
+
+import json
+import re
+
+import keras
+import pytest
+from matplotlib import image as png
+
+from tests.data.test_folder import photos
+from train import evaluate, gan, vae
+
+pytestmark = pytest.mark.once
+SMALL = ("--epochs", 1, "--latent-dim", 2, "--batch-size", 8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return photos(tmp_path / "my photos", each=12)
+
+
+def test_a_vae_of_a_folder_with_its_preview_resumed_and_evaluated(run_here, folder, tmp_path):
+    arguments = ("--dataset", folder, "--size", 8, "--conditional", "--flip", "--hidden", 4)
+    process = run_here(vae, *SMALL, *arguments)
+    assert process.returncode == 0, process.stderr
+    assert "22 images to train on and 2 to test, 8x8x3, in 2 classes: cat, dog" in process.stdout
+    out = tmp_path / "runs" / "vae"
+    assert png.imread(out / "preview.png").std() > 0
+    saved = json.loads((out / "config.json").read_text())["arguments"]
+    assert (saved["dataset"], saved["size"], saved["flip"]) == (str(folder), [8], True)
+    model = keras.saving.load_model(out / "model.keras")
+    assert model.num_classes == 2 and model.sample(3, y=1).shape == (3, 8, 8, 3)
+    process = run_here(evaluate, out, "--num-samples", 2)
+    assert process.returncode == 0, process.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["evaluation"]["test_examples"] == 2
+    assert metrics["evaluation"]["data_set"] == str(folder)
+
+
+def test_a_gan_of_a_folder_and_its_grey_half(run_here, folder, tmp_path):
+    arguments = ("--dataset", folder, "--network", "mlp", "--size", 6, 8, "--channels", 1)
+    process = run_here(gan, *SMALL, *arguments, "--examples", 9, "--no-cache")
+    assert process.returncode == 0, process.stderr
+    model = keras.saving.load_model(tmp_path / "runs" / "gan" / "model.keras")
+    assert model.sample(3).shape == (3, 6, 8, 1)
+    assert keras.ops.convert_to_numpy(model.optimizer.generator.iterations) == 1  # One full batch.
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--dataset", "my photos/cat", "--conditional"), "has no labels: 0 subfolders"),
+        (("--dataset", "empty"), "The folder 'empty' holds no images, and no files"),
+        (("--dataset", "my photos/cat/00.png"), "is a file. Pass a folder of images"),
+        (("--dataset", "bad"), "'1.png' in '.*bad' cannot be read: it is no image"),
+    ],
+)
+def test_bad_folders_end_in_one_message(run_here, folder, tmp_path, arguments, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "1.png").write_text("text")
+    process = run_here(vae, *SMALL, *arguments)
+    assert process.returncode == 2 and "Traceback" not in process.stderr
+    assert process.stderr.count("error: ") == 1
+    assert re.search(message, process.stderr), process.stderr
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,33 @@
+"""--dataset: a set of TFDS by its name, or images of one's own by their path."""
+
+from train import options
+
+
+def load(args, batch_size):
+    """Return training and test images, with labels if the run is --conditional."""
+    import keras_gen as kg
+
+    common = {"batch_size": batch_size, "seed": args.seed, "multiple_of": args.devices}
+    if not options.is_path(args.dataset):
+        files = {"data_dir": args.data_dir, "manual_dir": args.manual_dir}
+        return kg.data.load(args.dataset, labels=args.conditional, **common, **files)
+    train, test = kg.data.folder(
+        args.dataset,
+        size=args.size,
+        channels=args.channels,
+        # The classes of a run without them are used for pictures, and for an even split.
+        labels=True if args.conditional else "auto",
+        flip=args.flip,
+        skip_unreadable=args.skip_unreadable,
+        cache=False if args.no_cache else None,
+        **common,
+    )
+    for data in (train, test):
+        data.labels = args.conditional
+    classes = train.class_names or []
+    print(
+        f"{args.dataset}: {train.num_examples} images to train on and {test.num_examples} to test, "
+        f"{'x'.join(map(str, train.images.shape[1:]))}"
+        + (f", in {len(classes)} classes: {', '.join(classes)[:200]}" if classes else "")
+    )
+    return train, test

@@ -4,6 +4,7 @@ python -m tests [--fast | --studies] [--workers N] [pytest arguments]
 """
 
 import argparse
+import collections
 import importlib.util
 import os
 import pathlib
@@ -80,6 +81,8 @@ def run(backend, pytest_args):
         seconds = time.perf_counter() - start
         text = report.read_text() if report.exists() else ""
     suite = ElementTree.fromstring(text).find("testsuite") if text else None
+    if suite is not None:
+        print(f"the longest files, in seconds: {longest_files(suite)}")
     count = (
         {}
         if suite is None
@@ -95,6 +98,14 @@ def run(backend, pytest_args):
         "seconds": seconds,
         "code": code,
     }
+
+
+def longest_files(suite, count=15):
+    """Return the files of a report that took the longest: their names and seconds."""
+    seconds = collections.Counter()
+    for case in suite.iter("testcase"):
+        seconds[case.get("classname").removeprefix("tests.")] += float(case.get("time"))
+    return ", ".join(f"{name} {value:.0f}" for name, value in seconds.most_common(count))
 
 
 if __name__ == "__main__":

@@ -2,21 +2,20 @@
 
 import contextlib
 
-# `compile(jit_compile=...)` by backend and family, the rows of `python -m train.benchmark`. True
-# belongs where that table says that it wins. All are "auto", Keras's default, until the table has
-# been printed on an idle machine.
+# `compile(jit_compile=...)` by backend and family, the rows of `python -m train.benchmark`: True
+# where the table in docs/speed.md says that it wins.
 JIT_COMPILE = {
-    ("tensorflow", "mlp_vae"): "auto",
+    ("tensorflow", "mlp_vae"): True,
     ("tensorflow", "conv_vae"): "auto",
     ("tensorflow", "dcgan"): "auto",
     ("tensorflow", "wgan_gp"): "auto",
-    ("jax", "mlp_vae"): "auto",
+    ("jax", "mlp_vae"): True,
     ("jax", "conv_vae"): "auto",
     ("jax", "dcgan"): "auto",
     ("jax", "wgan_gp"): "auto",
-    ("torch", "mlp_vae"): "auto",
-    ("torch", "conv_vae"): "auto",
-    ("torch", "dcgan"): "auto",
+    ("torch", "mlp_vae"): True,
+    ("torch", "conv_vae"): True,
+    ("torch", "dcgan"): True,
     ("torch", "wgan_gp"): "auto",
 }
 

@@ -126,3 +126,19 @@ def describe(outputs):
     if isinstance(outputs, dict):
         return f"a dictionary with the keys {list(outputs)}"
     return f"{len(outputs)} tensors" if isinstance(outputs, (list, tuple)) else "one tensor"
+
+
+def check_grouped_convolutions(model):
+    """Raise ValueError if a compiled model has a layer whose gradient TensorFlow lacks."""
+    if keras.config.backend() != "tensorflow" or model.jit_compile:
+        return
+    convolutions = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+    for layer in all_layers(model):
+        if isinstance(layer, convolutions) and layer.groups > 1:
+            if keras.distribution.list_devices("gpu"):
+                return
+            raise ValueError(
+                f"The convolution {layer.name!r} has groups={layer.groups}. On a CPU TensorFlow "
+                f"has its gradient only under XLA: pass `jit_compile=True` to `compile`, or build "
+                f"the network with groups=1."
+            )

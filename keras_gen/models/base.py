@@ -88,6 +88,7 @@ class GenerativeModel(
                 )
         self._jit_compile_argument = jit_compile
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        checks.check_grouped_convolutions(self)
         backend.parts.compiled(self)
         distribution.check_compiled(self)
         self.keep_trainable()

@@ -10,6 +10,7 @@ from tests.steps import PenaltyStep, double_precision
 IMAGE_BUILDERS = {
     "mlp_gan": lambda **kwargs: networks.mlp_gan((4, 4, 2), 3, (5, 6), (4,), **kwargs),
     "dcgan": lambda **kwargs: networks.dcgan((8, 8, 2), 3, (4, 6), 3, **kwargs),
+    "resnet_gan": lambda **kwargs: networks.resnet_gan((8, 8, 2), 3, 4, **kwargs),
 }
 
 
@@ -32,6 +33,7 @@ DISCRIMINATORS = {
     "dcgan, object": lambda: networks.dcgan(
         (8, 8, 2), 3, (4, 6), 3, discriminator_norm=layers.LayerNormalization(axis=[1, 2, 3])
     ),
+    "resnet_gan": IMAGE_BUILDERS["resnet_gan"],
     "point_gan": lambda: networks.point_gan(hidden=(5, 4), packing=2),
     "pacgan_points": lambda: networks.pacgan_points(packing=2),
 }
@@ -160,6 +162,7 @@ def test_a_discriminator_gives_one_raw_number(build):
     [
         (networks.mlp_gan, (6, 6, 3)),
         (networks.dcgan, (6, 6, 3)),
+        (networks.resnet_gan, (6, 6, 3)),
         (networks.point_gan, (2,)),
         (networks.pacgan_points, (2,)),
     ],
@@ -272,6 +275,7 @@ PENALISED |= {
         "mlp_gan": lambda **kwargs: networks.mlp_gan((8, 8, 2), 3, (5,), (6, 5), **kwargs),
         "dcgan": lambda **kwargs: networks.dcgan((8, 8, 2), 3, (4, 6), 3, **kwargs),
         "dcgan, spectral": converged_dcgan,
+        "resnet_gan": IMAGE_BUILDERS["resnet_gan"],
         "point_gan": lambda **kwargs: networks.point_gan(hidden=(5, 4), **kwargs),
     }.items()
     for conditioning in ("projection", "concatenation")

@@ -2,6 +2,7 @@
 
 import keras_gen.frameworks  # First: says what is missing where Keras fails.
 from keras_gen import (
+    augment,
     backend,
     callbacks,
     data,

@@ -1,4 +1,6 @@
-"""Schedules for `beta`, which change it while a model trains: Keras `LearningRateSchedule`s."""
+"""Schedules for numbers that change while a model trains: Keras `LearningRateSchedule`s."""
+
+import math
 
 import keras
 from keras import ops
@@ -101,6 +103,57 @@ class Cyclical(LearningRateSchedule):
             "start": self.start,
             "end": self.end,
         }
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class CosineRamp(LearningRateSchedule):
+    """Goes from `start` to `end` along half a cosine, which is flat at both, and stays at `end`.
+
+    R3GAN's schedule: for the learning rates of both players, the penalties' gamma, and the
+    probability of an augmentation.
+
+    Args:
+        steps: Training steps until `end` is reached, at least 1.
+        start: Value at the first step.
+        end: Value at step `steps` and later.
+
+    Example:
+
+    ```python
+    steps = 50 * len(train)
+    gamma = kg.schedules.CosineRamp(steps, start=2.0, end=0.2)
+    gan = kg.GAN(
+        *kg.networks.resnet_gan((28, 28, 1), latent_dim=64),
+        latent_dim=64,
+        loss="relativistic",
+        penalties=[kg.losses.R1(gamma), kg.losses.R2(gamma)],
+        augment=kg.augment.Scheduled(kg.schedules.CosineRamp(steps, start=0.0, end=0.3)),
+    )
+    gan.compile(
+        generator_optimizer=keras.optimizers.Adam(CosineRamp(steps, 2e-4, 5e-5), beta_1=0.0),
+        discriminator_optimizer=keras.optimizers.Adam(CosineRamp(steps, 2e-4, 5e-5), beta_1=0.0),
+    )
+    ```
+
+    Reference:
+        Huang et al. (2024), "The GAN is dead; long live the GAN!", appendix D:
+        https://arxiv.org/abs/2501.05441
+    """
+
+    def __init__(self, steps, start=0.0, end=1.0):
+        if not steps >= 1:
+            raise ValueError(f"`steps` is {steps}. Pass at least 1.")
+        _check_values(start, end)
+        self.steps = steps
+        self.start = start
+        self.end = end
+
+    def __call__(self, step):
+        done = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
+        return self.end + (self.start - self.end) * (1 + ops.cos(math.pi * done)) / 2
+
+    def get_config(self):
+        return {"steps": self.steps, "start": self.start, "end": self.end}
 
 
 def _check_values(start, end):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_gen.schedules import Cyclical, LinearWarmUp
+from keras_gen.schedules import CosineRamp, Cyclical, LinearWarmUp
 from tests.models import tiny
 
 
@@ -15,6 +15,11 @@ def test_a_warm_up_is_a_line_and_then_flat():
     schedule = LinearWarmUp(4, start=0.2, end=1.0)
     np.testing.assert_allclose(values(schedule, range(7)), [0.2, 0.4, 0.6, 0.8, 1, 1, 1], rtol=1e-6)
     np.testing.assert_allclose(values(LinearWarmUp(1), (0, 1, 10**6)), [0, 1, 1])
+
+
+def test_a_cosine_is_flat_at_both_ends_and_half_way_in_the_middle():
+    seen = values(CosineRamp(6, start=2.0, end=1.0), (0, 2, 3, 4, 6, 9))
+    np.testing.assert_allclose(seen, [2, 1.75, 1.5, 1.25, 1, 1], rtol=1e-6)
 
 
 def test_cycles_rise_for_a_part_and_begin_again():
@@ -54,6 +59,8 @@ def test_beta_follows_it_in_the_compiled_step_and_after_loading(schedule, tmp_pa
         (lambda: LinearWarmUp(0), "`steps` is 0"),
         (lambda: LinearWarmUp(5, start=-1.0), "`start` is -1.0"),
         (lambda: LinearWarmUp(5, end=float("nan")), "`end` is nan"),
+        (lambda: CosineRamp(0), "`steps` is 0"),
+        (lambda: CosineRamp(5, end=-1.0), "`end` is -1.0"),
         (lambda: Cyclical(0), "`period` is 0"),
         (lambda: Cyclical(5, ramp=0.0), "`ramp` is 0.0"),
         (lambda: Cyclical(5, ramp=1.5), "`ramp` is 1.5"),

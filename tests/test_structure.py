@@ -20,7 +20,7 @@ FLOORS = (
     | {"pictures"},
     {"backend"},
     {"distribution", "layers", "likelihoods", "losses", "metrics", "data"}
-    | {"bounds", "networks", "optimizers", "schedules", "accelerate"},
+    | {"augment", "bounds", "networks", "optimizers", "schedules", "accelerate"},
     {"inference", "export", "checks", "door"},
     {"models", "ppca"},
     {"callbacks", "saving"},
@@ -37,7 +37,7 @@ READERS = {
 }
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 45
-MOST_OF_BACKEND, MOST_OF_ALL = 900, 14_600
+MOST_OF_BACKEND, MOST_OF_ALL = 900, 15_300
 MOST_BORROWED, MOST_FILES_THAT_BORROW = 20, 6
 
 pytestmark = pytest.mark.once

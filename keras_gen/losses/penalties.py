@@ -4,8 +4,11 @@
 `value` to the discriminator's loss.
 """
 
+import copy
+
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gen import configs, layers
 from keras_gen.borrowed import all_layers
@@ -19,7 +22,8 @@ class Penalty:
     A subclass writes `points` and `value`, and `draw` if its points are random. Decorate it with
     `@keras.saving.register_keras_serializable(...)`, so that a GAN's file knows it. Its arguments,
     if it has any, are attributes and in `get_config`. `KINDS` lists the classes that have a name,
-    as "r1" has. The numbers of those here may be scalar `keras.Variable`s, which each step reads.
+    as "r1" has. The numbers of those here may be scalar `keras.Variable`s, which each step reads,
+    or schedules, which a GAN reads at `optimizer.iterations`.
 
     Example:
 
@@ -52,6 +56,14 @@ class Penalty:
     def value(self, gradient):
         """Return the cost of the gradient at the points, one value per example, (batch,)."""
         raise NotImplementedError
+
+    def at(self, step):
+        """Return a copy with the values at a training step in place of schedules."""
+        penalty = copy.copy(self)
+        for name, number in vars(self).items():
+            if isinstance(number, LearningRateSchedule):
+                setattr(penalty, name, ops.cast(number(step), keras.config.floatx()))
+        return penalty
 
     def get_config(self):
         return {}
@@ -245,6 +257,8 @@ def _squared_norm(gradient):
 
 
 def _not_negative(name, value):
+    if isinstance(value, LearningRateSchedule):
+        return value
     if not configs.value_of(value) >= 0:  # NaN fails too.
         raise ValueError(f"`{name}` is {value}. Pass a number that is not negative.")
     return value

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_gen import augment as augmentations
 from keras_gen import backend, bounds, checks
 from keras_gen.arguments import as_sequence
 from keras_gen.borrowed import all_layers
@@ -26,7 +27,7 @@ class GAN(TwoPlayerModel):
     `fit` logs the mean of each player's loss, `d_loss` and `g_loss`, their sum as `loss`, the
     discriminator's mean raw output on real and fake examples, `d_real` and `d_fake`, the same
     as probabilities, `p_real` and `p_fake`, where the loss has them, and `penalty` where there
-    is one.
+    is one. An augmentation adds what its own docstring says.
 
     With `num_classes` it is the GAN of p(x|y): both players are given the label, equation 2 of
     Mirza and Osindero (2014). A fake example has the label of the real one in its place, and so
@@ -49,6 +50,8 @@ class GAN(TwoPlayerModel):
             (PacGAN: Lin et al. 2018, https://arxiv.org/abs/1712.04086).
         seed: Integer or None.
         num_classes: None, or the number of classes: labels are integers from 0 on.
+        augment: None, or how the images are changed that the discriminator sees: an object of
+            `kg.augment`, such as `DiffAugment()`, or the name "diff_augment" or "adaptive".
 
     Example:
 
@@ -89,17 +92,25 @@ class GAN(TwoPlayerModel):
         packing=1,
         seed=None,
         num_classes=None,
+        augment=None,
         **kwargs,
     ):
         d_steps = checks.check_integer("d_steps", d_steps)
         g_steps = checks.check_integer("g_steps", g_steps)
         adversarial_loss = adversarial.get(loss)
         penalties = [gradient_penalties.get(penalty) for penalty in as_sequence(penalties)]
-        self.logged = _names(adversarial_loss, penalties)
+        augment = None if augment is None else augmentations.get(augment)
+        if augment is not None and packing != 1:
+            raise ValueError(
+                f"`augment` changes single images, and packing={packing} joins several. Leave one "
+                f"of the two out."
+            )
+        self.logged = _names(adversarial_loss, penalties, augment)
         super().__init__(generator, discriminator, latent_dim, packing, seed, num_classes, **kwargs)
         # Not `loss`: that is an attribute of Keras's own.
         self.adversarial_loss = adversarial_loss
         self.penalties = penalties
+        self.augment = augment
         self.d_steps = d_steps
         self.g_steps = g_steps
         if self.built:
@@ -122,8 +133,10 @@ class GAN(TwoPlayerModel):
             self.optimizer.discriminator,
             self.discriminator.trainable_variables,
             self.discriminator_objective,
-            *(x_real, x_fake, points, y),
+            *(x_real, x_fake, points, y, *self.draw_augmentation(x_real, self.noise)),
         )
+        if self.augment is not None:
+            self.augment.adapt(terms, ops.shape(x_real)[0])
         return terms
 
     def generator_step(self, x_real, y=None):
@@ -133,6 +146,7 @@ class GAN(TwoPlayerModel):
             self.generator.trainable_variables,
             self.generator_objective,
             *(self.draw_z(x_real, self.noise), x_real, y),
+            *self.draw_augmentation(x_real, self.noise),
         )
         return terms
 
@@ -143,55 +157,79 @@ class GAN(TwoPlayerModel):
         z = self.draw_z(x_real, self.evaluation_noise)
         x_fake = self.pack(self.fakes(z, y, training=False))
         points = self.penalised_points(x_real, x_fake, self.evaluation_noise)
-        _, d_terms = self.discriminator_objective(x_real, x_fake, points, y, training=False)
-        _, g_terms = self.generator_objective(z, x_real, y, training=False)
+        draw = self.draw_augmentation(x_real, self.evaluation_noise)
+        _, d_terms = self.discriminator_objective(x_real, x_fake, points, y, *draw, training=False)
+        _, g_terms = self.generator_objective(z, x_real, y, *draw, training=False)
         return self.update_metrics({**d_terms, **g_terms}, x)
 
-    def discriminator_objective(self, x_real, x_fake, points, y=None, *, training=True):
-        """Return the discriminator's loss on packed examples, and the scalars to log."""
-        real_logits = self.logits(x_real, y, training)
+    def discriminator_objective(self, x_real, x_fake, points, y=None, draw=None, *, training=True):
+        """Return the discriminator's loss on packed examples, and the scalars to log.
+
+        `draw` is that of the augmentation, for row i of each of the examples.
+        """
+        real_logits = self.augmented_logits(x_real, y, draw, training)
         added_losses = total_in_float32(self.discriminator.losses)
-        fake_logits = self.logits(x_fake, y, training)
+        fake_logits = self.augmented_logits(x_fake, y, draw, training)
         # A regulariser is in both sums, a layer's `add_loss` in that of its own call.
         added_losses = 0.5 * (added_losses + total_in_float32(self.discriminator.losses))
 
         loss = ops.mean(self.adversarial_loss.discriminator_loss(real_logits, fake_logits))
         terms = {"d_loss": loss, "d_real": ops.mean(real_logits), "d_fake": ops.mean(fake_logits)}
-        if self.adversarial_loss.probability is not None:
-            terms["p_real"] = ops.mean(self.adversarial_loss.probability(real_logits))
-            terms["p_fake"] = ops.mean(self.adversarial_loss.probability(fake_logits))
+        probability = self.adversarial_loss.probability
+        if probability is not None:
+            terms["p_real"] = ops.mean(probability(real_logits))
+            terms["p_fake"] = ops.mean(probability(fake_logits))
+        if self.augment is not None:
+            outputs = real_logits, fake_logits, probability is not None
+            terms.update(self.augment.terms(*outputs, self.optimizer.iterations))
         if self.penalties:
             terms["penalty"] = sum(
-                ops.mean(penalty.value(self.slope(x, y, training)))
-                for penalty, x in zip(self.penalties, points, strict=True)
+                ops.mean(penalty.value(self.slope(x, y, training, draw)))
+                for penalty, x in zip(self.current_penalties(), points, strict=True)
             )
             loss = loss + terms["penalty"]
         return loss + added_losses, terms
 
-    def generator_objective(self, z, x_real, y=None, *, training=True):
+    def generator_objective(self, z, x_real, y=None, draw=None, *, training=True):
         """Return the generator's loss, and the scalars to log; `x_real` and `y` are packed."""
         real_logits = None
         if self.adversarial_loss.needs_real:
-            real_logits = self.logits(x_real, y, training)
+            real_logits = self.augmented_logits(x_real, y, draw, training)
         x_fake = self.fakes(z, y, training)
         added_losses = total_in_float32(self.generator.losses)
-        fake_logits = self.logits(self.pack(x_fake), y, training)
+        fake_logits = self.augmented_logits(self.pack(x_fake), y, draw, training)
         loss = ops.mean(self.adversarial_loss.generator_loss(real_logits, fake_logits))
         return loss + added_losses, {"g_loss": loss}
 
-    def slope(self, x, y, training):
-        """Return the gradient of the discriminator's raw output at packed examples, in float32."""
+    def augmented_logits(self, x, y, draw, training):
+        """Return `logits` at packed examples, which are augmented unless `draw` is None."""
+        return self.logits(x if draw is None else self.augment(x, draw), y, training)
+
+    def slope(self, x, y, training, draw=None):
+        """Return the gradient of `augmented_logits` with respect to `x`, in float32."""
         # A float16 of 6e-5 or less loses its digits, and slopes are as small in each pixel.
         scale = SLOPE_SCALE if _has_float16(self.discriminator) else 1.0
-        gradient = backend.input_gradient(lambda x: scale * self.logits(x, y, training), x)
+        gradient = backend.input_gradient(
+            lambda x: scale * self.augmented_logits(x, y, draw, training), x
+        )
         return in_float32(gradient) / scale
+
+    def current_penalties(self):
+        """Return the penalties with the numbers that their schedules have now."""
+        return [penalty.at(self.optimizer.iterations) for penalty in self.penalties]
 
     def penalised_points(self, x_real, x_fake, noise):
         """Return the points where each penalty needs the slope, drawn from the stream `noise`."""
         return [
             penalty.points(x_real, x_fake, penalty.draw(noise, x_real))
-            for penalty in self.penalties
+            for penalty in self.current_penalties()
         ]
+
+    def draw_augmentation(self, x_real, noise):
+        """Return a tuple of the augmentation's draw for each of `x_real`; () without one."""
+        if self.augment is None:
+            return ()
+        return (self.augment.draw(noise, ops.shape(x_real)[0], self.optimizer.iterations),)
 
     def draw_z(self, x_real, noise):
         """Return a z for each example in the packs `x_real`: (batch, latent_dim)."""
@@ -238,6 +276,8 @@ class GAN(TwoPlayerModel):
         checks.check_examples(x, self.example_shape, type(self).__name__)
         checks.check_finite(x)
         checks.check_within(x, self.generator_bounds)
+        if self.augment is not None:
+            self.augment.check_bounds(self.generator_bounds)
 
     def check_batch_size(self, n, batch_size):
         needed = self.d_steps * self.packing * (2 if self.compares_examples() else 1)
@@ -261,9 +301,12 @@ class GAN(TwoPlayerModel):
             "penalties": [keras.saving.serialize_keras_object(p) for p in self.penalties],
             "d_steps": self.d_steps,
             "g_steps": self.g_steps,
+            "augment": keras.saving.serialize_keras_object(self.augment),
         }
 
     def _check_discriminator(self):
+        if self.augment is not None:
+            self.augment.check(self.example_shape)
         if self.penalties:
             gradient_penalties.check_second_derivatives(self.discriminator)
         if not self.adversarial_loss.needs_raw_outputs:
@@ -282,10 +325,11 @@ def _has_float16(network):
     return any(layer.compute_dtype == "float16" for layer in all_layers(network))
 
 
-def _names(adversarial_loss, penalties):
+def _names(adversarial_loss, penalties, augment):
     names = ["loss", "d_loss", "g_loss", "d_real", "d_fake"]
     if adversarial_loss.probability is not None:
         names += ["p_real", "p_fake"]
+    names += [] if augment is None else augment.logged
     return names + ["penalty"] * bool(penalties)
 
 

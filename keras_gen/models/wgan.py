@@ -15,8 +15,9 @@ class WGAN(GAN):
     `GAN(..., loss="wasserstein", penalties=[GradientPenalty(10.0)], d_steps=5)`.
 
     Args:
-        generator, discriminator, latent_dim, d_steps, g_steps, packing, seed, num_classes: As in
-            `GAN`; the discriminator is the critic.
+        generator, discriminator, latent_dim, d_steps, g_steps, packing, seed: As in `GAN`; the
+            discriminator is the critic.
+        num_classes, augment: As in `GAN`.
         clip: c in the paper, a number or a scalar `keras.Variable`.
 
     Example:

@@ -104,6 +104,21 @@ def r3gan():
     return kg.GAN(*players, latent_dim=2, loss="relativistic", penalties=penalties, seed=1)
 
 
+def augmented_gan(**kwargs):
+    """Of images, with a probability that adapts and a penalty that sees it."""
+    z, x = keras.Input((2,)), keras.Input((4, 4, 1))
+    fake = keras.layers.Reshape((4, 4, 1))(keras.layers.Dense(16)(z))
+    logit = keras.layers.Dense(1)(keras.layers.Dense(6, "tanh")(keras.layers.Flatten()(x)))
+    settings = {
+        "loss": "relativistic",
+        "penalties": [kg.losses.R1(0.1)],
+        "augment": kg.augment.Adaptive(ramp_images=80),
+        "seed": 1,
+    }
+    players = keras.Model(z, fake), keras.Model(x, logit)
+    return kg.GAN(*players, latent_dim=2, **{**settings, **kwargs})
+
+
 def wgan():
     return kg.WGAN(_player(2, 8), _player(8, 1), latent_dim=2, clip=0.1, d_steps=2, seed=1)
 
@@ -157,6 +172,7 @@ MODELS = [
     two_layer_iwae,
     gan,
     r3gan,
+    augmented_gan,
     denoising_autoencoder,
     denoising_vae,
     wgan,
@@ -190,7 +206,7 @@ def compile_model(model, optimizer, **kwargs):
 
 
 def examples(model, n=20):
-    return images(n) if isinstance(model, kg.Autoencoder) else images(n, shape=(8,))
+    return images(n, model.example_shape)
 
 
 def labels(model, n=20):

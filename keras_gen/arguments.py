@@ -22,6 +22,12 @@ def check_integers(name, values):
     return tuple(check_integer(name, value) for value in values)
 
 
+def check_latent_dim(value):
+    """Return the size of z, an int, or its shape, a tuple of two or more; ValueError for others."""
+    shape = check_integers("latent_dim", value)
+    return shape if len(shape) > 1 else shape[0]
+
+
 def as_sequence(values):
     """Return the items of a sequence as a tuple; one thing alone, such as a string, is its item."""
     if isinstance(values, np.ndarray) and values.ndim:

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_gen.arguments import check_integer
+from keras_gen.arguments import as_sequence, check_integer
 from keras_gen.borrowed import all_layers
 from keras_gen.door import as_numpy, check_type
 
@@ -74,11 +74,20 @@ def check_choice(name, value, choices):
 
 
 def check_latents(z, latent_dim):
-    """Return `z` as a NumPy array (n, latent_dim), float32; ValueError for anything else."""
-    z = as_numpy(z, "z").astype("float32")
-    if z.ndim != 2 or len(z) == 0 or z.shape[1] != latent_dim:
-        raise ValueError(f"`z` has shape {z.shape}. Pass (n, {latent_dim}), n at least 1.")
+    """Return `z` as a NumPy array (n, *shape of z), float32; ValueError for anything else."""
+    z, shape = as_numpy(z, "z").astype("float32"), as_sequence(latent_dim)
+    if z.ndim == 0 or len(z) == 0 or z.shape[1:] != shape:
+        raise ValueError(
+            f"`z` has shape {z.shape}. Pass (n, {', '.join(map(str, shape))}), n at least 1."
+        )
     return z
+
+
+def fits(shape, expected):
+    """Return whether two shapes may be those of one tensor: None is any size."""
+    return len(shape) == len(expected) and all(
+        None in sizes or sizes[0] == sizes[1] for sizes in zip(shape, expected, strict=True)
+    )
 
 
 def check_ends(steps, **ends):

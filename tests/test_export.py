@@ -150,9 +150,9 @@ def test_a_network_that_no_other_process_can_import_is_refused(tmp_path):
 
 
 @needs_onnx
-@pytest.mark.parametrize("build", [tiny.conv_vae, tiny.conditional_gan], ids=["vae", "gan"])
+@pytest.mark.parametrize("build", [tiny.vae_of_maps, tiny.conditional_gan], ids=["vae", "gan"])
 def test_onnx_files_answer_as_the_model_does(tmp_path, build):
-    if BACKEND == "jax" and build is tiny.conv_vae:
+    if BACKEND == "jax" and build is tiny.vae_of_maps:
         pytest.skip("JAX goes through torch: once is enough")
     import onnxruntime
 
@@ -319,7 +319,8 @@ def test_onnx_of_a_model_in_mixed_precision_is_refused_with_the_way_out(tmp_path
 
 def test_seeded_noise_is_normal_and_leaves_the_stream():
     stream = kg.layers.Sampling(seed=0)
-    seeded = samplers(stream, 4, lambda noise, y: noise, has_labels=False)["sample_seeded"].function
+    functions = samplers(stream, (4,), lambda noise, y: noise, has_labels=False)
+    seeded = functions["sample_seeded"].function
     noise = ops.convert_to_numpy(seeded(np.zeros(20_000, "int32"), np.array([1, 2], "int32"))["x"])
     # Standard errors: .0035 of the mean, .005 of the variance.
     assert abs(noise.mean()) < 0.015 and abs(noise.var() - 1) < 0.02

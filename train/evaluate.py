@@ -181,7 +181,7 @@ def measure_gan(gan, settings, args):
     provenance = {"generator_weights": "raw"}
     if settings.dataset in gan_script.POINTS:
         random = np.random.default_rng(args.seed)
-        z = random.standard_normal((2500, gan.latent_dim)).astype("float32")
+        z = random.standard_normal((2500, *gan.latent_shape)).astype("float32")
         y = None
         if gan.num_classes is not None:
             y = random.choice(len(train.weights), size=len(z), p=train.weights)

@@ -84,11 +84,11 @@ def sample(args):
 
 
 def draw_latents(n, latent_dim, seed, truncation=None):
-    """Return z (n, latent_dim) from N(0, I), each number in [-truncation, truncation]."""
+    """Return z (n, *shape of z) from N(0, I), each number in [-truncation, truncation]."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    z = rng.standard_normal((n, latent_dim))
+    z = rng.standard_normal((n, *np.atleast_1d(latent_dim)))
     while truncation is not None and (outside := np.abs(z) > truncation).any():
         z[outside] = rng.standard_normal(outside.sum())
     return z.astype("float32")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_gen import distribution, door
-from keras_gen.arguments import check_integer
+from keras_gen.arguments import as_sequence, check_integer
 from keras_gen.callbacks.tensorboard import Writer
 from keras_gen.pictures import check_range, clipping, draw_grid, save_png
 
@@ -34,7 +34,7 @@ class EpochPicture(keras.callbacks.Callback):
     ```python
     class Corners(kg.callbacks.EpochPicture):  # The images of four z far from 0.
         def draw(self):
-            z = np.random.default_rng(0).choice([-2.0, 2.0], (4, self.model.latent_dim))
+            z = np.random.default_rng(0).choice([-2.0, 2.0], (4, *self.model.latent_shape))
             return self.grid(self.model.generate(z), columns=4)
 
 
@@ -178,7 +178,8 @@ class SampleGrid(EpochPicture):
         if has_classes(self.model) and 1 < self.model.num_classes <= min(num_samples, 20):
             columns = self.model.num_classes
             num_samples -= num_samples % columns
-        z = np.random.default_rng(self.seed).standard_normal((num_samples, self.model.latent_dim))
+        shape = (num_samples, *as_sequence(self.model.latent_dim))
+        z = np.random.default_rng(self.seed).standard_normal(shape)
         images = self.model.generate(z, **drawing_arguments(self.model, num_samples, self.ema))
         return self.grid(images, columns=columns)
 
@@ -273,7 +274,7 @@ class InterpolationGrid(EpochPicture):
         self.ema = ema
 
     def draw(self):
-        shape = (2, self.rows, self.model.latent_dim)
+        shape = (2, self.rows, *as_sequence(self.model.latent_dim))
         z_from, z_to = np.random.default_rng(self.seed).standard_normal(shape)
         arguments = drawing_arguments(self.model, self.rows, self.ema)
         images = self.model.interpolate(z_from, z_to, steps=self.steps, **arguments)

@@ -1,11 +1,12 @@
 """Pictures of the latent space: a plane of images, the codes of data, traversals of latents."""
 
+import math
 import statistics
 
 import numpy as np
 
 from keras_gen import door
-from keras_gen.arguments import check_integer
+from keras_gen.arguments import as_sequence, check_integer
 from keras_gen.callbacks.grids import EpochPicture, has_classes
 
 
@@ -25,14 +26,15 @@ def manifold(model, steps=20, label=0):
         Kingma and Welling (2014), figure 4: https://arxiv.org/abs/1312.6114
     """
     steps = check_integer("steps", steps)
-    if model.latent_dim != 2:
+    shape = as_sequence(model.latent_dim)
+    if math.prod(shape) != 2:
         raise ValueError(
             f"The model's z has size {model.latent_dim}, and a plane has 2. Build it with "
             f"latent_dim=2, or draw `Traversals`."
         )
     line = quantiles(steps)
     z = np.stack(np.meshgrid(line, line[::-1]), axis=-1)  # (steps, steps, 2)
-    images = _generate(model, z.reshape(-1, 2), label)
+    images = _generate(model, z.reshape(-1, *shape), label)
     return images.reshape(steps, steps, *images.shape[1:])
 
 
@@ -47,24 +49,24 @@ def traversals(model, steps=11, rows=10, z=None, label=0):
         model: Trained model with a method `generate`.
         steps: Images in a row.
         rows: Maximum number of latents to show.
-        z: Values of the fixed latents, (latent_dim,); by default 0.
+        z: Values of the fixed latents, in the shape of one z; by default 0.
         label: Class of all images, for a model with classes.
 
     Returns:
-        The numbers of the latents, from 0, and their images.
+        The numbers of the latents, from 0 and along the flattened z, and their images.
     """
     steps = check_integer("steps", steps)
     rows = check_integer("rows", rows)
-    latent_dim = model.latent_dim
-    z = np.zeros(latent_dim) if z is None else np.asarray(z, "float64")
-    if z.shape != (latent_dim,):
-        raise ValueError(f"`z` has shape {z.shape}. Pass ({latent_dim},), one z to start from.")
-    z = np.tile(z, (latent_dim, steps, 1))
-    for k in range(latent_dim):
+    shape = as_sequence(model.latent_dim)
+    z = np.zeros(shape) if z is None else np.asarray(z, "float64")
+    if z.shape != shape:
+        raise ValueError(f"`z` has shape {z.shape}. Pass {shape}, one z to start from.")
+    z = np.tile(z.ravel(), (z.size, steps, 1))  # (size, steps, size)
+    for k in range(len(z)):
         z[k, :, k] = quantiles(steps)
-    images = _generate(model, z.reshape(-1, latent_dim), label)
-    images = images.reshape(latent_dim, steps, *images.shape[1:])
-    change = np.var(images, axis=1).reshape(latent_dim, -1).sum(axis=1)
+    images = _generate(model, z.reshape(-1, *shape), label)
+    images = images.reshape(len(z), steps, *images.shape[1:])
+    change = np.var(images, axis=1).reshape(len(z), -1).sum(axis=1)
     order = np.argsort(-change, kind="stable")[:rows]
     return order, images[order]
 
@@ -73,8 +75,9 @@ def scatter(mean, y=None):
     """Return a picture of codes in the plane, a colour for each class, uint8 (rows, columns, 3).
 
     Args:
-        mean: (n, latent_dim), with at least 2 latents: the first output of `VAE.encode`. If there
-            are more than two latents, the two whose mean varies most are shown.
+        mean: (n, latent_dim) or (n, ...), with at least 2 latents: the first output of
+            `VAE.encode`. If there are more than two, those two whose mean varies most are shown,
+            with their numbers, from 1 and along the flattened z.
         y: Integer labels (n,), or None.
     """
     # These are slow to import. pyplot is not used, because it would keep every figure.
@@ -83,6 +86,8 @@ def scatter(mean, y=None):
     from matplotlib.figure import Figure
 
     mean = np.asarray(mean)
+    if mean.ndim > 2:
+        mean = mean.reshape(len(mean), math.prod(mean.shape[1:]))
     if mean.ndim != 2 or mean.shape[1] < 2 or not len(mean):
         raise ValueError(f"`mean` has shape {mean.shape}. Pass (n, latent_dim), at least (1, 2).")
     first, second = sorted(np.argsort(-np.var(mean, axis=0), kind="stable")[:2])
@@ -152,7 +157,7 @@ class Traversals(EpochPicture):
         directory: Folder for `traversals_0001.png`, ...; it is made.
         steps: Images in a row.
         rows: Maximum number of latents to show: those that change the images most.
-        z: Values of the fixed latents, (latent_dim,); by default 0.
+        z: Values of the fixed latents, in the shape of one z; by default 0.
         label: Class of all images, for a model with classes.
         every, scale, tensorboard_dir, value_range: As in `SampleGrid`.
 

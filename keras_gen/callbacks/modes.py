@@ -1,7 +1,7 @@
 import numpy as np
 
 from keras_gen import metrics
-from keras_gen.arguments import check_integer
+from keras_gen.arguments import as_sequence, check_integer
 from keras_gen.callbacks.grids import EpochPicture, has_classes
 
 
@@ -69,7 +69,7 @@ class ModeCoverage(EpochPicture):
     def count(self):
         # A generator of its own, so that training draws the same with and without this callback.
         random = np.random.default_rng(self.seed)
-        z = random.standard_normal((self.num_samples, self.model.latent_dim))
+        z = random.standard_normal((self.num_samples, *as_sequence(self.model.latent_dim)))
         arguments = {"ema": True} if self.ema else {}
         if has_classes(self.model):  # A class is a mode.
             weights = self.data.weights

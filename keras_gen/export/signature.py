@@ -29,15 +29,15 @@ class Signature(NamedTuple):
     draws: bool = False
 
 
-def samplers(stream, size, examples, has_labels):
+def samplers(stream, shape, examples, has_labels):
     """Return the signatures `sample` and `sample_seeded` of `examples(noise, y)`, tensors.
 
-    The noise is (batch, size), from the `Noise` layer `stream`. The input `like` gives the size of
-    the batch. With `has_labels` it holds the labels y, int32 (batch,), and else y is None.
+    The noise is (batch, *shape), from the `Noise` layer `stream`. The input `like` gives the size
+    of the batch. With `has_labels` it holds the labels y, int32 (batch,), and else y is None.
     """
 
     def noise(like):
-        return stream.normal((ops.shape(like)[0], size))
+        return stream.normal((ops.shape(like)[0], *shape))
 
     def sample(like):
         return {"x": examples(noise(like), like if has_labels else None)}

@@ -40,18 +40,20 @@ def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y
 
 
 def _score(vae, x, y, kind, num_samples, seed, batch_size):
-    mean, log_var = vae.encode(x, batch_size=batch_size, y=y)  # (n, latent_dim)
+    mean, log_var = vae.encode(x, batch_size=batch_size, y=y)  # (n, *latent_shape)
     if kind == "reconstruction":
         return -log_prob(vae, x, mean, y, batch_size)
     # The same draws for each example: its score does not depend on the others in the array.
-    noise = np.random.default_rng(seed).standard_normal((num_samples, 1, mean.shape[1]))
+    noise = np.random.default_rng(seed).standard_normal((num_samples, 1, *mean.shape[1:]))
     reconstruction = 0.0
     for eps in noise:
         z = (mean + np.exp(0.5 * log_var) * eps).astype(mean.dtype)
         reconstruction -= log_prob(vae, x, z, y, batch_size) / num_samples
     if kind == "distortion":
         return reconstruction
-    kl = divergences.kl_to_standard_normal(*map(ops.convert_to_tensor, (mean, log_var)))
+    kl = divergences.kl_to_standard_normal(
+        *(ops.convert_to_tensor(v.reshape(len(x), -1)) for v in (mean, log_var))
+    )
     return reconstruction + ops.convert_to_numpy(kl)
 
 

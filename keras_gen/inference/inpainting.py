@@ -120,7 +120,7 @@ class Descent(backend.Trainer, keras.Model):
     def __init__(self, vae, num_rows, spread):
         super().__init__()
         self.vae = vae
-        shape = (num_rows, vae.latent_dim)
+        shape = (num_rows, *vae.latent_shape)
         self.mean = self.add_weight(shape=shape, name="mean")
         self.log_var = self.add_weight(shape=shape, name="log_var") if spread else None
         self.q = [self.mean, self.log_var] if spread else [self.mean]
@@ -134,7 +134,7 @@ class Descent(backend.Trainer, keras.Model):
     def objective(self, x, visible, y=None):
         """Return -log p(visible values, z), or -ELBO if q has a spread, summed over the batch."""
         z = mean = ops.convert_to_tensor(self.mean)
-        cost = 0.5 * ops.sum(ops.square(z), axis=-1)  # -log p(z), up to a constant
+        cost = 0.5 * ops.sum(ops.square(z), axis=-1)  # -log p(z), but for a constant and a sum
         if self.log_var is not None:
             log_var = ops.convert_to_tensor(self.log_var)
             z = self.vae.user_sampling((mean, log_var))

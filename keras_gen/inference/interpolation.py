@@ -28,7 +28,7 @@ def interpolate_latents(model, z_from, z_to, steps=8, spherical=True, y=None, **
 
     Args:
         model: A model with `generate`.
-        z_from: NumPy array (n, latent_dim).
+        z_from: NumPy array (n, *latent_shape).
         z_to: NumPy array of the same shape.
         steps: Number of points between each pair, ends included; at least 2.
         spherical: True follows the great circle, whose points have the length of draws from
@@ -44,22 +44,24 @@ def interpolate_latents(model, z_from, z_to, steps=8, spherical=True, y=None, **
 
 
 def code(model, x, y=None, batch_size=128):
-    """Return the one z that stands for each example, NumPy (n, latent_dim): of a VAE the mean."""
+    """Return the one z of each example, NumPy (n, *latent_shape): of a VAE the mean."""
     z = model.encode(x, batch_size=batch_size, y=y)
     return z[0] if isinstance(z, tuple) else z
 
 
 def path(z_from, z_to, steps, spherical):
-    """Return points between pairs of z, both ends included: (n, steps, latent_dim)."""
+    """Return points between pairs of z, both ends included: (n, steps, *latent_shape)."""
     check_ends(steps, z_from=z_from, z_to=z_to)
-    steps = int(steps)
-    return (_great_circle if spherical else _line)(np.asarray(z_from), np.asarray(z_to), steps)
+    n, *shape = np.shape(z_from)
+    z_from, z_to = (np.asarray(z).reshape(n, -1) for z in (z_from, z_to))  # Vectors have an angle.
+    z = (_great_circle if spherical else _line)(z_from, z_to, int(steps))
+    return z.reshape(n, int(steps), *shape)
 
 
 def _along(z, generate, y, **options):
-    n, steps, latent_dim = z.shape
+    n, steps, *shape = z.shape
     y = None if y is None else np.repeat(y, steps)
-    x = generate(z.reshape(-1, latent_dim), y=y, **options)
+    x = generate(z.reshape(-1, *shape), y=y, **options)
     return x.reshape(n, steps, *x.shape[1:])
 
 

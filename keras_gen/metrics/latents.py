@@ -1,6 +1,7 @@
 """Measurements of q(z|x): how many latents it uses, and what their rate consists of.
 
-The functions take the output of `VAE.encode`: `mean` and `log_var` of q(z|x), each (n, latent_dim).
+The functions take the output of `VAE.encode`: `mean` and `log_var` of q(z|x), each (n, latent_dim),
+or (n, ...) where z has another shape.
 """
 
 import math
@@ -14,10 +15,10 @@ CHUNK = 2**22
 
 
 def kl_per_latent(mean, log_var):
-    """Return KL(q(z_k|x) || p(z_k)) of every latent, (latent_dim,): means over examples, in nats.
+    """Return KL(q(z_k|x) || p(z_k)) of every latent, in the shape of one z, in nats.
 
-    Their sum is the rate, the `kl` that a `VAE` logs. A latent whose KL is near 0 has collapsed
-    onto the prior.
+    They are means over examples. Their sum is the rate, the `kl` that a `VAE` logs. A latent whose
+    KL is near 0 has collapsed onto the prior.
 
     Reference:
         Kingma and Welling (2014), appendix B: https://arxiv.org/abs/1312.6114
@@ -58,8 +59,8 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0):
     their difference. So the identity holds for the results, and both estimates have the same error.
 
     Args:
-        mean: (n, latent_dim).
-        log_var: (n, latent_dim).
+        mean: (n, latent_dim), or (n, ...).
+        log_var: The same.
         num_samples: Draws of z per example, at least 2; the time grows as num_samples * n^2.
         seed: Seed of NumPy's generator.
 
@@ -77,7 +78,7 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0):
         Hoffman and Johnson (2016), "ELBO surgery: yet another way to carve up the variational
         evidence lower bound": http://approximateinference.org/accepted/HoffmanJohnson2016.pdf
     """
-    mean, log_var = _posteriors(mean, log_var)
+    mean, log_var = (v.reshape(len(v), -1) for v in _posteriors(mean, log_var))
     # At least 2: the standard error comes from the differences between draws of one example.
     num_samples = check_integer("num_samples", num_samples, least=2)
     random = np.random.default_rng(seed)
@@ -124,7 +125,7 @@ def _information(z, mean, log_var):
 
 def _posteriors(mean, log_var):
     mean, log_var = np.asarray(mean, "float64"), np.asarray(log_var, "float64")
-    if mean.ndim != 2 or mean.shape != log_var.shape or not mean.size:
+    if mean.ndim < 2 or mean.shape != log_var.shape or not mean.size:
         raise ValueError(
             f"`mean` has shape {mean.shape} and `log_var` {log_var.shape}. Pass both as "
             f"(n, latent_dim), n at least 1."

@@ -2,15 +2,17 @@ import keras
 from keras import ops
 
 from keras_gen import backend, checks, door, likelihoods
+from keras_gen.arguments import check_latent_dim
 from keras_gen.bounds import output_bounds
 from keras_gen.dtypes import total_in_float32
 from keras_gen.export import Signature
 from keras_gen.inference import interpolate_examples, predict
 from keras_gen.models.base import GenerativeModel
+from keras_gen.models.latents import Latents, common_shape
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class Autoencoder(GenerativeModel):
+class Autoencoder(Latents, GenerativeModel):
     """Plain autoencoder: minimises -log p(x|z) at z = encoder(x).
 
     It compresses and cannot generate. Nothing says where the codes lie: z has no prior, so a
@@ -20,7 +22,7 @@ class Autoencoder(GenerativeModel):
     With `num_classes` all of it is given the label, as in `VAE`.
 
     Args:
-        encoder: Keras model, x -> z of shape (batch, latent_dim).
+        encoder: Keras model, x -> z, (batch, latent_dim) or of any shape, as in `VAE`.
         decoder: Keras model, z -> parameters of the likelihood.
         likelihood: A layer of `kg.likelihoods`, or its name, such as "gaussian".
         num_classes: None, or the number of classes: labels are integers from 0 on.
@@ -97,11 +99,12 @@ class Autoencoder(GenerativeModel):
             door.check_weights(sample_weight)
 
     def encoded(self, x, y=None, training=False):
-        """Return what the encoder gives in a step, a tensor z (batch, latent_dim)."""
+        """Return what the encoder gives in a step, a tensor z (batch, *latent_shape)."""
         return self.encoder(x if y is None else [x, y], training=training)
 
     def decoded(self, z, y=None, training=False):
-        """Return the parameters of p(x|z), a tensor."""
+        """Return the parameters of p(x|z), a tensor; z may be flat, (batch, latent_size)."""
+        z = self.shaped(z)
         return self.decoder(z if y is None else [z, y], training=training)
 
     def call(self, inputs, training=False):
@@ -109,11 +112,11 @@ class Autoencoder(GenerativeModel):
         return self.likelihood.mean(self.decoded(self.code(x, y, training), y, training))
 
     def code(self, x, y=None, training=False):
-        """Return the one z that stands for each example, a tensor (batch, latent_dim)."""
+        """Return the one z that stands for each example, a tensor (batch, *latent_shape)."""
         return self.encoder(x if y is None else [x, y], training=training)
 
     def encode(self, x, batch_size=128, *, y=None):
-        """Return z of examples, NumPy (n, latent_dim)."""
+        """Return z of examples, NumPy (n, *latent_shape)."""
 
         def use(x, y):
             return predict(self.encoder, x if y is None else [x, y], batch_size)
@@ -121,7 +124,7 @@ class Autoencoder(GenerativeModel):
         return self.over_parts(use, x, y)
 
     def decode(self, z, draw_pixels=False, batch_size=128, *, y=None):
-        """Return E[x|z] of a NumPy array z (n, latent_dim), with `draw_pixels` a draw of x."""
+        """Return E[x|z] of a NumPy array z (n, *latent_shape), with `draw_pixels` a draw of x."""
         self.check_sized()
         z = checks.check_latents(z, self.latent_dim)
         y = self.labels(y, len(z))
@@ -146,7 +149,7 @@ class Autoencoder(GenerativeModel):
 
     def signatures(self):
         x = keras.InputSpec(shape=(None, *self.example_shape), dtype="float32", name="x")
-        z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32", name="z")
+        z = keras.InputSpec(shape=(None, *self.latent_shape), dtype="float32", name="z")
         specs = self.label_specs()
 
         def reconstruct(x, *y):
@@ -191,25 +194,15 @@ class Autoencoder(GenerativeModel):
     def _fit_together(self, input_shape):
         x = keras.KerasTensor((None, *input_shape[1:]))
         z = self.check_code(checks.output_spec(self.encoder, self.symbolic_inputs(x)))
-        if len(z.shape) != 2:
-            raise ValueError(
-                f"The encoder's z has shape {z.shape}, but z is a vector, (batch, latent_dim). Let "
-                f"the encoder flatten it, and the decoder begin with a Reshape."
-            )
-        latent_dim = self.input_shape_of(self.decoder, z.shape)[-1]
-        if z.shape[-1] != latent_dim:
-            raise ValueError(
-                f"The encoder's z has size {z.shape[-1]}, but the decoder expects {latent_dim}. "
-                f"Build both with the same `latent_dim`."
-            )
-        z = keras.KerasTensor((None, latent_dim))
+        latent_shape = common_shape(z.shape, self.input_shape_of(self.decoder, z.shape))
+        z = keras.KerasTensor((None, *latent_shape))
         parameters = checks.output_of(self.decoder, self.symbolic_inputs(z), "decoder")
         shape = _with_sizes_of(parameters.shape, x.shape)
         self.likelihood.check_shapes(shape, parameters.shape)
         if self.likelihood.needs_raw_outputs:
             self.likelihood.check_bounds(*output_bounds(self.decoder, self.symbolic_inputs(z)))
         self.example_shape = shape[1:]
-        self.latent_dim = latent_dim
+        self.latent_dim = check_latent_dim(latent_shape)
 
     def check_code(self, outputs):
         """Return z of the encoder's symbolic outputs; ValueError if they are of another kind."""

@@ -38,10 +38,11 @@ class GAN(TwoPlayerModel):
     (batch, packing).
 
     Args:
-        generator: Keras model, z (batch, latent_dim) -> examples.
+        generator: Keras model, z (batch, *latent_shape) -> examples.
         discriminator: Keras model, examples -> one raw output, (batch, 1); no sigmoid, except
             under "least_squares".
-        latent_dim: Size of z, which is drawn from N(0, I).
+        latent_dim: Size of z, which is drawn from N(0, I); or its shape, such as (1, 1, 100), for a
+            generator whose input has that.
         loss: An adversarial loss, or a name such as "non_saturating", "hinge".
         penalties: Penalties on the discriminator's gradient, objects or names, or one alone.
         d_steps: Steps of the discriminator on each batch.
@@ -232,8 +233,8 @@ class GAN(TwoPlayerModel):
         return (self.augment.draw(noise, ops.shape(x_real)[0], self.optimizer.iterations),)
 
     def draw_z(self, x_real, noise):
-        """Return a z for each example in the packs `x_real`: (batch, latent_dim)."""
-        return noise.normal((ops.shape(x_real)[0] * self.packing, self.latent_dim))
+        """Return a z for each example in the packs `x_real`: (batch, *latent_shape)."""
+        return noise.normal((ops.shape(x_real)[0] * self.packing, *self.latent_shape))
 
     def split(self, x):
         """Return a packed part of the batch for each step of the discriminator; None for none."""

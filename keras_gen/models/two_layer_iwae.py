@@ -1,7 +1,10 @@
+import math
+
 import keras
 from keras import ops
 
 from keras_gen import checks
+from keras_gen.arguments import as_sequence, check_latent_dim
 from keras_gen.dtypes import in_float32
 from keras_gen.inference import predict
 from keras_gen.losses import densities
@@ -65,39 +68,45 @@ class TwoLayerIWAE(IWAE):
     def log_densities(self, x, num_samples, y=None, training=False):
         """Return log p(x|z), log p(z, z_top), log q(z, z_top|x), tensors (num_samples, batch)."""
         z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
-        top_mean, top_log_var = _draw_by_draw(self.top_encoder, z, training)
+        top_mean, top_log_var = _draw_by_draw(self.top_encoder, z, self.latent_shape, training)
         z_top = self._sampling(training)((top_mean, top_log_var))
         return (
             self.log_prob_of_draws(x, z, y, training),
-            densities.log_normal(z, *_draw_by_draw(self.top_decoder, z_top, training))
+            densities.log_normal(z, *self._below(z_top, training))
             + densities.log_standard_normal(z_top),
             densities.log_normal(z, mean, log_var)
             + densities.log_normal(z_top, top_mean, top_log_var),
         )
 
     def prior_draws(self, num_samples, batch):
-        z_top = self.evaluation_sampling.noise((num_samples, batch, self.top_latent_dim))
-        return self.evaluation_sampling(_draw_by_draw(self.top_decoder, z_top, training=False))
+        z_top = self.evaluation_sampling.noise((num_samples, batch, math.prod(self.top_shape)))
+        return self.evaluation_sampling(self._below(z_top, training=False))
 
     def draw_latents(self, num_samples, batch_size=128):
-        """Return draws of z from p(z|z_top) p(z_top) for pictures, (num_samples, latent_dim)."""
+        """Return draws of z from p(z|z_top) p(z_top) for pictures, (num_samples, *latent_shape)."""
         num_samples = checks.check_integer("num_samples", num_samples)
         self.check_sized()
-        z_top = self.user_sampling.noise((num_samples, self.top_latent_dim))
+        z_top = self.user_sampling.noise((num_samples, *self.top_shape))
         normal = predict(self.top_decoder, ops.convert_to_numpy(z_top), batch_size)
         return ops.convert_to_numpy(self.user_sampling(tuple(normal)))
 
     @property
+    def top_shape(self):
+        """Shape of one z_top, a tuple."""
+        return as_sequence(self.top_latent_dim)
+
+    @property
     def noise_size(self):
-        return self.top_latent_dim + self.latent_dim
+        return math.prod(self.top_shape) + self.latent_size
 
     def z_of_noise(self, noise):
-        z_top, eps = noise[:, : self.top_latent_dim], noise[:, self.top_latent_dim :]
-        mean, log_var = map(in_float32, self.top_decoder(z_top, training=False))
+        top_size = math.prod(self.top_shape)
+        z_top, eps = noise[None, :, :top_size], noise[:, top_size:]
+        mean, log_var = (v[0] for v in self._below(z_top, training=False))
         return mean + ops.exp(0.5 * log_var) * eps
 
     def encode_top(self, z, batch_size=128):
-        """Return (mean, log_var) of q(z_top|z) for a NumPy array z, each (n, top latent_dim)."""
+        """Return (mean, log_var) of q(z_top|z) for a NumPy array z, each (n, *top_shape)."""
         self.check_sized()
         z = checks.check_latents(z, self.latent_dim)
         return tuple(predict(self.top_encoder, z, batch_size))
@@ -114,23 +123,27 @@ class TwoLayerIWAE(IWAE):
         }
 
     def _fit_top(self):
-        z = keras.KerasTensor((None, self.latent_dim))
+        z = keras.KerasTensor((None, *self.latent_shape))
         z_top = _normal_spec("top_encoder", self.top_encoder, z)
         back = _normal_spec("top_decoder", self.top_decoder, z_top)
         if back.shape != z.shape:
             raise ValueError(
-                f"The `top_decoder` gives a z of size {back.shape[-1]}, but the `decoder` expects "
-                f"{self.latent_dim}. Give both the same size."
+                f"The `top_decoder` gives a z of shape {back.shape[1:]}, but the `decoder` expects "
+                f"{self.latent_shape}. Give both the same."
             )
-        self.top_latent_dim = z_top.shape[-1]
+        self.top_latent_dim = check_latent_dim(z_top.shape[1:])
+
+    def _below(self, z_top, training):
+        """Return (mean, log_var) of p(z|z_top), as `_draw_by_draw`."""
+        return _draw_by_draw(self.top_decoder, z_top, self.top_shape, training)
 
 
 def _normal_spec(name, network, z):
-    size = getattr(network, "input_shape", z.shape)[-1]
-    if size != z.shape[-1]:
+    expected = getattr(network, "input_shape", z.shape)
+    if not checks.fits(z.shape, expected):
         raise ValueError(
-            f"The `{name}` expects vectors of size {size}, but is given {z.shape[-1]}. Build the "
-            f"networks for one another."
+            f"The `{name}` expects {expected[1:]}, but is given {z.shape[1:]}. Build the networks "
+            f"for one another."
         )
     outputs = checks.output_spec(network, z)
     if not isinstance(outputs, (list, tuple)) or len(outputs) != 2:
@@ -141,7 +154,11 @@ def _normal_spec(name, network, z):
     return outputs[0]
 
 
-def _draw_by_draw(network, z, training):
-    """Return (mean, log_var) of a network at z (num_samples, batch, d), in the same shape."""
-    normal = network(ops.reshape(z, (-1, z.shape[-1])), training=training)
-    return tuple(ops.reshape(in_float32(v), (z.shape[0], -1, v.shape[-1])) for v in normal)
+def _draw_by_draw(network, z, shape, training):
+    """Return (mean, log_var) of a network at z (num_samples, batch, size), as such vectors too.
+
+    The network is given each z in its `shape`.
+    """
+    normal = network(ops.reshape(z, (-1, *shape)), training=training)
+    sizes = [(z.shape[0], -1, math.prod(v.shape[1:])) for v in normal]
+    return tuple(ops.reshape(in_float32(v), size) for v, size in zip(normal, sizes, strict=True))

@@ -5,16 +5,18 @@ import keras
 from keras import ops
 
 from keras_gen import bounds, checks, seeds
+from keras_gen.arguments import check_latent_dim
 from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, wide
 from keras_gen.export import Signature, samplers
 from keras_gen.inference import interpolate_latents, predict
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
 from keras_gen.models.base import GenerativeModel
+from keras_gen.models.latents import Latents
 from keras_gen.optimizers import PlayerOptimizers, averaged
 
 
-class TwoPlayerModel(GenerativeModel):
+class TwoPlayerModel(Latents, GenerativeModel):
     """Base class of a generator and a discriminator: two optimizers, and all that generates.
 
     A subclass writes `train_step`, `test_step` and `check_data`.
@@ -38,7 +40,7 @@ class TwoPlayerModel(GenerativeModel):
         super().__init__(num_classes=num_classes, **kwargs)
         self.generator = generator
         self.discriminator = discriminator
-        self.latent_dim = latent_dim
+        self.latent_dim = check_latent_dim(latent_dim)
         self.packing = packing
         self.seed = seed
         # Three streams: evaluating or drawing pictures must not move the noise of training.
@@ -105,7 +107,7 @@ class TwoPlayerModel(GenerativeModel):
         return self.fakes(z, y, training)
 
     def generate(self, z, ema=False, batch_size=128, *, y=None):
-        """Return examples from a NumPy array z (n, latent_dim), NumPy.
+        """Return examples from a NumPy array z (n, *latent_shape), NumPy.
 
         `ema=True` uses the generator's averaged weights, as its optimizer keeps them
         (`use_ema=True`).
@@ -120,9 +122,9 @@ class TwoPlayerModel(GenerativeModel):
         return self.generate(self.draw_latents(num_samples), ema, batch_size, y=y)
 
     def draw_latents(self, num_samples):
-        """Return draws from N(0, I) for pictures, NumPy (num_samples, latent_dim)."""
+        """Return draws from N(0, I) for pictures, NumPy (num_samples, *latent_shape)."""
         num_samples = checks.check_integer("num_samples", num_samples)
-        return ops.convert_to_numpy(self.user_noise.normal((num_samples, self.latent_dim)))
+        return ops.convert_to_numpy(self.user_noise.normal((num_samples, *self.latent_shape)))
 
     def interpolate(self, z_from, z_to, steps=8, spherical=True, ema=False, *, y=None):
         """Return examples between pairs of z: see `kg.inference.interpolate_latents`."""
@@ -134,11 +136,12 @@ class TwoPlayerModel(GenerativeModel):
             return super().export(filepath, format, verbose, overwrite)
 
     def signatures(self):
-        z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32", name="z")
+        z = keras.InputSpec(shape=(None, *self.latent_shape), dtype="float32", name="z")
         x = keras.InputSpec(shape=self.packed_shape(), dtype="float32", name="x")
+        has_labels = self.num_classes is not None
         signatures = {
             "generate": Signature(lambda z, *y: {"x": self.fakes(z, *y)}, [z, *self.label_specs()]),
-            **samplers(self.user_noise, self.latent_dim, self.fakes, self.num_classes is not None),
+            **samplers(self.user_noise, self.latent_shape, self.fakes, has_labels),
         }
         if not self.compares_examples():  # Else an output would depend on the rest of the batch.
             signatures["discriminate"] = Signature(
@@ -167,7 +170,7 @@ class TwoPlayerModel(GenerativeModel):
     @functools.cached_property
     def generator_bounds(self):
         """Bounds of the generator's examples, (0, 1) or (-1, 1); None if they are not known."""
-        z = self.symbolic_inputs(keras.KerasTensor((None, self.latent_dim)))
+        z = self.symbolic_inputs(keras.KerasTensor((None, *self.latent_shape)))
         return bounds.known_bounds(*bounds.output_bounds(self.generator, z))
 
     def value_bounds(self):
@@ -179,12 +182,13 @@ class TwoPlayerModel(GenerativeModel):
         return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
 
     def _fit_together(self, input_shape=None):
-        z = keras.KerasTensor((None, self.latent_dim))
-        latent_dim = self.input_shape_of(self.generator, z.shape)[-1]
-        if latent_dim != self.latent_dim:
+        z = keras.KerasTensor((None, *self.latent_shape))
+        expected = self.input_shape_of(self.generator, z.shape)
+        if not checks.fits(z.shape, expected):
+            fitting = check_latent_dim([size or 1 for size in expected[1:]])
             raise ValueError(
-                f"`latent_dim` is {self.latent_dim}, but the generator expects vectors of "
-                f"{latent_dim}. Pass latent_dim={latent_dim}."
+                f"`latent_dim` is {self.latent_dim}, but the generator expects z of shape "
+                f"{expected[1:]}. Pass latent_dim={fitting}."
             )
         x = checks.output_of(self.generator, self.symbolic_inputs(z), "generator")
         self.example_shape = tuple(x.shape[1:])

@@ -29,7 +29,8 @@ class VAE(Autoencoder):
     `y=`, labels (n,) or one for all.
 
     Args:
-        encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim).
+        encoder: Keras model, x -> (mean, log_var) of q(z|x), each (batch, latent_dim), or of any
+            shape that the decoder takes: after maps (batch, 4, 4, 2), `latent_dim` is (4, 4, 2).
         decoder: Keras model, z -> parameters of the likelihood.
         likelihood: A layer of `kg.likelihoods`, or its name, such as "gaussian".
         beta: Weight of the KL term, not negative; or a Keras `LearningRateSchedule`, read at
@@ -151,14 +152,14 @@ class VAE(Autoencoder):
 
     def objective(self, x, sample_weight, y=None, *, training=True):
         """Return -ELBO, with beta and regularisers, and the scalars to log, in nats per example."""
-        mean, log_var = map(in_float32, self.encoded(x, y, training))  # of q(z|x)
-        z = self._sampling(training)((mean, log_var))  # (batch, latent_dim)
+        mean, log_var = self.posterior(x, y, training)  # of q(z|x)
+        z = self._sampling(training)((mean, log_var))  # (batch, latent_size)
         parameters = self.decoded(z, y, training)  # of p(x|z)
         reconstruction = -self.likelihood.log_prob(x, parameters)  # (batch,)
-        kl = divergences.kl_of_latents(mean, log_var)  # (batch, latent_dim)
+        kl = divergences.kl_of_latents(mean, log_var)  # (batch, latent_size)
 
         reconstruction = ops.mean(sample_weight * reconstruction)
-        kl = ops.mean(sample_weight[:, None] * kl, axis=0)  # (latent_dim,)
+        kl = ops.mean(sample_weight[:, None] * kl, axis=0)  # (latent_size,)
         if isinstance(self.free_bits, keras.Variable) or self.free_bits:
             # Compared with the mean over the batch of all devices.
             kl = backend.mean_over_replicas(kl)
@@ -189,14 +190,18 @@ class VAE(Autoencoder):
             densities.log_normal(z, mean, log_var),
         )
 
+    def posterior(self, x, y=None, training=False):
+        """Return mean and log_var of q(z|x) as vectors, tensors (batch, latent_size)."""
+        return [self.flat(in_float32(v)) for v in self.encoded(x, y, training)]
+
     def posterior_draws(self, x, num_samples, y=None, training=False):
-        """Return z from q(z|x), its mean and log_var, each (num_samples, batch, latent_dim)."""
-        mean, log_var = map(in_float32, self.encoded(x, y, training))
+        """Return z from q(z|x), its mean and log_var, each (num_samples, batch, latent_size)."""
+        mean, log_var = self.posterior(x, y, training)
         mean, log_var = (ops.repeat(v[None], num_samples, axis=0) for v in (mean, log_var))
         return self._sampling(training)((mean, log_var)), mean, log_var
 
     def log_prob_of_draws(self, x, z, y=None, training=False):
-        """Return log p(x|z) at draws z (num_samples, batch, latent_dim): (num_samples, batch)."""
+        """Return log p(x|z) at draws z (num_samples, batch, latent_size): (num_samples, batch)."""
         num_samples = z.shape[0]
         # Not `tile`: of one example PyTorch copies nothing here.
         x = ops.broadcast_to(x[None], (num_samples, *ops.shape(x)))
@@ -207,8 +212,8 @@ class VAE(Autoencoder):
         return ops.reshape(self.likelihood.log_prob(x, parameters), (num_samples, -1))
 
     def prior_draws(self, num_samples, batch):
-        """Return draws z of p(z) for evaluation, a tensor (num_samples, batch, latent_dim)."""
-        return self.evaluation_sampling.noise((num_samples, batch, self.latent_dim))
+        """Return draws z of p(z) for evaluation, a tensor (num_samples, batch, latent_size)."""
+        return self.evaluation_sampling.noise((num_samples, batch, self.latent_size))
 
     def current_beta(self):
         """Return the number itself, or the schedule's value at the last training step."""
@@ -217,16 +222,16 @@ class VAE(Autoencoder):
         return configs.in_step(self.beta)
 
     def code(self, x, y=None, training=False):
-        """Return the mean of q(z|x), a tensor (batch, latent_dim)."""
+        """Return the mean of q(z|x), a tensor (batch, *latent_shape)."""
         mean, _ = super().code(x, y, training)
         return mean
 
     def encode(self, x, batch_size=128, *, y=None):
-        """Return (mean, log_var) of q(z|x) of examples, NumPy (n, latent_dim) each."""
+        """Return (mean, log_var) of q(z|x) of examples, NumPy (n, *latent_shape) each."""
         return tuple(super().encode(x, batch_size, y=y))
 
     def generate(self, z, batch_size=128, *, y=None):
-        """Return E[x|z] of a NumPy array z (n, latent_dim), as `generate` of a `GAN`."""
+        """Return E[x|z] of a NumPy array z (n, *latent_shape), as `generate` of a `GAN`."""
         return self.decode(z, batch_size=batch_size, y=y)
 
     def sample(self, num_samples, draw_pixels=False, batch_size=128, *, y=None):
@@ -234,10 +239,10 @@ class VAE(Autoencoder):
         return self.decode(self.draw_latents(num_samples), draw_pixels, batch_size, y=y)
 
     def draw_latents(self, num_samples):
-        """Return draws from p(z) for pictures, NumPy (num_samples, latent_dim)."""
+        """Return draws from p(z) for pictures, NumPy (num_samples, *latent_shape)."""
         num_samples = checks.check_integer("num_samples", num_samples)
         self.check_sized()
-        return ops.convert_to_numpy(self.user_sampling.noise((num_samples, self.latent_dim)))
+        return ops.convert_to_numpy(self.user_sampling.noise((num_samples, *self.latent_shape)))
 
     def reconstruct(self, x, sample=False, batch_size=128, *, y=None):
         """Return E[x|z] at the mean of q(z|x), or with `sample` at a draw from it, NumPy."""
@@ -280,16 +285,16 @@ class VAE(Autoencoder):
         has_labels = self.num_classes is not None
         return {
             **super().signatures(),
-            **samplers(self.user_sampling, self.noise_size, examples, has_labels),
+            **samplers(self.user_sampling, (self.noise_size,), examples, has_labels),
         }
 
     @property
     def noise_size(self):
         """Number of normal draws that make a z of the prior."""
-        return self.latent_dim
+        return self.latent_size
 
     def z_of_noise(self, noise):
-        """Return z of the prior, made of draws from N(0, I), tensors (batch, ...)."""
+        """Return z of the prior, (batch, latent_size), made of draws from N(0, I)."""
         return noise
 
     def get_config(self):

@@ -52,6 +52,24 @@ def test_traversals_move_one_latent_and_show_the_strongest_first():
     np.testing.assert_allclose(images[1, :, 0, 2, 0], 6.0)
 
 
+def test_a_z_of_another_shape_is_drawn_as_its_vector():
+    class Shaped(ShowsZ):
+        def generate(self, z):
+            assert z.shape[1:] == self.latent_dim
+            return super().generate(z.reshape(len(z), -1))
+
+    shaped, flat = Shaped((1, 2)), ShowsZ(2)
+    draw = kg.callbacks.manifold
+    np.testing.assert_array_equal(draw(shaped, steps=3), draw(flat, steps=3))
+    draw = kg.callbacks.traversals
+    np.testing.assert_array_equal(draw(shaped, z=[[3, 4]])[1], draw(flat, z=[3, 4])[1])
+    with pytest.raises(ValueError, match=r"has shape .2,.. Pass .1, 2., one z"):
+        draw(shaped, z=[3, 4])
+    mean = np.random.default_rng(0).normal(size=(20, 3))
+    draw = kg.callbacks.scatter
+    np.testing.assert_array_equal(draw(mean.reshape(20, 1, 3)), draw(mean))
+
+
 def test_a_scatter_has_a_colour_for_every_class_and_shows_the_widest_latents():
     random = np.random.default_rng(0)
     y = np.arange(200) % 2

@@ -274,7 +274,7 @@ BAD = {
     "no optimizer": (lambda: tiny.gan().compile("adam"), "two optimizers"),
     "one optimizer": (lambda: tiny.gan().compile(optimizer="adam"), "two optimizers"),
     "a loss": (lambda: tiny.gan().compile("sgd", "sgd", loss="mse"), "`compile` got loss="),
-    "latent_dim": (lambda: kg.GAN(linear(2, 3), linear(3, 1), 4), "expects vectors of 2"),
+    "latent_dim": (lambda: kg.GAN(linear(2, 3), linear(3, 1), 4), "shape .2,.. Pass latent_dim=2"),
     "sizes": (lambda: kg.GAN(linear(2, 3), linear(4, 1), 2), "expects .4,."),
     "two logits": (lambda: kg.GAN(linear(2, 3), linear(3, 2), 2), "One raw output"),
     "sigmoid": (

@@ -114,9 +114,9 @@ def test_gradient_descent_reaches_the_entropy():
 def test_networks_that_do_not_fit_one_another_are_refused():
     networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
     for sizes, match in (
-        (((4, 2), (2, 3)), "`top_encoder` expects vectors of size 4, but is given 3"),
-        (((3, 2), (5, 3)), "`top_decoder` expects vectors of size 5, but is given 2"),
-        (((3, 2), (2, 4)), "`top_decoder` gives a z of size 4, but the `decoder` expects 3"),
+        (((4, 2), (2, 3)), "`top_encoder` expects .4,., but is given .3,."),
+        (((3, 2), (5, 3)), "`top_decoder` expects .5,., but is given .2,."),
+        (((3, 2), (2, 4)), "gives a z of shape .4,., but the `decoder` expects .3,."),
     ):
         top = [normal_network(*size, (4,), "tanh", "top") for size in sizes]
         with pytest.raises(ValueError, match=match):

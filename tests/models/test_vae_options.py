@@ -228,13 +228,3 @@ def test_a_network_of_several_outputs_is_refused(several, role):
                 gan.latent_dim,
                 packing=gan.packing,
             )
-
-
-def test_a_code_that_is_no_vector_is_refused():
-    x, z = keras.Input((8, 8, 1)), keras.Input((4, 4, 2))
-    h = keras.layers.Conv2D(8, 3, strides=2, padding="same")(x)
-    heads = [keras.layers.Conv2D(2, 1)(h), keras.layers.Conv2D(2, 1)(h)]
-    decoder = keras.Model(z, keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same")(z))
-    for kind, encoder in ((kg.VAE, heads), (kg.Autoencoder, heads[0])):
-        with pytest.raises(ValueError, match="z is a vector, .batch, latent_dim.*Reshape"):
-            kind(keras.Model(x, encoder), decoder)

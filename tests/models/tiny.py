@@ -34,6 +34,27 @@ def conv_vae(**kwargs):
     return kg.VAE(*networks, seed=1, **kwargs)
 
 
+MAPS = (2, 2, 3)
+
+
+def networks_of_maps(flat=False, image_shape=IMAGE_SHAPE):
+    """Encoder and decoder whose z is a few maps, or with `flat` the same z as a vector."""
+    last = {"data_format": "channels_last"}
+    x = keras.Input(image_shape)
+    h = keras.layers.Conv2D(4, 4, strides=4, activation="relu", **last)(x)
+    heads = [keras.layers.Conv2D(3, 1, **last)(h) for _ in range(2)]
+    z = keras.Input((12,) if flat else MAPS)
+    h = keras.layers.Reshape(MAPS)(z) if flat else z
+    h = keras.layers.Conv2DTranspose(1, 4, strides=4, **last)(h)
+    if flat:
+        heads = [keras.layers.Flatten()(head) for head in heads]
+    return keras.Model(x, heads), keras.Model(z, h)
+
+
+def vae_of_maps(**kwargs):
+    return kg.VAE(*networks_of_maps(), seed=1, **kwargs)
+
+
 def scheduled_vae():
     """With a weight in the likelihood, and a beta that grows."""
     return vae(

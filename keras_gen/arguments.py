@@ -28,6 +28,14 @@ def check_latent_dim(value):
     return shape if len(shape) > 1 else shape[0]
 
 
+def check_seed(seed):
+    """Return a seed that a method was given as an int, or None; ValueError for anything else."""
+    seed = plain(seed)
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**31):
+        raise ValueError(f"`seed` is {seed!r}. Pass an integer from 0 to 2^31 - 1, or None.")
+    return seed
+
+
 def as_sequence(values):
     """Return the items of a sequence as a tuple; one thing alone, such as a string, is its item."""
     if isinstance(values, np.ndarray) and values.ndim:

@@ -1,9 +1,12 @@
 """Seeds: several independent streams from one integer, and saving of their state."""
 
+import contextlib
 import random
 
 import numpy as np
 from keras import ops
+
+from keras_gen.arguments import check_seed
 
 
 def split(seed, count):
@@ -22,6 +25,34 @@ def states(layer):
     """Return the states of the seed generators of a layer or model: vectors, but no weights."""
     weights = {id(weight) for weight in layer.weights}
     return [v for v in layer.variables if id(v) not in weights and len(v.shape) == 1]
+
+
+@contextlib.contextmanager
+def unchanged(layer):
+    """Put the streams of noise of a layer or model back where they were, after the block."""
+    before = [(state, np.array(ops.convert_to_numpy(state))) for state in states(layer)]
+    try:
+        yield
+    finally:
+        for state, value in before:
+            state.assign(value)
+
+
+@contextlib.contextmanager
+def seeded(layer, seed):
+    """Within the block let all streams of a layer or model start at `seed`; None changes nothing.
+
+    After it they are back where they were.
+    """
+    seed = check_seed(seed)
+    if seed is None:
+        yield
+        return
+    with unchanged(layer):
+        streams = states(layer)
+        for state, start in zip(streams, split(seed, len(streams)), strict=True):
+            state.assign(np.array([start, 0]))
+        yield
 
 
 class SavesSeeds:

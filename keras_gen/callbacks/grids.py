@@ -141,7 +141,7 @@ class SampleGrid(EpochPicture):
         num_samples: Images in the grid.
         every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel becomes a square of this side.
-        seed: Seed of z, which is drawn once, from N(0, I).
+        seed: Seed of the examples, as in `sample`.
         ema: True draws with a GAN's averaged weights (`use_ema=True`), False with the raw ones.
         tensorboard_dir: Log directory, to write the grids there too (needs the package
             `tensorboard`).
@@ -178,9 +178,8 @@ class SampleGrid(EpochPicture):
         if has_classes(self.model) and 1 < self.model.num_classes <= min(num_samples, 20):
             columns = self.model.num_classes
             num_samples -= num_samples % columns
-        shape = (num_samples, *as_sequence(self.model.latent_dim))
-        z = np.random.default_rng(self.seed).standard_normal(shape)
-        images = self.model.generate(z, **drawing_arguments(self.model, num_samples, self.ema))
+        arguments = drawing_arguments(self.model, num_samples, self.ema)
+        images = self.model.sample(num_samples, seed=self.seed, **arguments)
         return self.grid(images, columns=columns)
 
 

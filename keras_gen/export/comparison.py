@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen.export.signature import named_function, unchanged_noise
+from keras_gen import seeds
+from keras_gen.export.signature import named_function
 from keras_gen.export.writing import last_line
 
 # Relative to a value, or to 1 where that is greater. A network with long sums may round more than
@@ -69,20 +70,20 @@ def _input(spec, n, model, random):
 def _outputs(model, signature, inputs, random):
     """Return what the model gives, also with another seed, and with inputs moved by rounding."""
     function = named_function(signature)
-    seeds = {k: v + (k == "seed") for k, v in inputs.items()}
+    reseeded = {k: v + (k == "seed") for k, v in inputs.items()}
     moved = {
         k: v * (1 + np.finfo(v.dtype).eps * random.choice((-1, 1), v.shape)).astype(v.dtype)
         if v.dtype == "float32"
         else v
         for k, v in inputs.items()
     }
-    with unchanged_noise(model):
+    with seeds.unchanged(model):
         return [
             {
                 name: np.array(ops.convert_to_numpy(value))
                 for name, value in function(*map(ops.convert_to_tensor, values.values())).items()
             }
-            for values in (inputs, seeds, moved)
+            for values in (inputs, reseeded, moved)
         ]
 
 

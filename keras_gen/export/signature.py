@@ -1,14 +1,11 @@
 """The exported functions of a model, with the names and shapes of their inputs."""
 
-import contextlib
 import inspect
 from typing import NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_gen import seeds
 from keras_gen.dtypes import in_float32
 
 
@@ -109,14 +106,3 @@ def named_function(signature):
         for spec in signature.inputs
     )
     return function
-
-
-@contextlib.contextmanager
-def unchanged_noise(model):
-    """Put the model's streams of noise back where they were, after the block."""
-    states = [(s, np.array(ops.convert_to_numpy(s))) for s in seeds.states(model)]
-    try:
-        yield
-    finally:
-        for state, value in states:
-            state.assign(value)

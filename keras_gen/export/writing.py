@@ -10,7 +10,8 @@ import warnings
 import keras
 from keras import ops
 
-from keras_gen.export.signature import named_function, signatures, unchanged_noise
+from keras_gen import seeds
+from keras_gen.export.signature import named_function, signatures
 
 FORMATS = ("tf_saved_model", "onnx")
 # The backends that write a format, and the packages that each needs for it. JAX writes SavedModels
@@ -44,7 +45,7 @@ def write(model, folder, format):
     """Write the files of a model with this backend; they are not checked yet."""
     writers = {"tf_saved_model": _write_saved_model, "onnx": _write_onnx}
     # A failed export on JAX leaves tracers in the seeds.
-    with unchanged_noise(model), warnings.catch_warnings():
+    with seeds.unchanged(model), warnings.catch_warnings():
         # They say what may not have been converted; the comparison shows whether it was.
         warnings.simplefilter("ignore")
         try:

@@ -23,7 +23,7 @@ def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y
             at the mean of q(z|x); "likelihood" is -log p(x) by `log_likelihood`. With classes,
             all of them are given the label.
         num_samples: Number of draws of z; "reconstruction" needs none.
-        seed: Seed of the draws of "elbo" and "distortion".
+        seed: Seed of the draws, an integer.
         batch_size: Number of examples in each call of a network.
         y: Labels (n,), or one for all, if the model has classes.
 
@@ -34,7 +34,7 @@ def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y
     check_choice("kind", kind, KINDS)
     num_samples = check_integer("num_samples", num_samples)
     if kind == "likelihood":
-        return -vae.log_likelihood(x, num_samples=num_samples, verbose=0, y=y)
+        return -vae.log_likelihood(x, num_samples=num_samples, verbose=0, y=y, seed=seed)
     options = (kind, num_samples, seed, batch_size)
     return vae.over_parts(lambda x, y: _score(vae, x, y, *options), x, y)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import backend
+from keras_gen import backend, seeds
 from keras_gen.arguments import check_integer
 from keras_gen.checks import check_choice
 from keras_gen.dtypes import wide
@@ -20,6 +20,7 @@ def log_likelihood(
     chunk_size=5_000,
     verbose=1,
     y=None,
+    seed=None,
 ):
     """Return log p(x) of each example in nats, estimated by importance sampling: NumPy (n,).
 
@@ -42,6 +43,8 @@ def log_likelihood(
         chunk_size: Draws through the decoder at a time; only this decides the memory needed.
         verbose: 1 shows a progress bar, 0 does not.
         y: Labels (n,), or one for all, if the model has classes.
+        seed: An integer draws the same z each time, on one backend, and leaves the streams of
+            noise as they are.
 
     References:
         Burda et al. (2016), "Importance Weighted Autoencoders", section 5:
@@ -59,7 +62,8 @@ def log_likelihood(
         x = ops.convert_to_numpy(vae.binarize(x, training=False))
         return estimator([x] if y is None else [x, y], progress)
 
-    values, errors = vae.over_parts(use, x, y)
+    with seeds.seeded(vae, seed):
+        values, errors = vae.over_parts(use, x, y)
     # The formula never exceeds 1, whatever was missed: 1/3 is the error of nine equal weights.
     errors[errors > 1 / 3] = np.inf
     return (values, errors) if return_standard_error else values

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_gen import backend, checks, door, likelihoods
+from keras_gen import backend, checks, door, likelihoods, seeds
 from keras_gen.arguments import check_latent_dim
 from keras_gen.bounds import output_bounds
 from keras_gen.dtypes import total_in_float32
@@ -123,8 +123,11 @@ class Autoencoder(Latents, GenerativeModel):
 
         return self.over_parts(use, x, y)
 
-    def decode(self, z, draw_pixels=False, batch_size=128, *, y=None):
-        """Return E[x|z] of a NumPy array z (n, *latent_shape), with `draw_pixels` a draw of x."""
+    def decode(self, z, draw_pixels=False, batch_size=128, *, y=None, seed=None):
+        """Return E[x|z] of a NumPy array z (n, *latent_shape), with `draw_pixels` a draw of x.
+
+        An integer `seed` draws the same x each time, and leaves the streams of noise as they are.
+        """
         self.check_sized()
         z = checks.check_latents(z, self.latent_dim)
         y = self.labels(y, len(z))
@@ -133,7 +136,8 @@ class Autoencoder(Latents, GenerativeModel):
         def finish(parameters):
             return ops.convert_to_numpy(pixels(ops.convert_to_tensor(parameters)))
 
-        return predict(self.decoder, z if y is None else [z, y], batch_size, finish)
+        with seeds.seeded(self, seed):
+            return predict(self.decoder, z if y is None else [z, y], batch_size, finish)
 
     def reconstruct(self, x, batch_size=128, *, y=None):
         """Return E[x|z] at the z of each example, in the shape of `x`, NumPy."""

@@ -1,6 +1,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gen import checks
@@ -82,13 +83,15 @@ class TwoLayerIWAE(IWAE):
         z_top = self.evaluation_sampling.noise((num_samples, batch, math.prod(self.top_shape)))
         return self.evaluation_sampling(self._below(z_top, training=False))
 
-    def draw_latents(self, num_samples, batch_size=128):
+    def draw_latents(self, num_samples, batch_size=128, *, seed=None):
         """Return draws of z from p(z|z_top) p(z_top) for pictures, (num_samples, *latent_shape)."""
         num_samples = checks.check_integer("num_samples", num_samples)
         self.check_sized()
-        z_top = self.user_sampling.noise((num_samples, *self.top_shape))
-        normal = predict(self.top_decoder, ops.convert_to_numpy(z_top), batch_size)
-        return ops.convert_to_numpy(self.user_sampling(tuple(normal)))
+        noise = self.user_sampling.array((num_samples, self.noise_size), seed)
+        z_top, eps = np.split(noise, [math.prod(self.top_shape)], axis=1)
+        z_top = z_top.reshape(-1, *self.top_shape)
+        mean, log_var = predict(self.top_decoder, z_top, batch_size)
+        return mean + np.exp(0.5 * log_var) * eps.reshape(mean.shape)
 
     @property
     def top_shape(self):

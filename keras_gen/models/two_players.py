@@ -117,14 +117,20 @@ class TwoPlayerModel(Latents, GenerativeModel):
         with self._generating_weights(ema):
             return predict(self.generator, z if y is None else [z, y], batch_size)
 
-    def sample(self, num_samples, ema=False, batch_size=128, *, y=None):
-        """Return `num_samples` examples from the model, NumPy: `generate` with z from N(0, I)."""
-        return self.generate(self.draw_latents(num_samples), ema, batch_size, y=y)
+    def sample(self, num_samples, ema=False, batch_size=128, *, y=None, seed=None):
+        """Return `num_samples` examples from the model, NumPy: `generate` with z from N(0, I).
 
-    def draw_latents(self, num_samples):
-        """Return draws from N(0, I) for pictures, NumPy (num_samples, *latent_shape)."""
+        An integer `seed` gives the same z each time, on every backend, and leaves the streams of
+        noise as they are.
+        """
+        z = self.draw_latents(num_samples, seed=seed)
+        with seeds.seeded(self, seed):  # A generator may draw noise of its own.
+            return self.generate(z, ema, batch_size, y=y)
+
+    def draw_latents(self, num_samples, *, seed=None):
+        """Return draws from N(0, I), NumPy (num_samples, *latent_shape), as `sample`."""
         num_samples = checks.check_integer("num_samples", num_samples)
-        return ops.convert_to_numpy(self.user_noise.normal((num_samples, *self.latent_shape)))
+        return self.user_noise.array((num_samples, *self.latent_shape), seed)
 
     def interpolate(self, z_from, z_to, steps=8, spherical=True, ema=False, *, y=None):
         """Return examples between pairs of z: see `kg.inference.interpolate_latents`."""

@@ -234,17 +234,22 @@ class VAE(Autoencoder):
         """Return E[x|z] of a NumPy array z (n, *latent_shape), as `generate` of a `GAN`."""
         return self.decode(z, batch_size=batch_size, y=y)
 
-    def sample(self, num_samples, draw_pixels=False, batch_size=128, *, y=None):
-        """Return E[x|z] at `num_samples` z from p(z), NumPy, with `draw_pixels` draws of x."""
-        return self.decode(self.draw_latents(num_samples), draw_pixels, batch_size, y=y)
+    def sample(self, num_samples, draw_pixels=False, batch_size=128, *, y=None, seed=None):
+        """Return E[x|z] at `num_samples` z from p(z), NumPy, with `draw_pixels` draws of x.
 
-    def draw_latents(self, num_samples):
-        """Return draws from p(z) for pictures, NumPy (num_samples, *latent_shape)."""
+        An integer `seed` gives the same z each time, on every backend, and on one backend the same
+        pixels; it leaves the streams of noise as they are.
+        """
+        z = self.draw_latents(num_samples, seed=seed)
+        return self.decode(z, draw_pixels, batch_size, y=y, seed=seed)
+
+    def draw_latents(self, num_samples, *, seed=None):
+        """Return draws from p(z) for pictures, NumPy (num_samples, *latent_shape), as `sample`."""
         num_samples = checks.check_integer("num_samples", num_samples)
         self.check_sized()
-        return ops.convert_to_numpy(self.user_sampling.noise((num_samples, *self.latent_shape)))
+        return self.user_sampling.array((num_samples, *self.latent_shape), seed)
 
-    def reconstruct(self, x, sample=False, batch_size=128, *, y=None):
+    def reconstruct(self, x, sample=False, batch_size=128, *, y=None, seed=None):
         """Return E[x|z] at the mean of q(z|x), or with `sample` at a draw from it, NumPy."""
 
         def use(x, y):
@@ -252,7 +257,8 @@ class VAE(Autoencoder):
             z = ops.convert_to_numpy(self.user_sampling((mean, log_var))) if sample else mean
             return self.decode(z, batch_size=batch_size, y=y)
 
-        return self.over_parts(use, x, y)
+        with seeds.seeded(self, seed):
+            return self.over_parts(use, x, y)
 
     def log_likelihood(
         self,
@@ -264,10 +270,11 @@ class VAE(Autoencoder):
         verbose=1,
         *,
         y=None,
+        seed=None,
     ):
         """Return log p(x), or log p(x|y), in nats, estimated: see `kg.inference.log_likelihood`."""
         return inference.log_likelihood(
-            self, x, num_samples, proposal, return_standard_error, chunk_size, verbose, y
+            self, x, num_samples, proposal, return_standard_error, chunk_size, verbose, y, seed
         )
 
     def anomaly_score(self, x, kind="elbo", num_samples=10, seed=0, batch_size=128, *, y=None):

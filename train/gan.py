@@ -17,7 +17,8 @@ from train import (
 from train.config import POINTS
 from train.recipes import DEFAULTS, LOSSES, PENALTIES, RECIPES
 
-NETWORKS = ("dcgan", "mlp", "points")
+NETWORKS = ("dcgan", "resnet", "mlp", "points")
+AUGMENT = ("diff_augment", "adaptive", "none")
 MODES = {
     "modes": "Modes covered",
     "modes_near": "Modes nearly covered",
@@ -59,6 +60,8 @@ def _add_networks(parser):
         default=(32, 64),
         help="channels of the dcgan, from the layer at the image on",
     )
+    add("--width", type=options.positive, help="channels of the resnet at the image")
+    add("--depth", type=options.positive, help="blocks of the resnet at each resolution")
     add("--latent-dim", type=options.positive, help="size of z")
     add("--discriminator-norm", choices=NORMS, help="in the dcgan's discriminator")
     add("--packing", type=options.positive, default=1, help="examples that are judged together")
@@ -83,6 +86,12 @@ def _add_game(parser):
         "--penalty-weight",
         type=options.positive_float,
         help="gamma or lambda of each penalty; by default that of the penalty's paper",
+    )
+    add(
+        "--augment",
+        choices=AUGMENT,
+        help="change the images that the discriminator sees, at random: for some hundred to some "
+        "thousand images",
     )
     add("--d-steps", type=options.positive, help="discriminator steps on a batch")
     add("--generator-learning-rate", type=options.positive_float, help="of Adam, falling to 0")
@@ -214,7 +223,7 @@ def check(args):
         )
     if args.penalty_weight and not args.penalty:
         raise ValueError("--penalty-weight weights a --penalty, and there is none. Name one.")
-    fits = ("points", "mlp") if args.dataset in POINTS else ("dcgan", "mlp")
+    fits = ("points", "mlp") if args.dataset in POINTS else ("dcgan", "resnet", "mlp")
     if args.network not in fits:
         raise ValueError(
             f"--network {args.network} does not make {args.dataset}: images have the form (height, "
@@ -264,6 +273,7 @@ def build(args, example_shape, num_classes):
         "dcgan": functools.partial(
             kg.networks.dcgan, filters=args.filters, kernel_size=4, discriminator_norm=norm
         ),
+        "resnet": functools.partial(kg.networks.resnet_gan, width=args.width, depth=args.depth),
         "mlp": kg.networks.mlp_gan,
         "points": kg.networks.point_gan,
     }
@@ -275,6 +285,7 @@ def build(args, example_shape, num_classes):
         "packing": args.packing,
         "seed": args.seed,
         "num_classes": num_classes,
+        "augment": None if args.augment == "none" else args.augment,
     }
     if args.recipe == "wgan":
         return kg.WGAN(*players, **settings)

@@ -14,8 +14,8 @@ from train import (
     subset,
 )
 
-NETWORKS = {"mlp": (500, 500), "conv": (32, 64)}  # And their default --hidden.
-FAMILIES = {"mlp": "mlp_vae", "conv": "conv_vae"}  # Rows of the benchmark.
+NETWORKS = {"mlp": (500, 500), "conv": (32, 64), "resnet": (16, 1)}  # And their default --hidden.
+FAMILIES = {"mlp": "mlp_vae", "conv": "conv_vae", "resnet": None}  # Rows of the benchmark.
 PICTURES = (
     "with 2 the pictures show the plane of z (manifold) and the test images in it by class "
     "(scatter), else traversals, one latent a row"
@@ -42,7 +42,8 @@ def make_parser():
         "--hidden",
         type=options.positive,
         nargs="+",
-        help=f"layer widths of the mlp {NETWORKS['mlp']}, filters of the conv {NETWORKS['conv']}",
+        help=f"layer widths of the mlp {NETWORKS['mlp']}, filters of the conv {NETWORKS['conv']}, "
+        f"width and depth of the resnet {NETWORKS['resnet']}",
     )
     add("--latent-dim", type=options.positive, default=10, help=f"size of z; {PICTURES}")
     add(
@@ -162,6 +163,11 @@ def pictures(args, test):
 def check(args):
     """Raise ValueError on options that do not go together."""
     options.check_images(args)
+    if args.network == "resnet" and len(args.hidden) > 2:
+        raise ValueError(
+            f"--hidden has {len(args.hidden)} numbers, and a resnet has two: width and depth. "
+            f"Pass --hidden 16 1."
+        )
     if args.iwae and (args.warm_up or args.free_bits or args.beta != 1):
         raise ValueError(
             "The bound of --iwae has no KL term of its own to weight: leave out --beta, --warm-up "
@@ -179,7 +185,13 @@ def check(args):
 def build(args, image_shape, num_classes=None, steps_per_epoch=None):
     import keras_gen as kg
 
-    networks = {"conv": kg.networks.conv_vae, "mlp": kg.networks.mlp_vae}
+    networks = {
+        "mlp": kg.networks.mlp_vae,
+        "conv": kg.networks.conv_vae,
+        "resnet": lambda shape, latent_dim, hidden, **sizes: kg.networks.resnet_vae(
+            shape, latent_dim, *hidden, **sizes
+        ),
+    }
     likelihoods = {
         "bernoulli": kg.likelihoods.Bernoulli,
         "continuous_bernoulli": kg.likelihoods.ContinuousBernoulli,

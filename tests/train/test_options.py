@@ -47,7 +47,7 @@ REFUSED = [
     ("gan", "--penalty-weight 3", "and there is none"),
     ("gan", "--recipe wgan --conditional", "See --recipe wgan_gp"),
     ("gan", "--dataset ring --network dcgan", "Pass --network points or mlp"),
-    ("gan", "--network points", "Pass --network dcgan or mlp"),
+    ("gan", "--network points", "Pass --network dcgan or resnet or mlp"),
     ("gan", "--dataset ring --batch-size 3 --packing 4", "--batch-size 3 is too small"),
     ("evaluate", f"{LONG}", "names no folder: File name too long"),
     ("evaluate", "runs/vae --num-samples 0", "0 is not a positive integer"),

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from keras_gen import callbacks, likelihoods
+from keras_gen import augment, callbacks, likelihoods
 from keras_gen.losses import adversarial, penalties
 from train import gan, recipes, run_folder, vae
 
@@ -30,6 +30,28 @@ def test_a_penalty_is_made_by_its_name(name):
     gan.settle(args)
     (penalty,) = gan.build(args, (2,), None).penalties
     assert type(penalty) is type(penalties.get(name))
+
+
+@pytest.mark.once
+def test_a_residual_vae_has_a_width_and_a_depth():
+    args = vae.make_parser().parse_args(["--network", "resnet", "--hidden", "4"])
+    vae.settle(args)
+    one = vae.build(args, (8, 8, 3))
+    args.hidden = [4, 2]
+    assert len(vae.build(args, (8, 8, 3)).decoder.layers) > len(one.decoder.layers)
+    args.hidden = [4, 2, 1]
+    with pytest.raises(ValueError, match="width and depth"):
+        vae.check(args)
+
+
+@pytest.mark.parametrize("name", gan.AUGMENT)
+def test_an_augmentation_is_made_by_its_name(name):
+    arguments = ["--network", "resnet", "--width", "4", "--augment", name]
+    args = gan.make_parser().parse_args(arguments)
+    gan.settle(args)
+    model = gan.build(args, (8, 8, 3), None)
+    assert type(model.augment) is type(augment.get(name) if name != "none" else None)
+    assert model.generator.output_shape == (None, 8, 8, 3)
 
 
 @pytest.mark.parametrize("name", vae.LIKELIHOODS)

@@ -215,7 +215,10 @@ def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
         finally:
             process.kill()
     assert process.returncode == 130
-    assert "stopped. runs/vae holds checkpoint, config.json, history.csv, preview.png, samples.\n" in errors
+    assert (
+        "stopped. runs/vae holds checkpoint, config.json, history.csv, preview.png, samples.\n"
+        in errors
+    )
     assert "To continue after the last checkpoint: python -m train.vae --resume --out" in errors
     assert "Traceback" not in errors
     with open(out / "history.csv", newline="") as file:

@@ -87,6 +87,7 @@ def _opened(content):
         raise ValueError(_bomb()) from None
     most = Image.MAX_IMAGE_PIXELS
     if most is not None and image.width * image.height > most:
+        image.close()
         raise ValueError(_bomb())
     return image
 

@@ -97,20 +97,14 @@ def folder(
     _check(labels, test)
     batch_size = check_integer("batch_size", batch_size)
     source = archives.find(path)
+    # First what the names decide: decoding may take an hour.
+    names, y, class_names, is_test = _by_name(source, labels)
     decoder = functools.partial(_decoder, source, **form)
     settings = {**form, "skip_unreadable": bool(skip_unreadable)}
-    pixels, places, checksums = caches.images(source, decoder, settings, skip_unreadable, cache)
-
-    parts = _below_the_common_folder([source.names[i].split("/") for i in places])
-    names = ["/".join(part) for part in parts]
-    is_test = _given_split(parts)
-    if is_test is not None:
-        parts = _below_the_common_folder([part[1:] for part in parts])
-    y, class_names = _classes(parts, labels, source.place)
-    if source.y is not None and labels is not False:
-        y = source.y[places]
-    if is_test is None:
-        is_test = _split(names, y, checksums, test, seed)
+    pixels, kept, checksums = caches.images(source, decoder, settings, skip_unreadable, cache)
+    names = [names[i] for i in kept]
+    y = None if y is None else y[kept]
+    is_test = _split(names, y, checksums, test, seed) if is_test is None else is_test[kept]
 
     order = np.array(sorted(range(len(names)), key=names.__getitem__))
     make = functools.partial(
@@ -150,6 +144,18 @@ def _decoder(source, size, channels, fit, background):
     if channels is None:
         channels = 1 if all(is_grey(content, background) for content in source) else 3
     return functools.partial(decode, size=size, channels=channels, fit=fit, background=background)
+
+
+def _by_name(source, labels):
+    """Return names below the folder that all have in common, labels, their names, and the split."""
+    parts = _below_the_common_folder([name.split("/") for name in source.names])
+    names = ["/".join(part) for part in parts]
+    is_test = _given_split(parts)
+    if is_test is not None:
+        parts = _below_the_common_folder([part[1:] for part in parts])
+    if source.y is not None and labels is not False:
+        return names, source.y, None, is_test
+    return names, *_classes(parts, labels, source.place), is_test
 
 
 def _below_the_common_folder(parts):

@@ -329,7 +329,7 @@ def test_a_list_a_zip_a_tar_and_arrays_are_read_as_the_folder_is(tmp_path):
         assert {i.tobytes() for d in (train, test) for i in d.images[d.rows]} == {
             image.tobytes() for image in pixels
         }
-    pixels, y = all_of(train, test)
+    pixels, y = all_of(*kg.data.folder(tmp_path / "x.npz", labels=True))
     for image, label in zip(pixels, y, strict=True):
         assert np.all(image == noise(seed=_number(image))) and label == _number(image) % 2
 
@@ -601,7 +601,7 @@ BAD = {
     "only copies": (same, {}, "There are 1 different images among 12, too few .* Pass test=0"),
     "no labels": (parts("cat"), {"labels": True}, "has no labels: 0 subfolders with images, and 2"),
     "images next to classes": (
-        image(noise(), "photos/cover.png"),
+        file(b"", "photos/cover.png"),  # Refused before any is decoded.
         {"labels": True},
         "has no labels: 2 subfolders with images, and 1 images next to them",
     ),

@@ -168,6 +168,31 @@ def test_one_penalty_need_not_be_in_a_list():
         kg.GAN(*networks, 2, penalties="r3")
 
 
+@pytest.mark.parametrize(
+    "build, name, bad",
+    [
+        (tiny.vae, "beta", -1.0),
+        (tiny.vae, "free_bits", -1.0),
+        (tiny.iwae, "num_samples", 0),
+        (tiny.denoising_vae, "stddev", (0.5, 0.1)),
+        (tiny.r3gan, "d_steps", 1.5),
+        (tiny.wgan, "g_steps", 0),
+        (tiny.wgan, "clip", -1.0),
+        (lambda: kg.losses.R1(), "gamma", "10"),
+        (lambda: kg.losses.DRAGAN(), "scale", -0.1),
+        (lambda: kg.losses.NonSaturating(), "label_smoothing", 1.0),
+        (lambda: kg.likelihoods.Gaussian(), "sigma", 0.0),
+        (lambda: kg.likelihoods.DiscretizedLogistic(), "min_scale", np.inf),
+    ],
+)
+def test_a_number_is_checked_whenever_it_is_set(build, name, bad):
+    thing = build()
+    before = getattr(thing, name)
+    with pytest.raises(ValueError, match=f"`{name}` is "):
+        setattr(thing, name, bad)
+    assert getattr(thing, name) == before
+
+
 def test_methods_take_whole_numbers_of_any_type():
     vae, gan = tiny.vae(), tiny.gan()
     x = tiny.images(2)

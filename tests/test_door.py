@@ -234,6 +234,8 @@ def test_models_train_in_float64_where_that_is_keras_float_type(build):
         for name in (policy.name, "float64"):  # Keras's layers go on in float32 until told.
             keras.config.set_dtype_policy(name)
             model = build()
+            if isinstance(model, kg.GAN):
+                model.penalties[0].gamma = keras.Variable(0.1)
             tiny.compile_model(model, tiny.sgd)
             x = tiny.examples(model)
             arguments = {} if isinstance(model, kg.GAN) else {"sample_weight": np.ones(20)}
@@ -421,6 +423,7 @@ def test_the_advice_works_when_it_is_followed(kind):
         (tf.one_hot(LABELS, 3), "one-hot. Pass `tf.argmax(y, -1)`"),
         (np.array(["a", "b", "c"])[LABELS], "`np.unique(y, return_inverse=True)[1]`"),
         (pd.Series(np.array(["a", "b", "c"])[LABELS]), "`np.unique(y, return_inverse=True)[1]`"),
+        (np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1]])[LABELS], "[1]` numbers the rows"),
     ],
 )
 def test_the_advice_for_labels_gives_the_labels(labels, awaited):
@@ -480,6 +483,10 @@ def test_labels_that_are_no_integers_later_in_a_stream_move_nothing():
         ({"x": pipeline(examples(), None), "y": LABELS}, "next to a tf.data.Dataset"),
         ({"x": Batches(examples()), "validation_split": 0.5}, "divides arrays"),
         ({"x": np.where(examples() > 0.5, np.nan, examples())}, "NaN"),
+        ({"x": pipeline((examples(),) * 4, None)}, r"4 parts, of shapes \(8, 6\), .*Pass x, "),
+        ({"x": [examples(), examples()[:, :3]]}, r"2 arrays, of shapes \(16, 6\), \(16, 3\), and"),
+        ({"x": (examples(),) * 4}, "holds 4 arrays"),
+        ({"x": examples(), "batch_size": 8.5}, "`batch_size` is 8.5. Pass an integer"),
     ],
 )
 def test_what_is_none_of_all_is_named(arguments, match):
@@ -527,6 +534,42 @@ def test_siblings_train(kind):
     assert np.isfinite([history["loss"], history["val_loss"]]).all()
     codes, _ = model.encode(make())
     assert len(codes) in (1, 3, N, 2 * N)
+
+
+@pytest.mark.parametrize("spec", [tf.TensorSpec(None), tf.TensorSpec((None, None))])
+def test_sizes_that_a_pipeline_leaves_open_are_those_of_its_first_batch(spec):
+    def read():
+        return iter([(examples()[:8], LABELS[:8]), (examples()[8:], LABELS[8:])])
+
+    specs = (spec, tf.TensorSpec(None, "int64"))
+    data = tf.data.Dataset.from_generator(read, output_signature=specs)
+    model, plain = shared("conditional VAE"), pipeline(examples(), LABELS)
+    model.optimizer.learning_rate = 0.0
+    losses = [model.evaluate(each, verbose=0, return_dict=True)["loss"] for each in (data, plain)]
+    assert model.fit(data, verbose=0).history["loss"] != []
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)  # The noise differs.
+
+
+def test_predict_is_given_what_fit_is():
+    model = shared()
+    awaited = model.reconstruct(examples())
+    for container in ("array", "list", "DataFrame", "tf.data", "PyDataset", "generator"):
+        data, _ = CONTAINERS[container](examples("float64"), None)
+        np.testing.assert_allclose(model.predict(data, verbose=0), awaited, atol=1e-6)
+    np.testing.assert_allclose(model.predict_on_batch(examples().tolist()), awaited, atol=1e-6)
+    for bad, match in ((255 * examples(), "Divide"), (examples("uint8"), "/ 255"), (0.5, "float")):
+        for predict in (
+            lambda x: model.predict(x, batch_size=8.0, verbose=0),
+            model.predict_on_batch,
+        ):
+            with pytest.raises(ValueError, match=match):
+                predict(bad)
+    model = shared("conditional GAN")
+    z = np.random.default_rng(0).normal(size=(4, 2))
+    images = model.predict([z.tolist(), [0, 1, 2, 0]], verbose=0)
+    np.testing.assert_allclose(images, model.generate(z, y=[0, 1, 2, 0]), atol=1e-6)
+    with pytest.raises(ValueError, match=r"Pass \(n, 2\)"):
+        model.predict([z[:, :1], [0, 1, 2, 0]], verbose=0)
 
 
 def test_a_memory_map_is_read_and_stays_as_it_is(tmp_path):

@@ -143,6 +143,12 @@ class DiffAugment(Augmentation):
         return 1.0
 
 
+def _check_probability(name, value):
+    if not isinstance(value, LearningRateSchedule) and not 0 <= configs.value_of(value) <= 1:
+        raise ValueError(f"`{name}` is {value}. It is a probability: pass a number in [0, 1].")
+    return value
+
+
 @keras.saving.register_keras_serializable("keras_gen")
 class Scheduled(Augmentation):
     """Applies each transform to each image with the probability p, a number or a schedule.
@@ -169,12 +175,10 @@ class Scheduled(Augmentation):
     """
 
     logged = ("augment_p",)
-    numbers = ("p",)
+    numbers = {"p": _check_probability}
 
     def __init__(self, p, transforms=INVERTIBLE, value_range=(0, 1), **kwargs):
         super().__init__(transforms, value_range, **kwargs)
-        if not isinstance(p, LearningRateSchedule) and not 0 <= configs.value_of(p) <= 1:
-            raise ValueError(f"`p` is {p}. It is a probability: pass a number in [0, 1].")
         self.p = p
 
     def probability(self, step):

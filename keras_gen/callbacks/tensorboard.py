@@ -24,9 +24,11 @@ class Writer:
             ) from error
         self.file_writer = EventFileWriter
         self.log_dir = log_dir
+        self.writer = None
 
     def open(self):
         """Start a new event file, one for each `fit`."""
+        self.close()  # The file of a `fit` that was interrupted.
         key = str(self.log_dir)
         self.writer, users = self._open.get(key) or (self.file_writer(key), 0)
         self._open[key] = self.writer, users + 1
@@ -48,6 +50,9 @@ class Writer:
         self._write([Summary.Value(tag=tag, image=encoded)], step)
 
     def close(self):
+        if self.writer is None:
+            return
+        self.writer = None
         writer, users = self._open.pop(str(self.log_dir))
         if users > 1:
             self._open[str(self.log_dir)] = writer, users - 1

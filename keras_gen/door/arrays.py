@@ -27,6 +27,13 @@ def as_examples(raw, example_shape, kind=None):
     """
     if isinstance(raw, collections.abc.Mapping):
         raise ValueError(_dictionary(raw, kind))
+    if isinstance(raw, (list, tuple)) and example_shape is not None:
+        shapes = list(map(shape_of, raw))
+        if len(raw) > 1 and any(shape[1:] == example_shape for shape in shapes):
+            raise ValueError(
+                f"`x` holds {len(raw)} arrays, of shapes {', '.join(map(str, shapes))}, and one is "
+                f"expected. Pass one; parts of the data are joined by `np.concatenate(x)`."
+            )
     x = as_numpy(raw)
     if example_shape is not None and x.shape == example_shape:
         come = "an example" if kind is None else f"examples of a {kind}"
@@ -94,9 +101,11 @@ def as_labels(y, n, num_classes, owner):
             f"The labels have shape {labels.shape}: they are one-hot. Pass `{_argmax(y)}`."
         )
     if labels.shape not in ((n,), (n, 1)):
+        rows = labels.ndim == 2 and len(labels) == n
+        line = ": `np.unique(y, axis=0, return_inverse=True)[1]` numbers the rows" if rows else ""
         raise ValueError(
             f"The labels have shape {labels.shape} for {n} examples. Pass one integer for each "
-            f"example, ({n},)."
+            f"example, ({n},){line}."
         )
     labels = labels.reshape(-1)
     broken = labels[labels != np.rint(labels)]

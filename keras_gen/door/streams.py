@@ -2,10 +2,12 @@
 
 import copy
 import functools
+import math
 
 import keras
 import numpy as np
 
+from keras_gen.backend.torch_tensors import tensor_of_torch
 from keras_gen.data.arrays import ArrayDataset
 from keras_gen.data.mapped import MappedDataset
 from keras_gen.data.ordered import OrderedDataset
@@ -52,6 +54,8 @@ def opened(data, example_shape):
         data = (standard(batch) for batch in _chain(first, data))
     else:
         first = next(iter(data), None)
+        if kind == "tf.data.Dataset" and first is not None:
+            data = _with_sizes(data, first)
         if kind == "DataLoader":
             loader, data = data, copy.copy(data)
             data.collate_fn = functools.partial(_collated, loader.collate_fn, standard)
@@ -82,6 +86,8 @@ def parts(data, example_shape, labelled):
 def head(data, n, y=None):
     """Return (x, y) of the first `n` examples, NumPy: `y`, or the labels in the data, or None."""
     read, size = [], 0
+    if isinstance(data, list) and len(set(map(shape_of, data))) == 1:
+        data = as_numpy(data)  # Three images are no (x, y, sample_weight).
     for part in parts(data, None, labelled=y is None):
         read.append(part)
         size += len(part[0])
@@ -99,19 +105,27 @@ def split(batch, example_shape, kind=None):
 
     A list of examples, each of the `example_shape`, is one x.
     """
-    if kind in ("tf.data.Dataset", "grain dataset"):
-        return keras.utils.unpack_x_y_sample_weight(batch)
-    if kind == "DataLoader":  # PyTorch makes a list of a pair.
-        example_shape = None
-    if not isinstance(batch, (tuple, list)) or not 0 < len(batch) <= 3:
+    if not isinstance(batch, (tuple, list)) or not batch:
         return batch, None, None
-    if isinstance(batch, list) or len(batch) > 1:
-        if example_shape is None:
-            is_x = isinstance(batch, list) and not hasattr(batch[0], "shape")
-        else:
-            is_x = all(shape_of(part) == example_shape for part in batch)
-        if is_x:
+    if kind in ("tf.data.Dataset", "grain dataset", "DataLoader"):  # They stack examples.
+        is_x = False
+    elif example_shape is None:
+        is_x = isinstance(batch, list) and not hasattr(batch[0], "shape")
+    else:
+        is_x = len(batch) > 1 or isinstance(batch, list)
+        is_x = is_x and all(shape_of(part) == example_shape for part in batch)
+        if kind is None and isinstance(batch, list):  # Of several inputs, for Keras's models.
+            is_x = is_x or any(math.prod(shape_of(part)[1:]) > 1 for part in batch[1:])
+    if is_x:
+        return batch, None, None
+    if len(batch) > 3:
+        if kind is None:
             return batch, None, None
+        raise ValueError(
+            f"A batch of the {kind} has {len(batch)} parts, of shapes "
+            f"{', '.join(str(shape_of(part)) for part in batch)}. Pass x, (x, y) or (x, y, "
+            f"sample_weight)."
+        )
     return (*batch, None, None)[:3]
 
 
@@ -150,9 +164,24 @@ def _joined(read):
 
 
 def _collated(collate, standard, examples):
-    import torch  # Keras reads nothing but its tensors from a DataLoader.
+    return keras.tree.map_structure(tensor_of_torch, standard(collate(examples)))
 
-    return keras.tree.map_structure(torch.as_tensor, standard(collate(examples)))
+
+def _with_sizes(data, first):
+    """Return a `tf.data.Dataset` of tensors; sizes that it leaves open are those of `first`."""
+    specs = keras.tree.flatten(data.element_spec)
+    if not all(type(spec).__name__ == "TensorSpec" for spec in specs):
+        return data
+    if not any(spec.shape.rank is None or None in tuple(spec.shape)[1:] for spec in specs):
+        return data
+    shapes = [(None, *part.shape[1:]) for part in keras.tree.flatten(first)]
+
+    def sized(*batch):
+        for tensor, shape in zip(keras.tree.flatten(batch), shapes, strict=True):
+            tensor.set_shape(shape)
+        return batch if len(batch) > 1 else batch[0]
+
+    return data.map(sized)
 
 
 def _chain(first, rest):

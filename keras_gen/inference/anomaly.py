@@ -46,9 +46,9 @@ def _score(vae, x, y, kind, num_samples, seed, batch_size):
     # The same draws for each example: its score does not depend on the others in the array.
     noise = np.random.default_rng(seed).standard_normal((num_samples, 1, *mean.shape[1:]))
     reconstruction = 0.0
-    for eps in noise:
+    for i, eps in enumerate(noise):
         z = (mean + np.exp(0.5 * log_var) * eps).astype(mean.dtype)
-        reconstruction -= log_prob(vae, x, z, y, batch_size) / num_samples
+        reconstruction -= log_prob(vae, x, z, y, batch_size, compare=i == 0) / num_samples
     if kind == "distortion":
         return reconstruction
     kl = divergences.kl_to_standard_normal(
@@ -57,13 +57,12 @@ def _score(vae, x, y, kind, num_samples, seed, batch_size):
     return reconstruction + ops.convert_to_numpy(kl)
 
 
-def log_prob(vae, x, z, y, batch_size):
+def log_prob(vae, x, z, y, batch_size, compare=True):
     """Return log p(x|z) of pairs, NumPy (n,), a batch at a time: the parameters may be large."""
-    result = []
-    for start in range(0, len(x), batch_size):
-        rows = slice(start, start + batch_size)
-        inputs = z[rows] if y is None else [z[rows], y[rows]]
-        parameters = ops.convert_to_tensor(predict(vae.decoder, inputs, batch_size))
-        values = ops.convert_to_tensor(x[rows])
-        result.append(ops.convert_to_numpy(vae.likelihood.log_prob(values, parameters)))
-    return np.concatenate(result)
+
+    def finish(parameters, x):
+        values = vae.likelihood.log_prob(*map(ops.convert_to_tensor, (x, parameters)))
+        return ops.convert_to_numpy(values)
+
+    inputs = z if y is None else [z, y]
+    return predict(vae.decoder, inputs, batch_size, finish, next_to=[x], compare=compare)

@@ -111,12 +111,6 @@ class Likelihood(configs.TakesVariables, seeds.SavesSeeds, keras.layers.Layer):
         return cls(**configs.deserialize(config))
 
 
-def check_positive(name, number):
-    """Raise ValueError unless a number, or a variable's value, is positive and finite."""
-    if not 0 < configs.value_of(number) < math.inf:
-        raise ValueError(f"`{name}` is {number}. Pass a positive number, in units of the data.")
-
-
 def check_in_unit_interval(x, likelihood, top=None):
     """Raise ValueError unless every value of the NumPy array `x` lies in [0, 1].
 

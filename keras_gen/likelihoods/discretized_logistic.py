@@ -8,7 +8,7 @@ from keras_gen import configs
 from keras_gen.arguments import check_integer
 from keras_gen.dtypes import in_float32
 from keras_gen.likelihoods import levels, numerics
-from keras_gen.likelihoods.base import Likelihood, check_positive
+from keras_gen.likelihoods.base import Likelihood
 
 THRESHOLDS_AT_ONCE = 16
 
@@ -49,11 +49,10 @@ class DiscretizedLogistic(Likelihood):
 
     parameters_per_value = 2
     domain = (0, 1)
-    numbers = ("min_scale",)
+    numbers = {"min_scale": configs.check_positive}
 
     def __init__(self, num_levels=256, min_scale=5e-4, seed=None, **kwargs):
         num_levels = check_integer("num_levels", num_levels, least=2)
-        check_positive("min_scale", min_scale)
         super().__init__(seed=seed, **kwargs)
         self.num_levels = num_levels
         self.min_scale = min_scale

@@ -6,7 +6,7 @@ from keras import ops
 from keras_gen import configs
 from keras_gen.dtypes import in_float32
 from keras_gen.likelihoods import numerics
-from keras_gen.likelihoods.base import Likelihood, check_positive, elementwise
+from keras_gen.likelihoods.base import Likelihood, elementwise
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -34,7 +34,7 @@ class Gaussian(Likelihood):
     """
 
     needs_raw_outputs = False  # The means of data in [0, 1] lie in [0, 1].
-    numbers = ("sigma",)
+    numbers = {"sigma": configs.check_positive}
 
     def __init__(self, sigma=1.0, learn_sigma=False, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
@@ -50,7 +50,6 @@ class Gaussian(Likelihood):
 
     @sigma.setter
     def sigma(self, sigma):
-        check_positive("sigma", sigma)
         if self.learn_sigma and isinstance(sigma, keras.Variable):
             raise ValueError(
                 "`sigma` is a variable, and with `learn_sigma` the likelihood trains one of its "
@@ -111,10 +110,9 @@ class HeteroscedasticGaussian(Likelihood):
     """
 
     parameters_per_value = 2
-    numbers = ("min_sigma",)
+    numbers = {"min_sigma": configs.check_positive}
 
     def __init__(self, min_sigma=0.01, seed=None, **kwargs):
-        check_positive("min_sigma", min_sigma)
         super().__init__(seed=seed, **kwargs)
         self.min_sigma = min_sigma
 

@@ -13,7 +13,7 @@ from keras_gen.dtypes import in_float32
 from keras_gen.identifiers import resolve
 
 
-class AdversarialLoss:
+class AdversarialLoss(configs.ChecksNumbers):
     """Base class of the losses: a subclass writes `discriminator_value` and `generator_value`.
 
     Decorate it with `@keras.saving.register_keras_serializable(...)`, so that a GAN's file knows
@@ -58,6 +58,15 @@ class AdversarialLoss:
         return cls(**configs.deserialize(config))
 
 
+def _check_smoothing(name, value):
+    if not 0 <= configs.value_of(value) < 1:
+        raise ValueError(
+            f"`{name}` is {value}. The target on real examples is 1 - {name}: pass a number in "
+            f"[0, 1), such as 0.1."
+        )
+    return value
+
+
 @keras.saving.register_keras_serializable("keras_gen")
 class Minimax(AdversarialLoss):
     """Zero-sum game: D maximises log D(x) + log(1 - D(G(z))), and G minimises it.
@@ -82,12 +91,9 @@ class Minimax(AdversarialLoss):
         https://arxiv.org/abs/1406.2661
     """
 
+    numbers = {"label_smoothing": _check_smoothing}
+
     def __init__(self, label_smoothing=0.0):
-        if not 0 <= configs.value_of(label_smoothing) < 1:
-            raise ValueError(
-                f"`label_smoothing` is {label_smoothing}. The target on real examples is "
-                f"1 - label_smoothing: pass a number in [0, 1), such as 0.1."
-            )
         self.label_smoothing = label_smoothing
 
     def probability(self, logits):

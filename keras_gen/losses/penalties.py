@@ -4,7 +4,9 @@
 `value` to the discriminator's loss.
 """
 
+import contextlib
 import copy
+import re
 
 import keras
 from keras import ops
@@ -12,11 +14,20 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gen import configs, layers
 from keras_gen.borrowed import all_layers
-from keras_gen.dtypes import in_float32
+from keras_gen.dtypes import in_float32, output_dtype
 from keras_gen.identifiers import resolve
 
+# How TensorFlow, JAX and PyTorch say that an operation has no gradient, or no second one.
+NO_DERIVATIVE = re.compile("(?i)gradient (registry|defined)|differentiat|derivative .*implemented")
 
-class Penalty:
+
+def _check_weight(name, value):
+    if not isinstance(value, LearningRateSchedule):
+        configs.check_not_negative(name, value)
+    return value
+
+
+class Penalty(configs.ChecksNumbers):
     """Base class of the penalties; `GradientPenalty` is only the one of WGAN-GP.
 
     A subclass writes `points` and `value`, and `draw` if its points are random. Decorate it with
@@ -62,7 +73,7 @@ class Penalty:
         penalty = copy.copy(self)
         for name, number in vars(self).items():
             if isinstance(number, LearningRateSchedule):
-                setattr(penalty, name, ops.cast(number(step), keras.config.floatx()))
+                vars(penalty)[name] = ops.cast(number(step), output_dtype())
         return penalty
 
     def get_config(self):
@@ -95,9 +106,11 @@ class GradientPenalty(Penalty):
         algorithm 1: https://arxiv.org/abs/1704.00028
     """
 
+    numbers = dict.fromkeys(("weight", "target"), _check_weight)
+
     def __init__(self, weight=10.0, target=1.0):
-        self.weight = _not_negative("weight", weight)
-        self.target = _not_negative("target", target)
+        self.weight = weight
+        self.target = target
 
     def draw(self, random, x_real):
         return random.uniform((ops.shape(x_real)[0], *[1] * (len(x_real.shape) - 1)))
@@ -145,9 +158,11 @@ class DRAGAN(GradientPenalty):
         https://arxiv.org/abs/1705.07215
     """
 
+    numbers = {**GradientPenalty.numbers, "scale": _check_weight}
+
     def __init__(self, weight=10.0, scale=0.5, target=1.0):
         super().__init__(weight, target)
-        self.scale = _not_negative("scale", scale)
+        self.scale = scale
 
     def draw(self, random, x_real):
         return random.normal(ops.shape(x_real))
@@ -178,8 +193,10 @@ class R1(Penalty):
         equation 9: https://arxiv.org/abs/1801.04406
     """
 
+    numbers = {"gamma": _check_weight}
+
     def __init__(self, gamma=10.0):
-        self.gamma = _not_negative("gamma", gamma)
+        self.gamma = gamma
 
     def points(self, x_real, x_fake, noise):
         return x_real
@@ -235,6 +252,23 @@ def check_second_derivatives(discriminator):
             )
 
 
+@contextlib.contextmanager
+def explained():
+    """Turn the error of a framework that cannot take a penalty's gradient into advice."""
+    try:
+        yield
+    except (RuntimeError, LookupError, TypeError, ValueError) as error:
+        said = str(error).strip()
+        if not NO_DERIVATIVE.search(said):
+            raise
+        raise ValueError(
+            f"A penalty needs the discriminator's gradient, and the derivative of that by the "
+            f"weights. {keras.config.backend()} cannot take them: {said.splitlines()[-1]}. Replace "
+            f"the layer that does this, or leave the penalties out; "
+            f"`kg.layers.SpectralNormalization` bounds the slope without one."
+        ) from error
+
+
 def _replacement(layer):
     for name in ("BatchNormalization", "LayerNormalization", "GroupNormalization"):
         wrong, right = getattr(keras.layers, name), getattr(layers, name)
@@ -254,11 +288,3 @@ def _norm(gradient):
 def _squared_norm(gradient):
     squares = ops.square(in_float32(gradient))
     return ops.sum(squares, axis=list(range(1, len(gradient.shape))))
-
-
-def _not_negative(name, value):
-    if isinstance(value, LearningRateSchedule):
-        return value
-    if not configs.value_of(value) >= 0:  # NaN fails too.
-        raise ValueError(f"`{name}` is {value}. Pass a number that is not negative.")
-    return value

@@ -91,7 +91,7 @@ class GenerativeModel(
         checks.check_grouped_convolutions(self)
         backend.parts.compiled(self)
         distribution.check_compiled(self)
-        self.keep_trainable()
+        self.keep_compiled()
         if self.built:
             # Loading fills the optimizer's variables only if they are there.
             self.build_optimizer()
@@ -142,7 +142,11 @@ class GenerativeModel(
                 "gather the outputs of the others. Use `predict_on_batch`, or `reconstruct`, "
                 "`encode`, `generate`: each process computes them whole."
             )
-        return super().predict(*args, **kwargs)
+        return self._call_admitted(super().predict, args, kwargs)
+
+    @functools.wraps(keras.Model.predict_on_batch)
+    def predict_on_batch(self, *args, **kwargs):
+        return self._call_admitted(super().predict_on_batch, args, kwargs)
 
     def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False):
         """Write the model's functions to files that need no Keras: see `kg.export.export`."""
@@ -208,6 +212,12 @@ class GenerativeModel(
         config = copy.deepcopy(config)
         return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
+    def _call_admitted(self, method, args, kwargs):
+        bound = inspect.signature(method).bind(*args, **kwargs)
+        self.check_integers(bound.arguments)
+        bound.arguments["x"] = self.admit_inputs(bound.arguments["x"])
+        return method(*bound.args, **bound.kwargs)
+
     def _call_checked(self, method, args, kwargs):
         bound = inspect.signature(method).bind(*args, **kwargs)
         arguments = bound.arguments
@@ -221,6 +231,8 @@ class GenerativeModel(
         if not on_batch and not distribution.is_chief():
             arguments["verbose"] = 0
         self.check_trainable()
+        if method.__name__ in ("fit", "train_on_batch"):
+            self.check_frozen()
         if self.compiled and not (on_batch and self._same_on_all):
             distribution.check_trained(self)
             self._same_on_all = True

@@ -1,25 +1,52 @@
 """Settings that change after `compile`: the step is made again."""
 
+import collections
+import warnings
+
 import keras
 
-from keras_gen import borrowed, configs
+from keras_gen import borrowed, configs, settings
 
 
 class Compiled(configs.TakesVariables):
     """Mixin of models before Keras's trainer: a step is made again if a setting has changed."""
 
     def make_train_function(self, force=False):
-        super().make_train_function(configs.has_changed(self, "train") or force)
+        changed = settings.changed(self, "train")
+        self._count_changes(changed)
+        super().make_train_function(bool(changed) or force)
 
     def make_test_function(self, force=False):
-        super().make_test_function(configs.has_changed(self, "test") or force)
+        super().make_test_function(settings.has_changed(self, "test") or force)
 
     def make_predict_function(self, force=False):
-        super().make_predict_function(configs.has_changed(self, "predict") or force)
+        super().make_predict_function(settings.has_changed(self, "predict") or force)
 
-    def keep_trainable(self):
-        """Keep the `trainable` of all layers, as the model is compiled."""
+    def keep_compiled(self):
+        """Keep the `trainable` of all layers, as the model is compiled, and count changes anew."""
         self._trainable_when_compiled = self._trainable_now()
+        vars(self)["_times_changed"] = collections.Counter()  # Keras would make a dict of it.
+
+    def check_frozen(self):
+        """Raise ValueError if all weights are frozen, and warn if all of one player are."""
+        if not self.compiled:
+            return
+        frozen = [
+            player
+            for player, (_, variables) in zip(self.players, self.optimized(), strict=True)
+            if not variables and not all(layer.trainable for layer in self._layers_of(player))
+        ]
+        if len(frozen) == len(self.players):
+            raise ValueError(
+                f"Nothing can be trained: all weights of this {type(self).__name__} are frozen. "
+                f"Set `trainable = True` where it is to learn, and compile again."
+            )
+        for player in frozen:
+            warnings.warn(
+                f"The {player} is frozen: `fit` will not change its weights. If it is to learn, "
+                f"set `{player}.trainable = True` and compile again, with new optimizers.",
+                stacklevel=2,
+            )
 
     def check_trainable(self):
         """Raise ValueError if a layer was frozen or thawed since the model was compiled."""
@@ -40,8 +67,26 @@ class Compiled(configs.TakesVariables):
                 f"optimizer."
             )
 
+    def _layers_of(self, player):
+        return borrowed.all_layers(getattr(self, player, self))
+
     def _trainable_now(self):
         return {id(layer): layer.trainable for layer in borrowed.all_layers(self)}
+
+    def _count_changes(self, changed):
+        """Warn of a setting that has changed for the third time: the step is traced each time."""
+        times = vars(self)["_times_changed"]
+        times.update(changed)
+        often = [name for name in changed if times[name] == 3]
+        traced = self.jit_compile or keras.config.backend() == "tensorflow"
+        if often and traced and not self.run_eagerly:
+            warnings.warn(
+                f"`{often[0]}` has changed {times[often[0]]} times since `compile`, and each time "
+                f"the step is traced again, which takes seconds. beta, free_bits, sigma, gamma and "
+                f"other numbers in a loss may be variables: `beta=keras.Variable(0.0)`, and then "
+                f"`.assign(value)`. Or beta is a schedule of `kg.schedules`.",
+                stacklevel=2,
+            )
 
 
 class CheckEpoch(keras.callbacks.Callback):

@@ -4,24 +4,35 @@ import math
 import numbers
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_gen import checks, configs, seeds
 from keras_gen.dtypes import in_float32, wide
-from keras_gen.inference import predict
+from keras_gen.inference.predict import predict, use_changes
 from keras_gen.layers.noise import Noise
 from keras_gen.models.autoencoder import Autoencoder
 from keras_gen.models.vae import VAE
 
 
+def check_stddev(name, stddev):
+    """Return a positive number or a pair (low, high); ValueError for anything else."""
+    pair = stddev if isinstance(stddev, (tuple, list)) else (stddev, stddev)
+    pair = [configs.value_of(s) for s in pair]
+    numeric = len(pair) == 2 and all(isinstance(s, numbers.Real) for s in pair)
+    if not numeric or not 0 <= pair[0] <= pair[1] < math.inf or pair[1] == 0:
+        raise ValueError(
+            f"`{name}` is {stddev!r}. Pass the noise's standard deviation, a positive number, or "
+            f"(low, high) for one drawn from between for each example."
+        )
+    return stddev
+
+
 class _Denoising:
     """Mixin before an autoencoder's class: adds noise in steps, and removes it in `denoise`."""
 
-    numbers = ("stddev",)
+    numbers = {"stddev": check_stddev}
 
     def add_noise(self, stddev):
-        check_stddev(stddev)
         self.stddev = stddev
         # A VAE uses the first three streams of the same seed.
         *_, training, evaluation = seeds.split(self.seed, 5)
@@ -47,21 +58,21 @@ class _Denoising:
     def denoise(self, x, batch_size=128, *, y=None):
         """Return E[x|z] of noisy examples, NumPy; they may lie outside the range of clean ones."""
 
+        def mean(parameters):
+            return ops.convert_to_numpy(self.likelihood.mean(ops.convert_to_tensor(parameters)))
+
+        def decode(code, *y):  # A batch at a time: a code may be larger than its example.
+            z = code[0] if isinstance(code, (list, tuple)) else code  # of a VAE, the mean
+            return predict(self.decoder, [z, *y] if y else z, batch_size, mean, compare=False)
+
         def use(x, y):
-            clean = []
-            for start in range(0, len(x), batch_size):  # A code may be larger than its example.
-                rows = slice(start, start + batch_size)
-                y_rows = None if y is None else y[rows]
-                code = predict(
-                    self.encoder, x[rows] if y is None else [x[rows], y_rows], batch_size
-                )
-                z = code[0] if isinstance(code, (list, tuple)) else code  # of a VAE, the mean
-                clean.append(self.decode(z, batch_size=batch_size, y=y_rows))
-            return np.concatenate(clean)
+            use_changes(self.decoder)
+            inputs, labels = (x, []) if y is None else ([x, y], [y])
+            return predict(self.encoder, inputs, batch_size, decode, next_to=labels)
 
-        return self.over_parts(use, x, y, check=self._check_noisy)
+        return self.over_parts(use, x, y, check=self.check_input)
 
-    def _check_noisy(self, x):
+    def check_input(self, x):  # Of `predict` and `denoise`.
         checks.check_examples(x, self.example_shape, type(self).__name__)
         checks.check_finite(x)
 
@@ -143,22 +154,10 @@ class DenoisingVAE(_Denoising, VAE):
         equation 7: https://arxiv.org/abs/1511.06406
     """
 
-    numbers = (*VAE.numbers, "stddev")
+    numbers = {**VAE.numbers, "stddev": check_stddev}
 
     def __init__(
         self, encoder, decoder, stddev, likelihood="bernoulli", beta=1.0, seed=None, **kwargs
     ):
         super().__init__(encoder, decoder, likelihood, beta=beta, seed=seed, **kwargs)
         self.add_noise(stddev)
-
-
-def check_stddev(stddev):
-    """Raise ValueError unless `stddev` is a positive number or a pair (low, high)."""
-    pair = stddev if isinstance(stddev, (tuple, list)) else (stddev, stddev)
-    pair = [configs.value_of(s) for s in pair]
-    numeric = len(pair) == 2 and all(isinstance(s, numbers.Real) for s in pair)
-    if not numeric or not 0 <= pair[0] <= pair[1] < math.inf or pair[1] == 0:
-        raise ValueError(
-            f"`stddev` is {stddev!r}. Pass the noise's standard deviation, a positive number, or "
-            f"(low, high) for one drawn from between for each example."
-        )

@@ -1,3 +1,5 @@
+import contextlib
+
 import keras
 from keras import ops
 
@@ -81,6 +83,8 @@ class GAN(TwoPlayerModel):
         https://arxiv.org/abs/1802.05637
     """
 
+    numbers = dict.fromkeys(("d_steps", "g_steps"), checks.check_integer)
+
     def __init__(
         self,
         generator,
@@ -96,8 +100,6 @@ class GAN(TwoPlayerModel):
         augment=None,
         **kwargs,
     ):
-        d_steps = checks.check_integer("d_steps", d_steps)
-        g_steps = checks.check_integer("g_steps", g_steps)
         adversarial_loss = adversarial.get(loss)
         penalties = [gradient_penalties.get(penalty) for penalty in as_sequence(penalties)]
         augment = None if augment is None else augmentations.get(augment)
@@ -130,12 +132,13 @@ class GAN(TwoPlayerModel):
         z = self.draw_z(x_real, self.noise)
         x_fake = self.pack(backend.without_gradient(self.fakes, z, y, True))
         points = self.penalised_points(x_real, x_fake, self.noise)
-        _, terms = backend.descend(
-            self.optimizer.discriminator,
-            self.discriminator.trainable_variables,
-            self.discriminator_objective,
-            *(x_real, x_fake, points, y, *self.draw_augmentation(x_real, self.noise)),
-        )
+        with gradient_penalties.explained() if self.penalties else contextlib.nullcontext():
+            _, terms = backend.descend(
+                self.optimizer.discriminator,
+                self.discriminator.trainable_variables,
+                self.discriminator_objective,
+                *(x_real, x_fake, points, y, *self.draw_augmentation(x_real, self.noise)),
+            )
         if self.augment is not None:
             self.augment.adapt(terms, ops.shape(x_real)[0])
         return terms

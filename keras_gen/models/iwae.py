@@ -40,12 +40,12 @@ class IWAE(VAE):
         https://arxiv.org/abs/1509.00519
     """
 
+    numbers = {**VAE.numbers, "num_samples": check_integer}
     not_taken = ("beta", "free_bits")  # Arguments of a VAE that have no place in the bound.
 
     def __init__(
         self, encoder, decoder, likelihood="bernoulli", num_samples=5, seed=None, **kwargs
     ):
-        num_samples = check_integer("num_samples", num_samples)
         for name in self.not_taken:
             if name in kwargs:
                 raise ValueError(

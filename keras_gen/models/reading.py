@@ -5,8 +5,16 @@ import numpy as np
 from keras import ops
 
 from keras_gen import checks, distribution, door
+from keras_gen.arguments import check_integer
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.dtypes import wide
+
+# Arguments of Keras's methods that are integers, and the least that each may be.
+INTEGERS = {
+    **dict.fromkeys(("batch_size", "validation_batch_size"), 1),
+    **dict.fromkeys(("steps_per_epoch", "validation_steps", "steps"), 1),
+    **dict.fromkeys(("epochs", "initial_epoch"), 0),
+}
 
 
 class ReadsData:
@@ -73,6 +81,7 @@ class ReadsData:
 
     def admit_arguments(self, arguments, method):
         """Put the data among the arguments of `fit` and others into the form that Keras reads."""
+        self.check_integers(arguments)
         names = ("x", "y", "sample_weight")
         x, y, sample_weight = self.admit(*map(arguments.get, names))
         on_batch, is_array = "on_batch" in method, door.stream_kind(x) is None
@@ -96,6 +105,32 @@ class ReadsData:
             x = distribution.own_part(self, x)
         arguments.update(zip(names, (x, y, sample_weight), strict=True))
         return arguments
+
+    def admit_inputs(self, inputs):
+        """Return what `predict` is given, inputs of a call, as Keras reads them; or ValueError."""
+        kind = door.stream_kind(inputs)
+        if kind is not None:
+            first, inputs = door.opened(inputs, None)
+            self.as_input(door.split(first, None, kind)[0], kind)
+            return inputs
+        x, y = self.split_labels(inputs)
+        x = self.as_input(x)
+        return x if y is None else [x, self.labels(y, len(x))]
+
+    def as_input(self, x, kind=None):
+        """Return a batch of examples for a call, NumPy; ValueError if a use must refuse them."""
+        x = door.as_examples(x, self.example_shape, kind)
+        self.check_input(x)
+        return x.astype(wide(self.variable_dtype), copy=False)
+
+    def check_input(self, x):
+        self.check_used(x)
+
+    def check_integers(self, arguments):
+        """Make Python's integers of the numbers among the arguments of a method of Keras."""
+        for name, least in INTEGERS.items():
+            if arguments.get(name) is not None:
+                arguments[name] = check_integer(name, arguments[name], least)
 
     def read_batch(self, data):
         """Return (x, y, sample_weight) of a step's batch, x checked and in float32 or wider.

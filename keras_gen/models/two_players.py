@@ -106,6 +106,9 @@ class TwoPlayerModel(Latents, GenerativeModel):
         z, y = self.split_labels(inputs)
         return self.fakes(z, y, training)
 
+    def as_input(self, x, kind=None):
+        return checks.check_latents(x, self.latent_dim)
+
     def generate(self, z, ema=False, batch_size=128, *, y=None):
         """Return examples from a NumPy array z (n, *latent_shape), NumPy.
 
@@ -211,7 +214,8 @@ class TwoPlayerModel(Latents, GenerativeModel):
         if tuple(logits.shape) != (None, 1):
             raise ValueError(
                 f"The discriminator's output has shape {logits.shape}. One raw output for each "
-                f"example is expected, (batch, 1)."
+                f"example is expected, (batch, 1): end it in a `Dense(1)`, or that of patches in "
+                f"a `GlobalAveragePooling2D()`."
             )
 
     def _generating_weights(self, ema):

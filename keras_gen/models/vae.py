@@ -1,6 +1,3 @@
-import math
-import numbers
-
 import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
@@ -11,6 +8,12 @@ from keras_gen.export import samplers
 from keras_gen.layers import Sampling
 from keras_gen.losses import densities, divergences
 from keras_gen.models.autoencoder import Autoencoder
+
+
+def _check_beta(name, beta):
+    if not isinstance(beta, LearningRateSchedule):
+        configs.check_not_negative(name, beta)
+    return beta
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -76,7 +79,7 @@ class VAE(Autoencoder):
     """
 
     logged = ("loss", "reconstruction", "kl", "elbo")
-    numbers = ("beta", "free_bits")
+    numbers = {"beta": _check_beta, "free_bits": configs.check_not_negative}
 
     def __init__(
         self,
@@ -90,12 +93,6 @@ class VAE(Autoencoder):
         num_classes=None,
         **kwargs,
     ):
-        _check_beta(beta)
-        if not _is_nonnegative(free_bits):
-            raise ValueError(
-                f"`free_bits` is {free_bits!r}. Each latent may cost that much at no charge: pass "
-                f"a number of nats that is not negative."
-            )
         super().__init__(encoder, decoder, likelihood, num_classes, **kwargs)
         if dynamic_binarization and type(self.likelihood) is not likelihoods.Bernoulli:
             raise ValueError(
@@ -117,7 +114,6 @@ class VAE(Autoencoder):
 
     @beta.setter
     def beta(self, beta):
-        _check_beta(beta)
         scheduled = isinstance(beta, LearningRateSchedule)
         if hasattr(self, "scheduled_beta") and not scheduled:
             del self.scheduled_beta
@@ -334,16 +330,3 @@ class VAE(Autoencoder):
 
     def _sampling(self, training):
         return self.sampling if training else self.evaluation_sampling
-
-
-def _check_beta(beta):
-    if not isinstance(beta, LearningRateSchedule) and not _is_nonnegative(beta):
-        raise ValueError(
-            f"`beta` is {beta!r}. It weights the KL term: pass a number that is not negative, a "
-            f"Keras LearningRateSchedule or a scalar `keras.Variable`."
-        )
-
-
-def _is_nonnegative(value):
-    value = configs.value_of(value)
-    return isinstance(value, numbers.Real) and 0 <= value < math.inf

@@ -32,7 +32,7 @@ class WGAN(GAN):
         Arjovsky et al. (2017), "Wasserstein GAN": https://arxiv.org/abs/1701.07875
     """
 
-    numbers = ("clip",)
+    numbers = {**GAN.numbers, "clip": configs.check_positive}
 
     def __init__(
         self,
@@ -46,8 +46,6 @@ class WGAN(GAN):
         seed=None,
         **kwargs,
     ):
-        if not configs.value_of(clip) > 0:
-            raise ValueError(f"`clip` is {clip}. Pass a positive number, such as 0.01.")
         super().__init__(
             generator,
             discriminator,

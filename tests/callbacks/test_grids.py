@@ -140,6 +140,24 @@ def test_pictures_go_to_tensorboard(tmp_path):
                 )
 
 
+def test_a_fit_after_one_that_was_interrupted_starts_another_file(tmp_path):
+    pytest.importorskip("tensorboard")
+    callback = kg.callbacks.SampleGrid(tmp_path / "png", tensorboard_dir=tmp_path / "log")
+
+    def stop(epoch, logs):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained([callback, keras.callbacks.LambdaCallback(on_epoch_end=stop)], epochs=2)
+    trained([callback], epochs=1)
+    assert len(list((tmp_path / "log").iterdir())) == 2
+
+
+def test_three_images_in_a_list_are_images(tmp_path):
+    images = [*tiny.images(3)]
+    np.testing.assert_array_equal(kg.callbacks.ReconstructionGrid(images, tmp_path).images, images)
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -293,6 +293,37 @@ def test_a_penalty_of_ones_own_trains_and_is_in_the_file_of_its_gan(tmp_path):
     assert type(penalty) is Halfway
 
 
+class Rigid(keras.layers.Layer):
+    """A layer of which the framework takes no gradient, or none twice."""
+
+    def call(self, x):
+        if keras.config.backend() == "jax":
+            return ops.while_loop(lambda x: ops.sum(x) < 100.0, lambda x: (x + 1.0,), (x,))[0]
+        images = ops.reshape(x, (-1, 2, 2, 1))
+        if keras.config.backend() == "tensorflow":
+            return ops.reshape(ops.image.resize(images, (2, 2), "bicubic"), (-1, 4))
+        from torch.nn import attention, functional
+
+        q = ops.moveaxis(images, 3, 1)
+        with attention.sdpa_kernel(attention.SDPBackend.FLASH_ATTENTION):
+            return ops.reshape(functional.scaled_dot_product_attention(q, q, q), (-1, 4))
+
+
+def test_a_layer_without_second_derivative_is_explained():
+    x = keras.Input((4,))
+    discriminator = keras.Model(x, keras.layers.Dense(1)(Rigid()(keras.layers.Dense(4)(x))))
+    generator, _ = kg.networks.point_gan((4,), 2, hidden=(4,))
+    gan = kg.GAN(generator, discriminator, 2, penalties=["r1"])
+    gan.compile("sgd", "sgd")
+    before = gan.get_weights()
+    with pytest.raises(
+        ValueError, match="A penalty needs the discriminator's gradient.*cannot take"
+    ):
+        gan.fit(np.ones((8, 4), "float32"), verbose=0)
+    for old, new in zip(before, gan.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_attention_under_a_penalty_has_its_second_derivative():
     x = keras.Input((4, 4, 1))
     h = keras.layers.Dense(8)(keras.layers.Reshape((16, 1))(x))

@@ -14,6 +14,14 @@ def weights(model):
     return [ops.convert_to_numpy(w) for w in model.weights]
 
 
+def moved(before, model):
+    return max(np.abs(a - b).max() for a, b in zip(before, weights(model), strict=True))
+
+
+ROWS = tiny.images(8)
+DATA = ROWS[:, 0, :, 0]  # For the GANs of tiny.py.
+
+
 def broken(kind):
     x = tiny.images()
     if kind == "nan":
@@ -165,6 +173,40 @@ def test_layers_frozen_after_compile_are_refused():
     vae.fit(tiny.images(), verbose=0)
     for a, b in zip(before, vae.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_of_which_nothing_can_train_is_refused():
+    vae = tiny.vae()
+    vae.encoder.trainable = vae.decoder.trainable = False
+    vae.compile("sgd")
+    for train in (lambda: vae.fit(tiny.images(), verbose=0), lambda: vae.train_on_batch(ROWS)):
+        with pytest.raises(ValueError, match="Nothing can be trained: all weights of this VAE"):
+            train()
+    vae.evaluate(ROWS, verbose=0)
+    vae.decoder.trainable = True  # As advised; an encoder is often kept.
+    vae.compile("sgd")
+    before = weights(vae.encoder), weights(vae.decoder)
+    vae.fit(ROWS, verbose=0)
+    assert moved(before[0], vae.encoder) == 0 < moved(before[1], vae.decoder)
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_a_frozen_player_is_named(player):
+    gan, other = tiny.gan(), "generator" if player == "discriminator" else "discriminator"
+    getattr(gan, player).trainable = False
+    gan.compile("sgd", "sgd")
+    before = weights(getattr(gan, player)), weights(getattr(gan, other))
+    with pytest.warns(UserWarning, match=f"The {player} is frozen: `fit` will not change"):
+        gan.fit(DATA, verbose=0)
+    assert moved(before[0], getattr(gan, player)) == 0 < moved(before[1], getattr(gan, other))
+    getattr(gan, player).trainable = True
+    gan.compile("sgd", "sgd")
+    gan.fit(DATA, verbose=0)
+    assert moved(before[0], getattr(gan, player)) > 0
+    gan.trainable = False
+    gan.compile("sgd", "sgd")
+    with pytest.raises(ValueError, match="Nothing can be trained"):
+        gan.fit(DATA, verbose=0)
 
 
 def test_a_weight_for_every_pixel_is_refused():

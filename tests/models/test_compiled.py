@@ -1,12 +1,14 @@
 """What is changed after `compile` is used, or refused; a variable is a number that may change."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 import keras_gen as kg
-from keras_gen import configs
+from keras_gen import configs, settings
 from keras_gen.losses import penalties
 from tests.helpers import COMPILED, EAGER, every_mode, numpy
 from tests.models import tiny
@@ -170,6 +172,14 @@ def test_a_variable_and_a_number_are_the_same():
         kg.likelihoods.Gaussian(keras.Variable(1.0), learn_sigma=True)
 
 
+def warns_of(match, model):
+    """The warning of a step that is traced again and again, where steps are traced."""
+    traced = model.jit_compile or keras.config.backend() == "tensorflow"
+    if traced and not model.run_eagerly:
+        return pytest.warns(UserWarning, match=match)
+    return contextlib.nullcontext()  # And warnings are errors.
+
+
 @every_mode
 def test_what_a_callback_changes_before_an_epoch_counts_in_it(mode):
     def anneal(epoch, logs=None):
@@ -178,7 +188,8 @@ def test_what_a_callback_changes_before_an_epoch_counts_in_it(mode):
     vae = compiled(tiny.vae(beta=7.0), mode)
     callback = keras.callbacks.LambdaCallback(on_epoch_begin=anneal)
     x = tiny.images(8)
-    logs = vae.fit(x, epochs=3, validation_data=x, verbose=0, callbacks=[callback]).history
+    with warns_of("`VAE.beta` has changed 3 times.*beta=keras.Variable", vae):
+        logs = vae.fit(x, epochs=3, validation_data=x, verbose=0, callbacks=[callback]).history
     for prefix in ("", "val_"):
         loss, reconstruction, kl = (
             np.array(logs[prefix + name]) for name in ("loss", "reconstruction", "kl")
@@ -254,6 +265,19 @@ def test_an_argument_of_a_users_penalty_and_another_likelihood():
     loss = vae.evaluate(x, verbose=0, return_dict=True)["reconstruction"]
     expected = vae.likelihood.log_prob(x, ops.convert_to_tensor(vae.reconstruct(x)))
     assert loss == pytest.approx(-float(numpy(expected).mean()), rel=0.5)
+
+
+def test_a_setting_that_changes_in_a_part_of_a_model_is_named():
+    model = compiled(gan(penalties=[kg.losses.R1(1.0)]), {"jit_compile": True})
+    for model.penalties[0].gamma in (1.0, 2.0, 3.0):
+        model.make_train_function()
+    with pytest.warns(UserWarning, match=r"`GAN.penalties\[0\].gamma` has changed 3"):
+        model.penalties[0].gamma = 4.0
+        model.make_train_function()
+    model.penalties[0].gamma = gamma = keras.Variable(3.0)  # As the message advises.
+    model.make_train_function()
+    gamma.assign(4.0)
+    assert not settings.has_changed(model, "train")
 
 
 def test_beta_becomes_a_schedule_and_a_number_again(tmp_path):

@@ -79,11 +79,7 @@ def check_range(value_range):
 
 def save_png(path, picture):
     """Write a uint8 array (rows, columns, 3) to `path`, whole or not at all."""
-    if picture.ndim != 3 or picture.shape[-1] != 3:
-        raise ValueError(
-            f"`picture` has shape {picture.shape}. Pass a uint8 array (rows, columns, 3), such as "
-            f"`image_grid` returns."
-        )
+    _check_picture(picture)
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     with files.whole(path) as unfinished:
         Image.fromarray(picture).save(unfinished, format="PNG")
@@ -106,12 +102,14 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
     kg.callbacks.save_gif("runs/gan/samples.gif", pictures)
     ```
     """
-    frames = [
-        Image.fromarray(picture)
-        if isinstance(picture, np.ndarray)
-        else Image.open(picture).convert("RGB")
-        for picture in pictures
-    ]
+    frames = []
+    for picture in pictures:
+        if isinstance(picture, np.ndarray):
+            _check_picture(picture)
+            frames.append(Image.fromarray(picture))
+        else:
+            with Image.open(picture) as file:
+                frames.append(file.convert("RGB"))
     sizes = sorted({frame.size for frame in frames})
     if len(sizes) != 1:
         raise ValueError(
@@ -130,4 +128,12 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
             append_images=rest,
             duration=durations if rest else durations[0],
             loop=0,
+        )
+
+
+def _check_picture(picture):
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+        raise ValueError(
+            f"`picture` has shape {picture.shape} and type {picture.dtype}. Pass a uint8 array "
+            f"(rows, columns, 3), such as `image_grid` returns: of one image `image_grid(x[None])`."
         )

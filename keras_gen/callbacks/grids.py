@@ -273,6 +273,12 @@ class InterpolationGrid(EpochPicture):
         self.ema = ema
 
     def draw(self):
+        if not hasattr(self.model, "generator"):
+            raise ValueError(
+                f"InterpolationGrid draws a GAN's images between two z, and this is a "
+                f"{type(self.model).__name__}. Draw `kg.callbacks.Traversals`, or after training "
+                f"`interpolate(x_from, x_to)`."
+            )
         shape = (2, self.rows, *as_sequence(self.model.latent_dim))
         z_from, z_to = np.random.default_rng(self.seed).standard_normal(shape)
         arguments = drawing_arguments(self.model, self.rows, self.ema)

@@ -187,6 +187,12 @@ class GenerativeModel(
             if not (type(metric) is keras.metrics.Mean and metric.name == "loss")
         ]
 
+    @property
+    def metrics_names(self):
+        """Names of the scalars that `evaluate` returns, in their order: the loss comes first."""
+        others = [metric.name for metric in self.metrics if metric is not self.means]
+        return [*self.means.names, *self.means.more_names, *others]
+
     def get_metrics_result(self):
         # Keras 3.16 would add up over processes on PyTorch what `Means` has added up.
         logs = {}
@@ -244,7 +250,13 @@ class GenerativeModel(
             _tell_callbacks(arguments)
         if self.compiled and not on_batch:
             arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)
-        return method(*bound.args, **bound.kwargs)
+        if method.__name__ == "fit" or arguments.get("return_dict"):
+            return method(*bound.args, **bound.kwargs)
+        arguments["return_dict"] = True  # Keras would order the scalars by their names.
+        results = method(*bound.args, **bound.kwargs)
+        names = dict.fromkeys([*self.metrics_names, *results])
+        values = [results[name] for name in names if name in results]
+        return values[0] if len(values) == 1 else values
 
 
 def _tell_callbacks(arguments):

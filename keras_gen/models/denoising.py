@@ -4,6 +4,7 @@ import math
 import numbers
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gen import checks, configs, seeds
@@ -75,6 +76,12 @@ class _Denoising:
     def check_input(self, x):  # Of `predict` and `denoise`.
         checks.check_examples(x, self.example_shape, type(self).__name__)
         checks.check_finite(x)
+        low, high = float(np.min(x)), float(np.max(x))
+        if self.likelihood.domain == (0, 1) and low >= 0 and 127 < high <= 255:
+            raise ValueError(
+                f"The examples lie in [{low:g}, {high:g}], and the clean ones were in [0, 1]. "
+                f"Divide 8-bit images by 255: `x / 255`."
+            )
 
     def check_used(self, x):
         checks.check_examples(x, self.example_shape, type(self).__name__)

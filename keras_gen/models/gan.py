@@ -287,11 +287,13 @@ class GAN(TwoPlayerModel):
         needed = self.d_steps * self.packing * (2 if self.compares_examples() else 1)
         for size in {min(n, batch_size), n % batch_size or batch_size}:
             if size < needed:
+                way = "change the batch size, or leave the last examples out"
+                if n < needed:
+                    way = f"pass at least {needed} examples, or build the model with less of these"
                 raise ValueError(
                     f"A batch of {size} examples is too small: {needed} are needed, for "
                     f"d_steps={self.d_steps}, packing={self.packing} and the discriminator's "
-                    f"layers. There are {n} examples in batches of {batch_size}: change the "
-                    f"batch size, or leave the last examples out."
+                    f"layers. There are {n} examples in batches of {batch_size}: {way}."
                 )
 
     def build(self, input_shape):

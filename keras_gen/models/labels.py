@@ -44,6 +44,10 @@ class Labels:
                 f"The labels are missing: this {owner} was built with "
                 f"num_classes={self.num_classes}. Pass `y=`, integers (n,) or one for all."
             )
+        if isinstance(y, str):
+            raise ValueError(
+                f"`y` is {y!r}. Pass the number of the class, from 0 to {self.num_classes - 1}."
+            )
         y = as_numpy(y, "y")
         return as_labels(np.full(n, y) if y.ndim == 0 else y, n, self.num_classes, owner)
 

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 import keras_gen as kg
+from tests.models import tiny
 
 
 def frames(path):
@@ -62,3 +63,13 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(ValueError):
         kg.callbacks.save_png(tmp_path / "a.png", np.zeros((2, 2, 7), "uint8"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_floats_are_no_picture_and_the_advice_makes_one(tmp_path):
+    images = tiny.images(2, (4, 4, 3))
+    for save, pictures in ((kg.callbacks.save_png, images[0]), (kg.callbacks.save_gif, images)):
+        with pytest.raises(ValueError, match=r"type float32. Pass a uint8 array.*image_grid\(x\["):
+            save(tmp_path / "a.gif", pictures)
+    kg.callbacks.save_gif(tmp_path / "a.gif", [kg.callbacks.image_grid(x[None]) for x in images])
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert picture.n_frames == 2

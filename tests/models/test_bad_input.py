@@ -235,3 +235,29 @@ def test_counts_and_codes_are_checked():
     ):
         with pytest.raises(ValueError, match=match):
             call()
+
+
+def test_networks_in_the_wrong_order_are_named():
+    generator, discriminator = kg.networks.point_gan((4,), 2, hidden=(4,))
+    with pytest.raises(ValueError, match="Pass the generator first"):
+        kg.GAN(discriminator, generator, latent_dim=2)
+
+
+def test_8_bit_images_are_not_taken_for_noisy_ones():
+    model, x = tiny.denoising_autoencoder(), tiny.images(2)
+    assert model.denoise(3 * x - 1).shape == x.shape
+    with pytest.raises(ValueError, match="`x / 255`"):
+        model.denoise(255 * x)
+
+
+def test_a_grid_of_interpolations_is_of_a_gan(tmp_path):
+    vae = tiny.vae()
+    vae.compile("sgd")
+    with pytest.raises(ValueError, match="draws a GAN's images.* this is a VAE"):
+        vae.fit(ROWS, verbose=0, callbacks=[kg.callbacks.InterpolationGrid(tmp_path)])
+
+
+def test_the_name_of_a_class_is_refused_by_its_number():
+    networks = kg.networks.mlp_vae((4,), 2, hidden=(4,), num_classes=3)
+    with pytest.raises(ValueError, match="`y` is 'cat'. Pass the number .*from 0 to 2"):
+        kg.VAE(*networks, num_classes=3).sample(1, y="cat")

@@ -188,3 +188,19 @@ def test_bad_masks_and_arguments_are_refused():
     ):
         with pytest.raises(ValueError, match=match):
             call()
+
+
+def test_lists_of_scalars_begin_with_the_loss_as_metrics_names_do():
+    vae, x = tiny.vae(beta=2.0), tiny.images(8)
+    vae.compile(tiny.sgd())
+    assert vae.metrics_names == ["loss", "reconstruction", "kl", "elbo"]
+    for method in (vae.train_on_batch, vae.test_on_batch, lambda x: vae.evaluate(x, verbose=0)):
+        loss, reconstruction, kl, elbo = method(x)
+        np.testing.assert_allclose(
+            [loss, elbo], [reconstruction + 2 * kl, -reconstruction - kl], 1e-5
+        )
+    gan = tiny.r3gan()
+    gan.compile("sgd", "sgd")
+    values = gan.evaluate(tiny.examples(gan), verbose=0)
+    logs = dict(zip(gan.metrics_names, values, strict=True))
+    np.testing.assert_allclose(logs["loss"], logs["d_loss"] + logs["g_loss"], 1e-5)

@@ -8,6 +8,7 @@ import keras_gen as kg
 from keras_gen import augment, losses
 from tests.steps import PenaltyStep, double_precision, input_gradient
 
+# On every backend `tests/models/test_golden_resnet_gan.py` holds all of them to another program.
 NAMES = ("color", "translation", "cutout", "flip", "rotation", "scaling")
 
 
@@ -21,12 +22,14 @@ def applied(transform, x, u):
     return ops.convert_to_numpy(transform(ops.convert_to_tensor(x), ops.convert_to_tensor(u)))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("u, flipped", [(0.0, True), (0.49, True), (0.5, False), (0.99, False)])
 def test_a_flip_is_left_to_right_for_half_of_the_numbers(u, flipped):
     x = images()
     np.testing.assert_array_equal(applied(augment.Flip(), x, [u]), x[:, :, ::-1] if flipped else x)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("u, turns", [(0.1, 0), (0.3, 1), (0.5, 2), (0.9, 3)])
 def test_a_rotation_is_by_quarters(u, turns):
     x = images()
@@ -35,6 +38,7 @@ def test_a_rotation_is_by_quarters(u, turns):
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "u, by", [([0.0, 0.5], (-2, 0)), ([0.5, 0.99], (0, 1)), ([0.7, 0.1], (1, -1))]
 )
@@ -44,6 +48,7 @@ def test_a_translation_is_by_whole_pixels_and_lets_grey_in(u, by):
     np.testing.assert_array_equal(applied(augment.Translation(0.25), x, u), expected)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("u", [0.0, 0.3, 0.5, 0.9])
 def test_scaling_is_bilinear_about_the_centre(u):
     x, factor = images(shape=(6, 5, 2)), 2 ** (2 * u - 1)
@@ -58,6 +63,7 @@ def test_scaling_is_bilinear_about_the_centre(u):
     np.testing.assert_allclose(applied(augment.Scaling(octaves=1.0), x, [u]), expected, atol=1e-6)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "u, rows, columns",
     [
@@ -73,6 +79,7 @@ def test_a_cutout_covers_the_middle_of_half_the_sides(u, rows, columns):
     np.testing.assert_array_equal(applied(augment.Cutout(), x, u), expected)
 
 
+@pytest.mark.once
 def test_colours_by_hand():
     x = np.array([[[[0.0, 0.2, 0.4], [-0.4, 0.0, 0.4]]]], "float32")
     bright = applied(augment.Color(), x, [0.75, 0.5, 0.5])  # + 0.25, and no more.
@@ -94,6 +101,7 @@ def test_without_a_transform_images_stay_as_they_are_to_the_bit(value_range):
     np.testing.assert_array_equal(ops.convert_to_numpy(never(x, draw_of(never, 8))), x)
 
 
+@pytest.mark.once
 def test_each_transform_of_each_image_is_drawn_by_itself():
     (flags, numbers) = draw_of(augment.Scheduled(0.3, NAMES), 4000)
     flags = ops.convert_to_numpy(flags)
@@ -103,6 +111,20 @@ def test_each_transform_of_each_image_is_drawn_by_itself():
     assert np.all(ops.convert_to_numpy(draw_of(augment.DiffAugment(), 50)[0]))
 
 
+@pytest.mark.once
+def test_below_p_of_1_the_images_own_orientation_is_the_most_frequent():
+    """So nothing leaks: the share of each orientation in the data can be told from those seen."""
+    p, x = (
+        0.6,
+        np.tile(np.array([[1.0, 0.0], [0.0, 0.0]], "float32")[None, :, :, None], (8000, 1, 1, 1)),
+    )
+    turning = augment.Scheduled(p, ["rotation"])
+    seen = ops.convert_to_numpy(turning(x, draw_of(turning, 8000)))[..., 0].mean(0)
+    np.testing.assert_allclose(seen[0, 0], 1 - 0.75 * p, atol=0.02)
+    np.testing.assert_allclose([seen[0, 1], seen[1, 0], seen[1, 1]], p / 4, atol=0.02)
+
+
+@pytest.mark.once
 def test_all_images_keep_their_range_of_values():
     """Black and white map to the transforms' -1 and 1, whatever the range."""
     x = images(16)

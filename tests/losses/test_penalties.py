@@ -236,7 +236,11 @@ def test_layers_are_refused_exactly_where_their_second_derivative_is_wrong(name)
         penalties.check_second_derivatives(discriminator)
 
 
-@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: type(penalty).__name__)
+@pytest.mark.parametrize(
+    "penalty",
+    [*ALL, losses.R1(kg.schedules.CosineRamp(5))],
+    ids=lambda penalty: type(penalty).__name__,
+)
 def test_a_penalty_survives_serialisation(penalty):
     config = keras.saving.serialize_keras_object(penalty)
     again = keras.saving.deserialize_keras_object(config, safe_mode=True)
@@ -257,6 +261,12 @@ def test_names_give_the_defaults_of_the_papers(name, kind, config):
     penalty = penalties.get(name)
     assert type(penalty) is kind and penalty.get_config() == config
     assert penalties.get(penalty) is penalty
+
+
+def test_a_scheduled_number_is_read_at_a_step():
+    falling = losses.GradientPenalty(weight=kg.schedules.LinearWarmUp(4, 8.0, 0.0), target=0.0)
+    costs = [falling.at(step).value(ops.ones((1, 4))) for step in (0, 1, 9)]
+    np.testing.assert_allclose([float(ops.convert_to_numpy(c)[0]) for c in costs], [32, 24, 0])
 
 
 @pytest.mark.parametrize("identifier", ["wgan", None, losses.R1])

@@ -3,6 +3,7 @@
 import functools
 
 from train import (
+    by_data,
     command,
     devices,
     environment,
@@ -57,7 +58,6 @@ def _add_networks(parser):
         "--filters",
         type=options.positive,
         nargs="+",
-        default=(32, 64),
         help="channels of the dcgan, from the layer at the image on",
     )
     add("--width", type=options.positive, help="channels of the resnet at the image")
@@ -106,7 +106,7 @@ def _add_game(parser):
 
 
 def _words(value):
-    return " ".join(value) or "none" if isinstance(value, list) else value
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else value
 
 
 def train(args):
@@ -114,6 +114,7 @@ def train(args):
     import keras
 
     train, test = devices.share(args, *load(args))
+    fill_in_by_data(args, train)
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
     with speed.precision(args.dtype):
@@ -193,7 +194,8 @@ def settle(args):
 
 def fill_in(args):
     """Give every option that was left open the value of the recipe, or of the data set."""
-    settings = dict(DEFAULTS["points" if args.dataset in POINTS else "images"])
+    kind = "points" if args.dataset in POINTS else "images"
+    settings = dict(DEFAULTS["folder" if options.is_path(args.dataset) else kind])
     recipe = RECIPES.get(args.recipe, {})
     if "penalty" in recipe:  # A weight belongs to its penalties.
         settings.pop("penalty_weight", None)
@@ -203,6 +205,12 @@ def fill_in(args):
     for name, value in settings.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+
+
+def fill_in_by_data(args, train):
+    """Give the options that depend on the images a value, if they were left open."""
+    if options.is_path(args.dataset):
+        by_data.choose(args, train)
     args.sample_every = args.sample_every or max(1, args.epochs // 15)
 
 

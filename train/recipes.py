@@ -21,6 +21,7 @@ DEFAULTS = {
     },
     "images": {
         "network": "dcgan",
+        "filters": [32, 64],
         "loss": "non_saturating",
         "penalty": [],
         "d_steps": 1,
@@ -34,6 +35,22 @@ DEFAULTS = {
         "generator_learning_rate": 5e-4,
         "discriminator_learning_rate": 5e-4,
         "beta_1": 0.5,
+    },
+    # Your own images. `by_data.choose` says the rest: filters, augmentation and epochs.
+    "folder": {
+        "network": "dcgan",
+        "loss": "non_saturating",
+        "penalty": [],
+        "d_steps": 1,
+        "discriminator_norm": "batch",
+        "width": 16,
+        "depth": 1,
+        "latent_dim": 64,
+        "batch_size": 32,
+        "generator_learning_rate": 3e-4,
+        "discriminator_learning_rate": 3e-4,
+        "beta_1": 0.5,
+        "ema": 0.998,
     },
 }
 

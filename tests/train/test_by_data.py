@@ -1,0 +1,49 @@
+"""What train.gan chooses for a folder of images, and that it says so."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from train import by_data, gan
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize(
+    ("sides", "filters"),
+    [
+        ((28, 28), [32, 64]),
+        ((32, 32), [32, 64, 128]),
+        ((64, 64), [16, 32, 64, 128]),
+        ((128, 128), [16, 32, 64, 128, 128]),
+        ((48, 64), [32, 64, 128]),
+        ((33, 33), [32, 64]),  # The network says what is wrong with it.
+    ],
+)
+def test_a_dcgan_has_a_layer_for_each_halving(sides, filters):
+    assert by_data.filters(sides) == filters
+
+
+def test_options_that_are_left_open_suit_the_images_and_are_printed(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for i in range(40):
+        pixels = rng.integers(0, 256, (16, 16, 3), "uint8")
+        Image.fromarray(pixels).save(tmp_path / f"photos/{i}.png")
+    small = ["--batch-size", "18", "--latent-dim", "2", "--filters", "2", "4"]
+    out = tmp_path / "out"
+    gan.main(["--dataset", str(tmp_path / "photos"), "--epochs", "1", *small, "--out", str(out)])
+    printed = capsys.readouterr().out
+    assert "filters 2 4: one for each halving" in printed and "augment diff_augment" in printed
+    settings = json.loads((out / "config.json").read_text())["arguments"]
+    assert settings["augment"] == "diff_augment" and settings["sample_every"] == 1
+    assert settings["ema"] == 0.998
+
+    args = gan.make_parser().parse_args(["--dataset", str(tmp_path / "photos")])
+    gan.settle(args)
+    train, _ = gan.load(args)
+    by_data.choose(args, train)
+    # 36 images in batches of 32, of which the full ones are used: 6,000 steps.
+    assert args.epochs == 6_000 and args.filters == [32, 64]

@@ -1,0 +1,43 @@
+"""Settings of `train.gan` that depend on the images, for --dataset PATH, and the reasons."""
+
+import math
+
+FEW = 20_000  # A discriminator knows so many images by heart, unless they are augmented.
+STEPS = {"few": 6_000, "more": 10_000}  # Up to 2,000 images, and above.
+
+
+def choose(args, train):
+    """Give the options that were left open values that suit the images, and print all of them."""
+    *sides, _ = train.images.shape[1:]
+    if args.filters is None:
+        args.filters = filters(sides)
+    if args.augment is None:
+        args.augment = "diff_augment" if train.num_examples < FEW else "none"
+    if args.epochs is None:
+        steps = STEPS["few" if train.num_examples <= 2_000 else "more"]
+        args.epochs = math.ceil(steps / len(train))
+    networks = {
+        "dcgan": f"filters {' '.join(map(str, args.filters))}: one for each halving of the image",
+        "resnet": f"width {args.width}, depth {args.depth}",
+    }
+    averages = "none" if args.ema is None else f"{args.ema}, for the pictures"
+    print(
+        f"  network {args.network}, {networks.get(args.network, '')}\n"
+        f"  loss {args.loss}, penalty {' '.join(args.penalty) or 'none'}, batch size "
+        f"{args.batch_size}, learning rates {args.generator_learning_rate:g} and "
+        f"{args.discriminator_learning_rate:g}\n"
+        f"  augment {args.augment}: there are {train.num_examples} images, and below {FEW} a "
+        f"discriminator learns them by heart\n"
+        f"  epochs {args.epochs}: {args.epochs * len(train)} steps\n"
+        f"  averaged weights: {averages}. Each of these is an option: --help"
+    )
+
+
+def filters(sides):
+    """Return the filters of a dcgan, from the image on: one for each halving, down to 4 to 7."""
+    halvings = 0
+    while min(sides) > 7 and all(side % 2 == 0 for side in sides):
+        sides = [side // 2 for side in sides]
+        halvings += 1
+    first = 32 if halvings <= 3 else 16  # A larger image, no slower.
+    return [min(first * 2**i, 128) for i in range(halvings)] or [32, 64]

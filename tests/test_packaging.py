@@ -34,6 +34,7 @@ importlib.machinery.PathFinder.find_spec = staticmethod(find_spec)
 """
 
 TRAIN = """
+import os
 import sys
 import numpy as np
 import keras
@@ -49,6 +50,12 @@ gan = kg.GAN(
 )
 gan.compile(generator_optimizer="adam", discriminator_optimizer="adam")
 gan.fit(kg.data.ArrayDataset(x), epochs=1, verbose=0)
+os.mkdir("photos")
+for i in range(10):
+    kg.callbacks.save_png(f"photos/{i}.png", np.full((8, 8, 3), i, "uint8"))
+train, test = kg.data.folder("photos", channels=1)
+vae.fit(train, validation_data=test, epochs=1, verbose=0)
+kg.data.preview(train)
 vae.save("vae.keras")
 assert kg.saving.load_model("vae.keras").sample(3).shape == (3, 8, 8, 1)
 assert not {name.split(".")[0] for name in sys.modules} & set(%r)

@@ -16,8 +16,9 @@ class MinibatchDiscrimination(keras.layers.Layer):
     on fake examples separately, so real ones are compared with real ones and fakes with fakes.
 
     It needs batch^2 * num_kernels * kernel_dim operations and about as many numbers in memory, for
-    each call in training: 6.6 million for a batch of 256, 20 kernels and a length of 5, which takes
-    a CPU .1 to .2 s a step. Batches of 64 need a sixteenth of that.
+    each call in training: 6.6 million for a batch of 256, 20 kernels and a length of 5. On a CPU
+    core that adds .13 s to a step on TensorFlow and PyTorch and .04 s on JAX; in batches of 64,
+    .01 s or less.
 
     Args:
         num_kernels: Number of values that are appended; B in the paper.

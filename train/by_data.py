@@ -12,7 +12,8 @@ def choose(args, train):
     if args.filters is None:
         args.filters = filters(sides)
     if args.augment is None:
-        args.augment = "diff_augment" if train.num_examples < FEW else "none"
+        few = train.num_examples < FEW and args.packing == 1  # Packed images are not augmented.
+        args.augment = "diff_augment" if few else "none"
     if args.epochs is None:
         steps = STEPS["few" if train.num_examples <= 2_000 else "more"]
         args.epochs = math.ceil(steps / len(train))

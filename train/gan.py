@@ -93,6 +93,13 @@ def _add_game(parser):
         help="change the images that the discriminator sees, at random: for some hundred to some "
         "thousand images",
     )
+    add(
+        "--augment-ramp",
+        type=options.positive,
+        metavar="IMAGES",
+        help="images in which the probability of --augment adaptive may go from 0 to 1; by default "
+        "a quarter of all that the run shows",
+    )
     add("--d-steps", type=options.positive, help="discriminator steps on a batch")
     add("--generator-learning-rate", type=options.positive_float, help="of Adam, falling to 0")
     add("--discriminator-learning-rate", type=options.positive_float, help="of Adam, falling to 0")
@@ -208,10 +215,13 @@ def fill_in(args):
 
 
 def fill_in_by_data(args, train):
-    """Give the options that depend on the images a value, if they were left open."""
+    """Give the options that depend on the data a value, if they were left open."""
     if options.is_path(args.dataset):
         by_data.choose(args, train)
     args.sample_every = args.sample_every or max(1, args.epochs // 15)
+    num_examples = getattr(train, "num_examples", None)  # A stream does not know it.
+    if args.augment == "adaptive" and args.augment_ramp is None and num_examples:
+        args.augment_ramp = max(1, args.epochs * num_examples // 4)
 
 
 def family(args):
@@ -293,7 +303,7 @@ def build(args, example_shape, num_classes):
         "packing": args.packing,
         "seed": args.seed,
         "num_classes": num_classes,
-        "augment": None if args.augment == "none" else args.augment,
+        "augment": make_augmentation(args),
     }
     if args.recipe == "wgan":
         return kg.WGAN(*players, **settings)
@@ -301,6 +311,14 @@ def build(args, example_shape, num_classes):
     kinds = [type(kg.losses.penalties.get(name)) for name in args.penalty]
     settings["penalties"] = [kind(*weight) for kind in kinds]
     return kg.GAN(*players, **settings)
+
+
+def make_augmentation(args):
+    import keras_gen as kg
+
+    if args.augment == "adaptive" and args.augment_ramp:
+        return kg.augment.Adaptive(ramp_images=args.augment_ramp)
+    return None if args.augment == "none" else args.augment
 
 
 def adam(learning_rate, beta_1, steps, ema=None):

@@ -25,9 +25,10 @@ def load(args, batch_size):
     for data in (train, test):
         data.labels = args.conditional
     classes = train.class_names or []
-    print(
+    message = (
         f"{args.dataset}: {train.num_examples} images to train on and {test.num_examples} to test, "
         f"{'x'.join(map(str, train.images.shape[1:]))}"
         + (f", in {len(classes)} classes: {', '.join(classes)[:200]}" if classes else "")
     )
+    print(message.encode(errors="replace").decode())  # A name need not be UTF-8.
     return train, test

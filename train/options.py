@@ -229,8 +229,17 @@ def data_set(text):
 
 
 def is_path(dataset):
-    """Return whether a --dataset is a folder or file of images: one that is there."""
-    return dataset not in OWN and os.path.exists(os.path.expanduser(dataset))
+    """Return whether a --dataset is a folder or file of images: one that is there.
+
+    A folder of that name in which TFDS has prepared a set, as with --data-dir . , is none.
+    """
+    path = os.path.expanduser(dataset)
+    return dataset not in OWN and os.path.exists(path) and not _is_prepared(pathlib.Path(path))
+
+
+def _is_prepared(path):
+    versions = ("[0-9]*.*.*/dataset_info.json", "*/[0-9]*.*.*/dataset_info.json")
+    return path.is_dir() and any(found for version in versions for found in path.glob(version))
 
 
 def check_images(args):

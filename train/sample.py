@@ -61,7 +61,7 @@ def sample(args):
     import keras_gen as kg
 
     model, settings, class_names = kg.load_run(args.run)
-    z = draw_latents(args.n, model.latent_dim, args.seed, args.truncation)
+    z = draw_latents(model, args.n, args.seed, args.truncation)
     y = labels(args.y, args.n, model.num_classes, class_names)
     # As the pictures of the run were drawn.
     weights = {"ema": True} if isinstance(model, kg.GAN) and settings.get("ema") else {}
@@ -74,7 +74,7 @@ def sample(args):
         return
     check_images(generate(slice(1)), args.run)
     if args.png:
-        names = None if y is None else class_names or [str(i) for i in range(model.num_classes)]
+        names = None if y is None else class_names or numbered(model.num_classes)
         print(f"{args.n} images in {write_images(args.png, args.n, y, names, generate)}")
         return
     path = pathlib.Path(args.grid or args.run / "grid.png")
@@ -83,15 +83,15 @@ def sample(args):
     print(f"{args.n} images in {path}")
 
 
-def draw_latents(n, latent_dim, seed, truncation=None):
-    """Return z (n, *shape of z) from N(0, I), each number in [-truncation, truncation]."""
+def draw_latents(model, n, seed, truncation=None):
+    """Return z (n, ...) from the model's p(z), each number in [-truncation, truncation]."""
     import numpy as np
 
-    rng = np.random.default_rng(seed)
-    z = rng.standard_normal((n, *np.atleast_1d(latent_dim)))
+    z = model.draw_latents(n, seed=seed)
+    rng = np.random.default_rng((seed, 1))  # Of N(0, I), as z is but in a model of two layers.
     while truncation is not None and (outside := np.abs(z) > truncation).any():
         z[outside] = rng.standard_normal(outside.sum())
-    return z.astype("float32")
+    return z
 
 
 def labels(name, n, num_classes, class_names):
@@ -179,9 +179,12 @@ def write_images(folder, n, y, names, generate):
 def folder_names(class_names):
     """Return names of folders for the classes: someone else may have written theirs."""
     safe = [re.sub(r"[^\w -]", "_", name).strip() or "_" for name in class_names]
-    return (
-        safe if len({name.casefold() for name in safe}) == len(safe) else map(str, range(len(safe)))
-    )
+    return safe if len({name.casefold() for name in safe}) == len(safe) else numbered(len(safe))
+
+
+def numbered(num_classes):
+    """Return the numbers of the classes as names, which are sorted as the numbers are."""
+    return [f"{label:0{len(str(num_classes - 1))}d}" for label in range(num_classes)]
 
 
 if __name__ == "__main__":

@@ -266,9 +266,11 @@ class Adaptive(Augmentation):
     def adapt(self, terms, num_images):
         rs = backend.gather_from_replicas(ops.reshape(terms["augment_r"], (1,)))
         images = ops.cast(num_images * ops.shape(rs)[0], self.p.dtype)
-        direction = ops.cast(ops.sign(ops.mean(rs) - self.target), self.p.dtype)
-        p = self.probability(None) + direction * images / self.ramp_images
-        self.p.assign(ops.clip(p, 0.0, self.limit))
+        r = ops.mean(rs)
+        direction = ops.cast(ops.sign(r - self.target), self.p.dtype)
+        p = self.probability(None)
+        moved = ops.clip(p + direction * images / self.ramp_images, 0.0, self.limit)
+        self.p.assign(ops.where(ops.isfinite(r), moved, p))  # A NaN among the images leaves it.
 
     def get_config(self):
         return {

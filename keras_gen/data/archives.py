@@ -5,6 +5,7 @@ paths, the bytes of files, or arrays.
 """
 
 import contextlib
+import lzma
 import os
 import pathlib
 import posixpath
@@ -17,6 +18,7 @@ import numpy as np
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
 # Of one file in an archive. More is a bomb, or no image to learn from.
 MOST_BYTES = 2**28
 
@@ -129,7 +131,7 @@ class Archive(Source):
     def _reading(self):
         try:
             yield
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        except DAMAGED as error:
             raise ValueError(f"{self.path!r} is damaged, or no archive: {error}") from error
         except (RuntimeError, NotImplementedError) as error:  # Of zipfile: a password, a method.
             raise ValueError(f"{self.path!r} cannot be unpacked: {error}") from error
@@ -200,6 +202,11 @@ class Array(Source):
                 f"The labels in {self.place!r} have shape {y.shape} and type {y.dtype}. Save one "
                 f"integer for each of the {len(self)} images, 0 or more."
             )
+        if y.max() >= max(1000, len(self)):
+            raise ValueError(
+                f"The labels in {self.place!r} go up to {y.max()}, and classes are counted from 0. "
+                f"Save `np.unique(y, return_inverse=True)[1]`."
+            )
         return y.astype("int64")
 
 
@@ -210,7 +217,8 @@ def _arrays(path):
             return found, None
         with found:
             names = {name: found[name] for name in found.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        names = {name: array for name, array in names.items() if isinstance(array, np.ndarray)}
+    except (ValueError, MemoryError, *DAMAGED) as error:
         raise ValueError(f"{path!r} is no file of arrays, or damaged: {error}") from error
     x = [names[name] for name in ("x", "images") if name in names]
     y = [names[name] for name in ("y", "labels") if name in names]
@@ -218,8 +226,8 @@ def _arrays(path):
         x = list(names.values())
     if len(x) != 1 or len(y) > 1:
         raise ValueError(
-            f"{path!r} holds the arrays {', '.join(names)}. Save the images as x, and labels as y: "
-            f"`np.savez(path, x=x, y=y)`."
+            f"{path!r} holds the arrays {', '.join(names) or '(none)'}. Save the images as x, and "
+            f"labels as y: `np.savez(path, x=x, y=y)`."
         )
     return x[0], y[0] if y else None
 

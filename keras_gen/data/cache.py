@@ -17,6 +17,8 @@ from keras_gen import files
 
 # Bytes of a set that are kept in memory, training and test images together.
 IN_MEMORY_BYTES = 2 * 2**30
+# Raised when decoding changes: files of before are not read then.
+FORMAT = 1
 AHEAD = 4  # Images that each thread is ahead of the one that is written down.
 
 # The images that could be read, uint8 (n, height, width, channels), their places among the names
@@ -123,7 +125,7 @@ def _entry(source, settings, cache):
     if cache is None or cache is False:
         root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         cache = os.path.join(root, "keras_gen", "images")
-    key = json.dumps([source.place, settings])
+    key = json.dumps([FORMAT, source.place, settings])
     return pathlib.Path(cache).expanduser() / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
@@ -137,10 +139,14 @@ def _read(entry, source):
         index = json.loads((entry / "index.json").read_text())
         if index["stamp"] != _stamp(source):
             return None
-        pixels = np.memmap(entry / "images.uint8", "uint8", "r", shape=tuple(index["shape"]))
-        return Images(pixels, np.array(index["kept"]), index["checksums"])
+        return _images(entry, index)
     except (OSError, ValueError, KeyError, TypeError):  # Not there, or damaged.
         return None
+
+
+def _images(entry, index):
+    pixels = np.memmap(entry / "images.uint8", "uint8", "r", shape=tuple(index["shape"]))
+    return Images(pixels, np.array(index["kept"]), index["checksums"])
 
 
 def _written(entry, source, decoded, num_bytes):
@@ -162,6 +168,8 @@ def _written(entry, source, decoded, num_bytes):
 def _write(entry, source, decoded, num_bytes):
     print(f"Writing {num_bytes / 1e9:.2f} GB once to {entry}, to be read from there.")
     stamp = _stamp(source)
+    # First: an index of before must not stand next to other images.
+    (entry / "index.json").unlink(missing_ok=True)
     with files.whole(entry / "images.uint8") as path, open(path, "wb") as file:
         for image in decoded:
             file.write(image.tobytes())
@@ -170,7 +178,7 @@ def _write(entry, source, decoded, num_bytes):
     index |= {"kept": decoded.kept, "checksums": decoded.checksums}
     with files.whole(entry / "index.json") as path:
         path.write_text(json.dumps(index))
-    return _read(entry, source)
+    return _images(entry, index)
 
 
 def _locked(entry):

@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image, ImageColor, UnidentifiedImageError
 
+from keras_gen.arguments import plain
+
 # By name, because Pillow also knows formats that start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 GREY = ("1", "L", "LA", "La", "I", "F")
@@ -63,7 +65,11 @@ def is_grey(content, background):
 def colour(background):
     """Return a colour as (red, green, blue); ValueError if it is none."""
     try:
-        rgb = ImageColor.getrgb(background) if isinstance(background, str) else tuple(background)
+        rgb = (
+            ImageColor.getrgb(background)
+            if isinstance(background, str)
+            else tuple(map(plain, background))
+        )
     except (ValueError, TypeError):
         rgb = ()
     if len(rgb) != 3 or not all(value in range(256) for value in rgb):

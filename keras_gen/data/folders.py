@@ -94,8 +94,10 @@ def folder(
     ```
     """
     form = _form(size, channels, fit, background)
-    _check(labels, test)
+    _check(labels, test, cache)
     batch_size = check_integer("batch_size", batch_size)
+    seed = check_integer("seed", seed, least=0)
+    multiple_of = check_integer("multiple_of", multiple_of)
     source = archives.find(path)
     # First what the names decide: decoding may take an hour.
     names, y, class_names, is_test = _by_name(source, labels)
@@ -132,7 +134,9 @@ def _form(size, channels, fit, background):
     return {"size": size, "channels": channels, "fit": fit, "background": colour(background)}
 
 
-def _check(labels, test):
+def _check(labels, test, cache):
+    if cache is True:
+        raise ValueError("`cache` is True. Pass a folder for the file of decoded images, or None.")
     if not (labels is True or labels is False or labels == "auto"):
         raise ValueError(f'`labels` is {labels!r}. Pass "auto", True or False.')
     test = plain(test)

@@ -18,8 +18,8 @@ RED = (200, 0, 0)
 def preview(data, path="preview.png", num_images=64):
     """Write a picture of the first batch as a model sees it: images, labels, shape and range.
 
-    A wrong range, a lost colour channel or shuffled labels can be seen in it. The data are as
-    before, in the same order.
+    A wrong range, a lost colour channel or shuffled labels can be seen in it. The data of
+    `kg.data` are as before, in the same order; a loader that shuffles has drawn an order more.
 
     Args:
         data: what `fit` accepts, except a generator, which would lose its first batch: images (n,
@@ -79,6 +79,8 @@ def _first_batch(data):
     epoch = None if order is None else order.epoch
     if isinstance(data, keras.utils.PyDataset):
         batch = data[0]
+    elif isinstance(data, list) and len({np.shape(item) for item in data}) == 1:
+        return np.asarray(data), None  # Three images are no (x, y, sample_weight).
     elif hasattr(data, "shape") or isinstance(data, (tuple, list)):
         batch = data
     else:

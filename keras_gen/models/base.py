@@ -88,7 +88,6 @@ class GenerativeModel(
                 )
         self._jit_compile_argument = jit_compile
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        checks.check_grouped_convolutions(self)
         backend.parts.compiled(self)
         distribution.check_compiled(self)
         self.keep_compiled()
@@ -239,6 +238,7 @@ class GenerativeModel(
         self.check_trainable()
         if method.__name__ in ("fit", "train_on_batch"):
             self.check_frozen()
+            checks.check_grouped_convolutions(self)
         if self.compiled and not (on_batch and self._same_on_all):
             distribution.check_trained(self)
             self._same_on_all = True

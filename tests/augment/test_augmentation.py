@@ -58,10 +58,10 @@ def test_r_is_the_mean_sign_above_zero_or_above_the_mean_of_the_fakes(real, fake
 def test_p_moves_by_images_towards_the_target_and_within_its_limits():
     augment = kg.augment.Adaptive(target=0.5, ramp_images=100, limit=0.25)
     ps = []
-    for r in (1.0, 0.6, 0.4, 1.0, 1.0, 0.5, -1.0, -1.0, -1.0, -1.0):
+    for r in (1.0, 0.6, np.nan, 0.4, 1.0, 1.0, 0.5, -1.0, -1.0, -1.0, -1.0):
         augment.adapt({"augment_r": ops.convert_to_tensor(r)}, 10)
         ps.append(float(ops.convert_to_numpy(augment.p)))
-    expected = [0.1, 0.2, 0.1, 0.2, 0.25, 0.25, 0.15, 0.05, 0, 0]
+    expected = [0.1, 0.2, 0.2, 0.1, 0.2, 0.25, 0.25, 0.15, 0.05, 0, 0]
     np.testing.assert_allclose(ps, expected, atol=1e-6)
 
 

@@ -1,6 +1,7 @@
 """Images of one's own: any kind of file in any kind of folder becomes the arrays it should."""
 
 import io
+import lzma
 import os
 import pathlib
 import shutil
@@ -342,6 +343,24 @@ def _number(image):
 
 
 @pytest.mark.once
+def test_a_kill_while_the_file_is_replaced_leaves_no_index_of_others(tmp_path, monkeypatch):
+    root = photos(tmp_path / "photos")
+    first, second = sorted((root / "cat").iterdir())[:2], sorted((root / "dog").iterdir())[:2]
+    options = {"test": 0, "cache": tmp_path / "here"}
+    one = kg.data.folder([*first, second[0]], **options)[0].x
+    write_text = pathlib.Path.write_text
+    monkeypatch.setattr(pathlib.Path, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        kg.data.folder([first[0], *second], **options)
+    monkeypatch.setattr(pathlib.Path, "write_text", write_text)
+    np.testing.assert_array_equal(kg.data.folder([*first, second[0]], **options)[0].x, one)
+
+
+def killed(*arguments, **options):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.once
 def test_a_cached_set_gives_the_same_batches_in_the_same_order(tmp_path, capsys):
     root = photos(tmp_path / "photos", each=30)
     options = {"size": 5, "batch_size": 7, "seed": 3, "flip": True}
@@ -566,6 +585,15 @@ def parts(*names):
     return make
 
 
+def huge():
+    """An .npz whose array claims to have 2^50 bytes."""
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        content, {"descr": "|u1", "fortran_order": False, "shape": (2**20, 2**15, 2**15)}
+    )
+    return packed({"x.npy": content.getvalue()})
+
+
 BOMB = 20_000  # Pixels on a side.
 BAD = {
     "no path": (lambda root: root / "nowhere", {}, "There is no folder or file '.*nowhere'"),
@@ -621,6 +649,22 @@ BAD = {
     ),
     "no tar": (alone(b"hello" * 999, "a.tar"), {}, "'.*a.tar' is damaged, or no archive"),
     "a truncated tar.gz": (alone(b"\x1f\x8b\x08\x00", "a.tgz"), {}, "'.*a.tgz' is damaged"),
+    "a truncated tar.xz": (
+        alone(lzma.compress(b"hello" * 999)[:-20], "a.txz"),
+        {},
+        "'.*a.txz' is damaged, or no archive",
+    ),
+    "a zip of images named npz": (
+        alone(packed({"a.png": png(1, 1)}), "a.npz"),
+        {},
+        r"holds the arrays \(none\). Save the images as x",
+    ),
+    "a header of terabytes": (alone(huge(), "a.npz"), {}, "'.*a.npz' is no file of arrays, or"),
+    "a label of a billion": (
+        arrays("a.npz", x=np.zeros((9, 8, 8), "u1"), y=np.full(9, 10**9)),
+        {},
+        "go up to 1000000000, and classes are counted from 0. Save `np.unique",
+    ),
     "no array": (alone(b"hello", "a.npy"), {}, "'.*a.npy' is no file of arrays, or damaged"),
     "objects": (array(np.array([{}])), {}, "'.*x.npy' is no file of arrays, or damaged: .*object"),
     "one image as array": (
@@ -653,6 +697,9 @@ BAD = {
     "all for testing": (good, {"test": 1}, "`test` is 1. Pass a share from 0 to below 1"),
     "a number of tests": (good, {"test": 100}, "`test` is 100. Pass a share from 0 to below 1"),
     "unknown labels": (good, {"labels": "yes"}, "`labels` is 'yes'. Pass \"auto\", True or False"),
+    "no seed": (good, {"seed": None}, "`seed` is None. Pass an integer, at least 0"),
+    "no device": (good, {"multiple_of": 0}, "`multiple_of` is 0. Pass an integer, at least 1"),
+    "a cache without a place": (good, {"cache": True}, "`cache` is True. Pass a folder"),
     "no batch": (good, {"batch_size": 0}, "`batch_size` is 0. Pass an integer, at least 1"),
 }
 

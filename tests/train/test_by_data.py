@@ -47,3 +47,26 @@ def test_options_that_are_left_open_suit_the_images_and_are_printed(tmp_path, ca
     by_data.choose(args, train)
     # 36 images in batches of 32, of which the full ones are used: 6,000 steps.
     assert args.epochs == 6_000 and args.filters == [32, 64]
+
+
+def test_the_ramp_of_adaptive_augmentation_is_a_quarter_of_the_run():
+    args = gan.make_parser().parse_args(["--augment", "adaptive", "--epochs", "8"])
+    gan.settle(args)
+
+    class Data:
+        num_examples = 100
+
+    gan.fill_in_by_data(args, Data)
+    assert gan.build(args, (8, 8, 1), None).augment.ramp_images == 200
+
+
+def test_packed_images_are_not_augmented_unless_told(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    args = gan.make_parser().parse_args(["--dataset", str(tmp_path), "--packing", "2"])
+    gan.settle(args)
+
+    class Data(list):
+        num_examples, images = 100, np.zeros((100, 8, 8, 1), "uint8")
+
+    by_data.choose(args, Data(range(3)))
+    assert args.augment == "none"

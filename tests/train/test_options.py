@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from train import options
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 # Each option of a kind has the type of that kind; these stand for all.
@@ -91,3 +93,14 @@ def test_bad_arguments_end_in_one_message_before_anything_is_imported(tmp_path):
         assert (code, imported) == (2, []), line
         assert message in said and "Traceback" not in said, said
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.once
+def test_a_set_that_tfds_has_prepared_here_is_no_folder_of_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("mnist/3.0.1", "emnist/letters/3.1.0", "photos/2.5.1"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in ("mnist/3.0.1", "emnist/letters/3.1.0"):
+        (tmp_path / folder / "dataset_info.json").touch()
+    paths = ("mnist", "emnist", "emnist/letters", "photos", "digits", "nowhere")
+    assert [path for path in paths if options.is_path(path)] == ["photos"]

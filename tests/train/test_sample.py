@@ -80,7 +80,7 @@ def test_images_lie_in_the_folders_of_their_classes(folder, tmp_path):
     )
     assert paths[-3:] == ["nought/000000.png", "nought/000010.png", "one______/000001.png"]
     model = kg.load_run(folder).model
-    z = sample.draw_latents(11, 2, seed=0)
+    z = model.draw_latents(11, seed=0)
     pixels = 255 * model.generate(z[:1], y=[0])[0, ..., 0]
     found = np.asarray(Image.open(tmp_path / "new/nought/000000.png"))
     assert found.dtype == np.uint8 and abs(found - pixels).max() <= 0.51

@@ -126,7 +126,7 @@ def test_iwae_draws_pixels_too():
 @pytest.mark.parametrize(
     "arguments, match",
     [
-        ({"free_bits": -0.1}, "`free_bits` is -0.1. Each latent may cost"),
+        ({"free_bits": -0.1}, "`free_bits` is -0.1. Pass a number that is not negative"),
         ({"free_bits": float("nan")}, "`free_bits` is nan"),
         ({"free_bits": None}, "`free_bits` is None"),
         (

@@ -7,8 +7,27 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 
+class Ramp(LearningRateSchedule):
+    """Base class of what goes from `start` to `end` in `steps` steps, and stays there."""
+
+    def __init__(self, steps, start=0.0, end=1.0):
+        if not steps >= 1:
+            raise ValueError(f"`steps` is {steps}. Pass at least 1.")
+        _check_values(start, end)
+        self.steps = steps
+        self.start = start
+        self.end = end
+
+    def done(self, step):
+        """Return the share of the way that is behind, from 0 to 1."""
+        return ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
+
+    def get_config(self):
+        return {"steps": self.steps, "start": self.start, "end": self.end}
+
+
 @keras.saving.register_keras_serializable("keras_gen")
-class LinearWarmUp(LearningRateSchedule):
+class LinearWarmUp(Ramp):
     """Goes from `start` to `end` along a straight line, and stays at `end`.
 
     As a VAE's `beta` it lets the decoder learn to use z before z costs anything. Otherwise latents
@@ -32,20 +51,8 @@ class LinearWarmUp(LearningRateSchedule):
         https://arxiv.org/abs/1602.02282
     """
 
-    def __init__(self, steps, start=0.0, end=1.0):
-        if not steps >= 1:
-            raise ValueError(f"`steps` is {steps}. Pass at least 1.")
-        _check_values(start, end)
-        self.steps = steps
-        self.start = start
-        self.end = end
-
     def __call__(self, step):
-        done = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
-        return self.start + (self.end - self.start) * done
-
-    def get_config(self):
-        return {"steps": self.steps, "start": self.start, "end": self.end}
+        return self.start + (self.end - self.start) * self.done(step)
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -106,7 +113,7 @@ class Cyclical(LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class CosineRamp(LearningRateSchedule):
+class CosineRamp(Ramp):
     """Goes from `start` to `end` along half a cosine, which is flat at both, and stays at `end`.
 
     R3GAN's schedule: for the learning rates of both players, the penalties' gamma, and the
@@ -140,20 +147,8 @@ class CosineRamp(LearningRateSchedule):
         https://arxiv.org/abs/2501.05441
     """
 
-    def __init__(self, steps, start=0.0, end=1.0):
-        if not steps >= 1:
-            raise ValueError(f"`steps` is {steps}. Pass at least 1.")
-        _check_values(start, end)
-        self.steps = steps
-        self.start = start
-        self.end = end
-
     def __call__(self, step):
-        done = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
-        return self.end + (self.start - self.end) * (1 + ops.cos(math.pi * done)) / 2
-
-    def get_config(self):
-        return {"steps": self.steps, "start": self.start, "end": self.end}
+        return self.end + (self.start - self.end) * (1 + ops.cos(math.pi * self.done(step))) / 2
 
 
 def _check_values(start, end):

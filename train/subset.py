@@ -29,9 +29,8 @@ def first(data, count):
         raise ValueError(f"--examples {count}: the training set holds {data.num_examples}.")
     rows = np.random.default_rng((data.seed, 0)).permutation(data.num_examples)[:count]
     y = getattr(data, "y", None)
-    if (
-        y is not None and getattr(data, "num_classes", None) is None
-    ):  # Of all examples: a class may be missing among the first.
+    # Of all examples: a class may be missing among the first.
+    if y is not None and getattr(data, "num_classes", None) is None:
         data.num_classes = int(y.max()) + 1
     # Images of one's own stay where they are: their rows say which of them are the set.
     for name in ("rows", "y") if hasattr(data, "rows") else ("x", "y", "parts"):

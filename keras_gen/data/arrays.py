@@ -36,8 +36,6 @@ class ArrayDataset(OrderedDataset):
     ```
     """
 
-    in_memory = True
-
     def __init__(
         self, x, y=None, batch_size=128, shuffle=True, seed=0, drop_remainder=False, labels=True
     ):

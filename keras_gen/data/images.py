@@ -48,7 +48,6 @@ class ImageDataset(OrderedDataset):
                 f"`images` has shape {images.shape} and type {images.dtype}. Pass uint8 (n, "
                 f"height, width, channels), or give floats to `ArrayDataset`."
             )
-        self.in_memory = not isinstance(images, np.memmap)
         self.images = np.asarray(images)  # A memmap would make memmaps of what is read from it.
         self.rows = np.arange(len(images)) if rows is None else np.asarray(rows)
         self.y = None if y is None else np.asarray(y)[self.rows]

@@ -35,8 +35,6 @@ class OrderedDataset(keras.utils.PyDataset):
             keeps `(0, 1)`.
     """
 
-    in_memory = False  # Whether `examples` copies from memory, which takes next to no time.
-
     def __init__(self, num_examples, batch_size, shuffle, seed, drop_remainder):
         super().__init__()
         self.num_examples = num_examples

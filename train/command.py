@@ -23,9 +23,11 @@ def carry_out(parser, settle, train, argv=None):
             if args.resume:
                 args = resume.resumed(parser, args, argv)
             settle(args)
+            options.check_preview(args)
             environment.keep_memory()
             with devices.all_devices(args):
-                made = run_folder.check_out(args, options.default_out(parser.name))
+                default = args.out if args.preview else options.default_out(parser.name)
+                made = run_folder.check_out(args, default)
                 train(args)
     except (ValueError, OSError, ImportError) as error:
         fail(parser, f"{error}{_how_to_resume(parser, args)}")

@@ -112,6 +112,12 @@ def _add_training(parser, epochs):
     add("--epochs", type=positive, default=epochs, help="passes over the training set")
     add("--batch-size", type=positive, default=128, help="images per step")
     add(
+        "--preview",
+        action="store_true",
+        help="train for two minutes only, into the folder preview of --out, and say how long the "
+        "whole run takes",
+    )
+    add(
         "--sample-every",
         type=positive,
         help="epochs between pictures; by default about 15 pictures are drawn",
@@ -240,6 +246,20 @@ def is_path(dataset):
 def _is_prepared(path):
     versions = ("[0-9]*.*.*/dataset_info.json", "*/[0-9]*.*.*/dataset_info.json")
     return path.is_dir() and any(found for version in versions for found in path.glob(version))
+
+
+def check_preview(args):
+    """Give a --preview its folder; raise ValueError on options that do not go with it."""
+    if not args.preview:
+        return
+    for name in ("resume", "distribute"):
+        if getattr(args, name):
+            reason = {
+                "resume": "starts anew",
+                "distribute": "stops by the clock, which is not the same in all processes",
+            }
+            raise ValueError(f"--preview {reason[name]}. Leave out --{name}.")
+    args.out = args.out / "preview"
 
 
 def check_images(args):

@@ -2,24 +2,72 @@
 
 import time
 
+SAY_EVERY = 60  # Seconds.
+PREVIEW = 120  # Seconds of a --preview.
 
-def say_how_long(epochs):
-    """Return a callback that prints, early in `fit`, how long the rest of it will take.
 
-    The first epoch tells, or where it is short the second: the first also compiles.
+def say_how_long(epochs, num_examples):
+    """Return a callback that prints the speed of `fit` and how long the rest of it will take.
+
+    Early, and then once a minute. The first epoch tells, or where it is short the second: the
+    first also compiles.
+
+    Args:
+        epochs: Of the whole run.
+        num_examples: In an epoch.
     """
     import keras
 
-    starts = []
+    marks, said = [], []  # (epoch, time) from which the speed is measured.
 
     def begin(epoch, logs=None):
-        starts.append(time.perf_counter())
-        seconds = [end - start for start, end in zip(starts, starts[1:], strict=False)]
-        is_first = len(seconds) == 1
-        if seconds and (seconds[0] >= 60) == is_first and len(seconds) <= 2:
-            print(f"About {in_words(seconds[-1] * (epochs - epoch))} to go.")
+        now = time.perf_counter()
+        seconds = now - marks[-1][1] if marks else 0
+        if seconds >= SAY_EVERY or (len(marks) == 2 and not said):
+            seconds /= epoch - marks[-1][0]
+            said.append(epoch)
+            print(
+                f"{num_examples / seconds:,.0f} examples a second: about "
+                f"{in_words(seconds * (epochs - epoch))} to go."
+            )
+        elif len(marks) >= 2:
+            return
+        marks.append((epoch, now))
 
     return keras.callbacks.LambdaCallback(on_epoch_begin=begin)
+
+
+def stop_after_preview(epochs, num_steps, num_examples):
+    """Return a callback that stops `fit` after two minutes, and says how long the whole run takes.
+
+    Args:
+        epochs: Of the whole run.
+        num_steps, num_examples: In an epoch.
+    """
+    import keras
+
+    times = []  # Of the beginning, and of the end of every step.
+
+    def check(batch, logs=None):
+        times.append(time.perf_counter())
+        if times[-1] - times[0] >= PREVIEW and len(times) > 2:
+            callback.model.stop_training = True
+
+    def say(logs=None):
+        steps = times[1:] if len(times) > 2 else times  # The first step also compiles.
+        seconds = num_steps * (steps[-1] - steps[0]) / (len(steps) - 1)
+        print(
+            f"Preview: {len(times) - 1:,} of {epochs * num_steps:,} steps in "
+            f"{times[-1] - times[0]:.0f} seconds, {num_examples / seconds:,.0f} examples a second. "
+            f"The whole run, without --preview, takes about {in_words(epochs * seconds)}."
+        )
+
+    callback = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: times.append(time.perf_counter()),
+        on_train_batch_end=check,
+        on_train_end=say,
+    )
+    return callback
 
 
 def in_words(seconds):

@@ -116,6 +116,9 @@ class Run:
         import keras_gen as kg
 
         self.args, self.name, self.model, self.out = args, name, model, args.out
+        self.num_steps = len(data)
+        # Of a stream only the number of batches is known.
+        self.num_examples = getattr(data, "num_read", args.batch_size * len(data))
         self.class_names = getattr(data, "class_names", None)
         self.guard = kg.callbacks.StopAtNonFinite()
         folder = args.checkpoints or args.out / "checkpoint"
@@ -125,13 +128,16 @@ class Run:
         """Return the callbacks that every script has, to be given last."""
         import keras
 
-        numbers = self.out / "tensorboard"
+        numbers, epochs = self.out / "tensorboard", self.args.epochs
+        is_preview = self.args.preview
         return [
             *([progress.to_tensorboard(numbers)] if self.args.tensorboard else []),
-            progress.say_how_long(self.args.epochs),
+            progress.stop_after_preview(epochs, self.num_steps, self.num_examples)
+            if is_preview
+            else progress.say_how_long(epochs, self.num_examples),
             keras.callbacks.CSVLogger(self.out / "history.csv", append=self.args.resume),
             self.guard,
-            self.checkpoint,
+            *([] if is_preview else [self.checkpoint]),
             interrupts.stop_when_interrupted(),
         ]
 

@@ -1,6 +1,7 @@
 """What a run says while it trains, and training on fewer examples."""
 
 import json
+import types
 
 import keras
 import numpy as np
@@ -15,19 +16,40 @@ pytestmark = pytest.mark.once
 @pytest.mark.parametrize(
     "durations, said",
     [
-        ([1, 30, 30, 30], "About 49 minutes to go.\n"),  # 98 epochs of 30 s: not of the first.
-        ([70, 60, 60], "About 116 minutes to go.\n"),
-        ([1, 0.1, 0.1], "About half a minute to go.\n"),
-        ([1], ""),
+        # 98 epochs of 30 s: not of the first. After a minute, 96.
+        ([1, 30, 30, 30], [(10, "49 minutes"), (10, "48 minutes")]),
+        ([70, 60, 20], [(4, "116 minutes"), (5, "98 minutes")]),
+        ([1, 0.1, 0.1], [(3000, "half a minute")]),
+        ([1], []),
     ],
 )
-def test_a_run_says_once_how_long_it_will_take(monkeypatch, capsys, durations, said):
+def test_a_run_says_how_long_it_will_take(monkeypatch, capsys, durations, said):
     times = iter(np.cumsum([0.0, *durations]))
     monkeypatch.setattr(progress.time, "perf_counter", lambda: next(times))
-    callback = progress.say_how_long(epochs=100)
+    callback = progress.say_how_long(epochs=100, num_examples=300)
     for epoch in range(len(durations) + 1):
         callback.on_epoch_begin(epoch)
-    assert capsys.readouterr().out == said
+    lines = [f"{speed:,} examples a second: about {rest} to go.\n" for speed, rest in said]
+    assert capsys.readouterr().out == "".join(lines)
+
+
+def test_a_preview_stops_by_the_clock_and_says_how_long_the_run_takes(
+    run_here, tmp_path, monkeypatch
+):
+    # 39 steps of 256 points an epoch. The third step ends after two minutes.
+    times = iter([0.0, 100.0, 110.0, 120.0])
+    clock = types.SimpleNamespace(perf_counter=lambda: next(times))
+    monkeypatch.setattr(progress, "time", clock)
+    process = run_here(gan, "--dataset", "ring", "--preview", "--epochs", 4, "--examples", 39 * 256)
+    assert process.returncode == 0, process.stderr
+    # 156 steps of 10 s: the first is left out.
+    assert "Preview: 3 of 156 steps in 120 seconds, 26 examples a second." in process.stdout
+    assert "takes about 26 minutes." in process.stdout
+    (out,) = (tmp_path / "runs/gan").iterdir()  # Nothing stands in the way of the run itself.
+    assert out.name == "preview" and (out / "samples/epoch_0001.png").exists()
+    assert not (out / "checkpoint").exists()
+    process = run_here(gan, "--preview", "--resume")
+    assert "--preview starts anew. Leave out --resume." in process.stderr
 
 
 def test_fewer_examples_are_the_first_of_the_seeded_order():

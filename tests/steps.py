@@ -7,7 +7,7 @@ import keras.src.backend.common.dtypes
 import numpy as np
 from keras import ops
 
-from keras_gen import backend
+from keras_gen import backend, layers
 
 
 def input_gradient(fn, x):
@@ -77,6 +77,19 @@ class PenaltyStep(keras.Model):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         return (ends[0] - ends[1]) / (2 * step)
+
+
+def set_singular_vectors(network):
+    """Give each spectral normalisation in it the vector that its power iteration would end at.
+
+    The gradient holds that vector fixed: right once it is found.
+    """
+    for layer in network._flatten_layers():
+        if isinstance(layer, layers.SpectralNormalization):
+            axis = -2 if "Transpose" in type(layer.layer).__name__ else -1
+            kernel = np.moveaxis(ops.convert_to_numpy(layer.layer.kernel), axis, -1)
+            _, _, rows = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]))
+            layer.u.assign(rows[:1])
 
 
 @contextlib.contextmanager

@@ -36,6 +36,16 @@ def check_seed(seed):
     return seed
 
 
+def check_one_array(name, value):
+    """Raise ValueError for a pair of arrays, such as `VAE.encode` returns, instead of one."""
+    is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+    if is_pair and all(hasattr(part, "shape") and len(part.shape) > 1 for part in value):
+        raise ValueError(
+            f"`{name}` is a pair of arrays, and one is expected. Of a VAE's codes pass the means: "
+            f"`mean, log_var = vae.encode(x)`."
+        )
+
+
 def as_sequence(values):
     """Return the items of a sequence as a tuple; one thing alone, such as a string, is its item."""
     if isinstance(values, np.ndarray) and values.ndim:

@@ -1,9 +1,11 @@
 """Checks of arguments, latents and networks: pure functions that know no model."""
 
+import math
+
 import keras
 import numpy as np
 
-from keras_gen.arguments import as_sequence, check_integer
+from keras_gen.arguments import as_sequence, check_integer, check_one_array
 from keras_gen.borrowed import all_layers
 from keras_gen.door import as_numpy, check_type
 
@@ -25,9 +27,20 @@ def check_examples(x, example_shape, owner):
     if example_shape is not None and tuple(x.shape[1:]) != example_shape:
         raise ValueError(
             f"The data have shape {tuple(x.shape)}, but {owner} was built for "
-            f"(n, {', '.join(map(str, example_shape))}). Reshape the data or build the networks "
-            f"for them."
+            f"(n, {', '.join(map(str, example_shape))}). {_to_shape(tuple(x.shape), example_shape)}"
         )
+
+
+def _to_shape(shape, example_shape):
+    """Return what to do with data of `shape`: `reshape` where it mixes no rows and columns."""
+    if len(shape) > 2 and (*shape[2:], shape[1]) == example_shape:
+        return "Their channels come first. Move them: `keras.ops.moveaxis(x, 1, -1)`."
+    came, expected = ([n for n in sizes if n != 1] for sizes in (shape[1:], example_shape))
+    is_flat = len(came) < 2 or len(expected) < 2
+    if (is_flat or came == expected) and None not in expected:
+        if math.prod(came) == math.prod(expected):
+            return f"Reshape them: `x.reshape({', '.join(map(str, (-1, *example_shape)))})`."
+    return "Build the networks for the data, or bring the data into this shape."
 
 
 def check_within(x, bounds):
@@ -75,8 +88,10 @@ def check_choice(name, value, choices):
 
 def check_latents(z, latent_dim):
     """Return `z` as a NumPy array (n, *shape of z), float32; ValueError for anything else."""
-    z, shape = as_numpy(z, "z").astype("float32"), as_sequence(latent_dim)
+    given, shape = z, as_sequence(latent_dim)
+    z = as_numpy(given, "z").astype("float32")
     if z.ndim == 0 or len(z) == 0 or z.shape[1:] != shape:
+        check_one_array("z", given)
         raise ValueError(
             f"`z` has shape {z.shape}. Pass (n, {', '.join(map(str, shape))}), n at least 1."
         )
@@ -99,6 +114,18 @@ def check_ends(steps, **ends):
             f"`{name_from}` has shape {shape_from} and `{name_to}` {shape_to}. Pass pairs: two "
             f"arrays of the same shape."
         )
+
+
+def terms_of(output):
+    """Return the scalars in what an objective gives, `(loss, terms)`; ValueError without them."""
+    if isinstance(output, tuple) and len(output) == 2 and isinstance(output[1], dict):
+        return output[1]
+    came = output if isinstance(output, tuple) else (output,)
+    raise ValueError(
+        f"An objective gives the loss to minimise and a dictionary of the scalars to log, and this "
+        f"one gives {', '.join(type(part).__name__ for part in came)}. Let it end in `return loss, "
+        f"terms`."
+    )
 
 
 def check_networks(**networks):

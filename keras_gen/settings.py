@@ -69,8 +69,12 @@ def _described(thing):
             config = thing.get_config()
     # The config that Keras makes for a layer without one holds what the constructor was given.
     names = argument_names(type(thing))
-    arguments = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
-    return type(thing).__name__, _plain({**config, **arguments})
+    given = getattr(thing, "__dict__", {})  # Behind a property stands what it was set to.
+    kept = {name: given[f"_{name}"] for name in names if f"_{name}" in given}
+    plain = {
+        name: getattr(thing, name) for name in names if name not in kept and hasattr(thing, name)
+    }
+    return type(thing).__name__, _plain({**config, **plain, **kept})
 
 
 def _of_optimizer(optimizer):

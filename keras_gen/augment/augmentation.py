@@ -286,7 +286,9 @@ KINDS = (DiffAugment, Adaptive)
 
 def get(identifier):
     """Return an augmentation as it is, or make one from a name such as "diff_augment"."""
-    return resolve(identifier, Augmentation, KINDS, "`augment`", "an object such as Scheduled(0.3)")
+    return resolve(
+        identifier, Augmentation, KINDS, "`augment`", "`kg.augment` object such as Scheduled(0.3)"
+    )
 
 
 def _of_image(flags):

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from keras_gen.backend.step import Scope, Step, is_finite, loss_of, running
+from keras_gen.backend.step import Scope, Step, enclosing, is_finite, loss_of, running
 
 STACKS = hasattr(keras.Model, "state_sync")  # Keras 3.16 stacks the batches of several steps.
 
@@ -115,12 +115,7 @@ def _gradient_of(fn, variables, first, *inputs):
     The `variables` have the values `first`. `fn` is traced in a scope of its own, which starts
     as the scope around it; what is assigned there leaves the trace as an output.
     """
-    if running() is None:
-        raise RuntimeError(
-            "On JAX a gradient is taken inside a step. Decorate the `train_step` or "
-            "`test_step` that asks for it with `@keras_gen.backend.step`."
-        )
-    outer = running().scopes[-1]
+    outer = enclosing().scopes[-1]
 
     def pure(first, *inputs):
         values = zip(variables, first, strict=True) if variables else ()

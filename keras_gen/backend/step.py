@@ -20,6 +20,16 @@ def running():
     return _running.step
 
 
+def enclosing():
+    """Return the running `Step`; RuntimeError outside of one."""
+    if _running.step is None:
+        raise RuntimeError(
+            "A gradient is taken inside a step. Decorate the `train_step` or `test_step` that "
+            "asks for it with `@keras_gen.backend.step`."
+        )
+    return _running.step
+
+
 class Step:
     """A training or test step of a model: a transaction that each `descend` adds to.
 
@@ -53,6 +63,9 @@ class Step:
         """
         statistics = _moving_statistics(self.model) if self.training else []
         logs = body(self.model, data)
+        if logs is None:
+            end = "return self.update_metrics(terms, x)"
+            raise ValueError(f"`{body.__name__}` returns nothing. Let it end in `{end}`.")
         made = [finite for _, finite in self.descents]
         if all(finite is True for finite in made):
             return logs
@@ -102,7 +115,10 @@ def is_finite(optimizer, loss, gradients, total=sum_of_squares):
 
 def loss_of(output):
     """Return the loss in what a `loss_fn` gives, a scalar or `(scalar, aux)`."""
-    return output[0] if isinstance(output, tuple) else output
+    loss = output[0] if isinstance(output, tuple) else output
+    if shape := tuple(getattr(loss, "shape", ())):
+        raise ValueError(f"The loss has shape {shape}. Give one number: `ops.mean(loss)`.")
+    return loss
 
 
 class Scope(keras.StatelessScope):

@@ -6,7 +6,7 @@ from keras import ops, tree
 from keras.optimizers import LossScaleOptimizer
 
 from keras_gen.backend import parts
-from keras_gen.backend.step import Step, is_finite, loss_of, running
+from keras_gen.backend.step import Step, enclosing, is_finite, loss_of, running
 
 
 def step(method):
@@ -25,6 +25,7 @@ def step(method):
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
+    step = enclosing()
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([variable.value for variable in variables])
         output = loss_fn(*inputs)
@@ -41,7 +42,7 @@ def descend(optimizer, variables, loss_fn, *inputs):
     # Rows of an embedding are added up, as on the other backends; Keras's Adam would square each.
     gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
     finite = _on_all_replicas(is_finite(optimizer, loss_of(output), gradients, _sum_of_squares))
-    running().note(optimizer, finite)
+    step.note(optimizer, finite)
     if tf.distribute.has_strategy():
         # Replicas meet within `apply`, which cannot be in a branch: a bad gradient becomes zero.
         gradients = [tf.where(finite, gradient, tf.zeros_like(gradient)) for gradient in gradients]

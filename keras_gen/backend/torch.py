@@ -9,7 +9,7 @@ from keras.optimizers import LossScaleOptimizer
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from keras_gen.backend import parts
-from keras_gen.backend.step import Step, is_finite, loss_of, running
+from keras_gen.backend.step import Step, enclosing, is_finite, loss_of, running
 
 
 def step(method):
@@ -27,7 +27,7 @@ def step(method):
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
-    output = loss_fn(*inputs)
+    step, output = enclosing(), loss_fn(*inputs)
     if variables:  # A player may have none, or be frozen.
         gradients = torch.autograd.grad(
             optimizer.scale_loss(loss_of(output)),
@@ -38,12 +38,12 @@ def descend(optimizer, variables, loss_fn, *inputs):
             # Of all processes, the loss too: what is not finite in one is so in all.
             loss, *gradients = _mean_over_processes([loss_of(output).detach(), *gradients])
             finite = is_finite(optimizer, loss, gradients, _sum_of_squares)
-            if running().scopes:  # A program has no branches.
-                running().note(optimizer, finite)
-                running().scopes[-1].apply_where(optimizer, gradients, variables, finite)
+            if step.scopes:  # A program has no branches.
+                step.note(optimizer, finite)
+                step.scopes[-1].apply_where(optimizer, gradients, variables, finite)
                 return _detached(output)
             finite = bool(finite)
-            running().note(optimizer, finite)
+            step.note(optimizer, finite)
             if isinstance(optimizer, LossScaleOptimizer):  # It leaves out by itself.
                 optimizer.apply(gradients, variables)
             elif finite:

@@ -6,7 +6,7 @@ import statistics
 import numpy as np
 
 from keras_gen import door
-from keras_gen.arguments import as_sequence, check_integer
+from keras_gen.arguments import as_sequence, check_integer, check_one_array
 from keras_gen.callbacks.grids import EpochPicture, has_classes
 
 
@@ -85,11 +85,17 @@ def scatter(mean, y=None):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    check_one_array("mean", mean)
     mean = np.asarray(mean)
     if mean.ndim > 2:
         mean = mean.reshape(len(mean), math.prod(mean.shape[1:]))
     if mean.ndim != 2 or mean.shape[1] < 2 or not len(mean):
         raise ValueError(f"`mean` has shape {mean.shape}. Pass (n, latent_dim), at least (1, 2).")
+    if y is not None and np.shape(y) != (len(mean),):
+        raise ValueError(
+            f"The labels have shape {np.shape(y)} for {len(mean)} codes. Pass one integer for "
+            f"each, ({len(mean)},)."
+        )
     first, second = sorted(np.argsort(-np.var(mean, axis=0), kind="stable")[:2])
     figure = Figure(figsize=(5.6, 4.8), dpi=100, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.15)  # Otherwise the label of an axis is cut off.

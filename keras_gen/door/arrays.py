@@ -87,6 +87,11 @@ def as_weights(sample_weight):
     """Return one weight for each example, a NumPy array (n,); ValueError for another shape."""
     weights = as_numpy(sample_weight, "sample_weight").astype(wide(keras.config.floatx()))
     check_weights(weights)
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError(
+            f"`sample_weight` goes from {weights.min():g} to {weights.max():g}. Pass finite "
+            f"numbers that are not negative: 0 leaves an example out."
+        )
     return weights.reshape(-1)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 from keras import ops
 
+from keras_gen import likelihoods
 from keras_gen.arguments import check_integer
 from keras_gen.checks import check_choice
 from keras_gen.inference.predict import predict
@@ -61,7 +62,7 @@ def log_prob(vae, x, z, y, batch_size, compare=True):
     """Return log p(x|z) of pairs, NumPy (n,), a batch at a time: the parameters may be large."""
 
     def finish(parameters, x):
-        values = vae.likelihood.log_prob(*map(ops.convert_to_tensor, (x, parameters)))
+        values = likelihoods.log_prob(vae.likelihood, *map(ops.convert_to_tensor, (x, parameters)))
         return ops.convert_to_numpy(values)
 
     inputs = z if y is None else [z, y]

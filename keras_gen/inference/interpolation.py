@@ -1,6 +1,6 @@
 import numpy as np
 
-from keras_gen.checks import check_ends
+from keras_gen.checks import check_ends, check_latents
 
 
 def interpolate_examples(model, x_from, x_to, steps=8, y=None):
@@ -39,6 +39,8 @@ def interpolate_latents(model, z_from, z_to, steps=8, spherical=True, y=None, **
     Returns:
         NumPy array (n, steps, ...).
     """
+    check_ends(steps, z_from=z_from, z_to=z_to)
+    check_latents(z_from, model.latent_dim)
     y = model.labels(y, len(z_from))
     return _along(path(z_from, z_to, steps, spherical), model.generate, y, **options)
 

@@ -7,7 +7,7 @@ of one kind stand together: for (32, 32, 3), three means and then three log scal
 """
 
 from keras_gen.identifiers import resolve
-from keras_gen.likelihoods.base import Likelihood, elementwise
+from keras_gen.likelihoods.base import Likelihood, elementwise, log_prob
 from keras_gen.likelihoods.bernoulli import Bernoulli
 from keras_gen.likelihoods.categorical import Categorical
 from keras_gen.likelihoods.continuous_bernoulli import ContinuousBernoulli

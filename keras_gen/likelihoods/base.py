@@ -54,19 +54,20 @@ class Likelihood(configs.TakesVariables, seeds.SavesSeeds, keras.layers.Layer):
         if fits and getattr(self.value_log_prob, "elementwise", False):
             x, parameters = (ops.reshape(v, (-1, math.prod(shape))) for v in (x, parameters))
         value_log_prob = self.value_log_prob(x, parameters)
+        _check_shape(self, "value_log_prob", value_log_prob, (None, *x.shape[1:]), "value")
         return ops.sum(value_log_prob, axis=list(range(1, len(value_log_prob.shape))))
 
     def value_log_prob(self, x, parameters):
         """Return log p of every number in `x`, in nats, in the shape of `x`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no `value_log_prob`. Write it.")
 
     def mean(self, parameters):
         """Return E[x | parameters], in the shape of the data."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no `mean`. Write it.")
 
     def sample(self, parameters):
         """Draw from p(x | parameters), in the shape of the data."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no `sample`. Write it.")
 
     def check_data(self, x):
         """Raise ValueError if the NumPy array `x` holds a value of density zero, as NaN is."""
@@ -109,6 +110,23 @@ class Likelihood(configs.TakesVariables, seeds.SavesSeeds, keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         return cls(**configs.deserialize(config))
+
+
+def log_prob(likelihood, x, parameters):
+    """Return `likelihood.log_prob(x, parameters)`; ValueError unless it is (batch,)."""
+    values = likelihood.log_prob(x, parameters)
+    _check_shape(likelihood, "log_prob", values, (x.shape[0],), "example")
+    return values
+
+
+def _check_shape(likelihood, method, values, expected, unit):
+    shape = tuple(values.shape)
+    sizes = zip(shape, expected, strict=False)
+    if len(shape) != len(expected) or any(None not in pair and len({*pair}) > 1 for pair in sizes):
+        raise ValueError(
+            f"`{method}` of {type(likelihood).__name__} gives the shape {shape}, and {expected} is "
+            f"expected: one number for each {unit}. Take sums or means over no other axes."
+        )
 
 
 def check_in_unit_interval(x, likelihood, top=None):

@@ -20,7 +20,8 @@ class Gaussian(Likelihood):
         sigma: Standard deviation, positive, in the units of the data; a number, or a scalar
             `keras.Variable` if it is not learned.
         learn_sigma: True trains log sigma, a weight that starts at log(`sigma`): the sigma-VAE of
-            Rybkin et al. (2021), https://arxiv.org/abs/2006.13202
+            Rybkin et al. (2021), https://arxiv.org/abs/2006.13202. `likelihood.sigma` is then
+            what has been learned, and in the config where it started.
         seed: Integer or None, for `sample`.
 
     Example:
@@ -46,6 +47,8 @@ class Gaussian(Likelihood):
 
     @property
     def sigma(self):
+        if self.learn_sigma:
+            return math.exp(ops.convert_to_numpy(self.log_sigma))
         return self._sigma
 
     @sigma.setter
@@ -60,8 +63,8 @@ class Gaussian(Likelihood):
 
     def current_log_sigma(self):
         """Return log sigma, learned or not, as a scalar tensor."""
-        if isinstance(self.sigma, keras.Variable):
-            return numerics.log_of(self.sigma)
+        if isinstance(self._sigma, keras.Variable):
+            return numerics.log_of(self._sigma)
         return ops.convert_to_tensor(self.log_sigma)
 
     @elementwise
@@ -77,7 +80,7 @@ class Gaussian(Likelihood):
         return mean + ops.exp(self.current_log_sigma()) * noise
 
     def get_config(self):
-        config = {"sigma": configs.serialize(self.sigma), "learn_sigma": self.learn_sigma}
+        config = {"sigma": configs.serialize(self._sigma), "learn_sigma": self.learn_sigma}
         return {**super().get_config(), **config}
 
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from keras_gen.arguments import check_integer
+from keras_gen.arguments import check_integer, check_one_array
 
 # Values of q(z_i|x_j) in memory at a time.
 CHUNK = 2**22
@@ -42,6 +42,7 @@ def active_units(mean, threshold=0.01):
         Burda et al. (2016), "Importance Weighted Autoencoders", section 5.2:
         https://arxiv.org/abs/1509.00519
     """
+    check_one_array("mean", mean)
     mean, _ = _posteriors(mean, np.zeros_like(mean))
     return int(np.sum(np.var(mean, axis=0) > threshold))
 

@@ -62,20 +62,21 @@ class Autoencoder(Latents, GenerativeModel):
     @backend.step
     def train_step(self, data):
         data = self.unpack(data)
-        _, terms = backend.descend(self.optimizer, self.trainable_variables, self.objective, *data)
-        return self.update_metrics(terms, data[0])
+        variables = self.trainable_variables
+        output = backend.descend(self.optimizer, variables, self.objective, *data)
+        return self.update_metrics(checks.terms_of(output), data[0])
 
     @backend.step
     def test_step(self, data):
         data = self.unpack(data, training=False)
-        _, terms = self.objective(*data, training=False)
-        return self.update_metrics(terms, data[0])
+        output = self.objective(*data, training=False)
+        return self.update_metrics(checks.terms_of(output), data[0])
 
     def objective(self, x, sample_weight, y=None, *, training=True):
         """Return the loss to minimise and the scalars to log, in nats per example."""
         z = self.encoded(x, y, training)  # (batch, latent_dim)
         parameters = self.decoded(z, y, training)
-        reconstruction = -self.likelihood.log_prob(x, parameters)  # -log p(x|z), (batch,)
+        reconstruction = -likelihoods.log_prob(self.likelihood, x, parameters)  # (batch,)
         reconstruction = ops.mean(sample_weight * reconstruction)
         loss = reconstruction + total_in_float32(self.losses)
         return loss, {"loss": loss, "reconstruction": reconstruction}

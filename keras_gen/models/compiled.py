@@ -1,15 +1,24 @@
 """Settings that change after `compile`: the step is made again."""
 
 import collections
+import inspect
 import warnings
 
 import keras
 
-from keras_gen import borrowed, configs, settings
+from keras_gen import backend, borrowed, configs, settings
 
 
 class Compiled(configs.TakesVariables):
     """Mixin of models before Keras's trainer: a step is made again if a setting has changed."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name in ("train_step", "test_step"):
+            method = vars(cls).get(name)
+            # JAX's own take the state too. A step around a step changes nothing.
+            if inspect.isfunction(method) and len(inspect.signature(method).parameters) == 2:
+                setattr(cls, name, backend.step(method))
 
     def make_train_function(self, force=False):
         changed = settings.changed(self, "train")

@@ -133,26 +133,27 @@ class GAN(TwoPlayerModel):
         x_fake = self.pack(backend.without_gradient(self.fakes, z, y, True))
         points = self.penalised_points(x_real, x_fake, self.noise)
         with gradient_penalties.explained() if self.penalties else contextlib.nullcontext():
-            _, terms = backend.descend(
+            output = backend.descend(
                 self.optimizer.discriminator,
                 self.discriminator.trainable_variables,
                 self.discriminator_objective,
                 *(x_real, x_fake, points, y, *self.draw_augmentation(x_real, self.noise)),
             )
+        terms = checks.terms_of(output)
         if self.augment is not None:
             self.augment.adapt(terms, ops.shape(x_real)[0])
         return terms
 
     def generator_step(self, x_real, y=None):
         """Descend once with the generator, with fresh noise; some losses compare with `x_real`."""
-        _, terms = backend.descend(
+        output = backend.descend(
             self.optimizer.generator,
             self.generator.trainable_variables,
             self.generator_objective,
             *(self.draw_z(x_real, self.noise), x_real, y),
             *self.draw_augmentation(x_real, self.noise),
         )
-        return terms
+        return checks.terms_of(output)
 
     @backend.step
     def test_step(self, data):

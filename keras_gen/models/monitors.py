@@ -10,6 +10,12 @@ DIRECTIONS = {
     **dict.fromkeys(("elbo", "log_likelihood", "modes", "high_quality"), "max"),
     **dict.fromkeys(("kl", "reconstruction", "mode_kl"), "min"),
 }
+MONITORS = (
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.ReduceLROnPlateau,
+)
+SETS_RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 
 
 class LogRate(keras.callbacks.Callback):
@@ -23,14 +29,19 @@ class LogRate(keras.callbacks.Callback):
 def check(model, callbacks):
     """Tell callbacks the direction of what they monitor; ValueError for one that must fail."""
     for callback in keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or [])):
+        if isinstance(callback, type):
+            name = callback.__name__
+            raise ValueError(f"`callbacks` holds a class, {name}. Pass an object: `{name}(...)`.")
         if getattr(callback, "mode", None) == "auto":
             if isinstance(getattr(callback, "monitor", None), str):
                 _choose_mode(callback, model.logged)
         if isinstance(callback, keras.callbacks.ModelCheckpoint):
             if not callback.save_weights_only:
                 check_file_name(callback.filepath)
-        if isinstance(callback, keras.callbacks.LearningRateScheduler):
-            _check_rates(callback, model.optimizer)
+        if isinstance(callback, SETS_RATES) and model.compiled:
+            _check_settable(callback, model.optimizer)
+            if isinstance(callback, keras.callbacks.LearningRateScheduler):
+                _check_rates(callback, model.optimizer)
 
 
 def check_file_name(filepath):
@@ -45,13 +56,30 @@ def check_file_name(filepath):
 
 def _choose_mode(callback, logged):
     name = callback.monitor.removeprefix("val_")
+    asks = getattr(callback, "save_best_only", True)
     if name in DIRECTIONS or name.endswith("loss"):
         callback.mode = DIRECTIONS.get(name, "min")
-    elif name in logged and getattr(callback, "save_best_only", True):
+    elif name in logged and asks:
         raise ValueError(
             f"{type(callback).__name__} monitors {callback.monitor!r}, of which neither more nor "
             f'less is better in itself. Pass mode="max" or mode="min".'
         )
+    elif isinstance(callback, MONITORS) and asks:
+        raise ValueError(
+            f"{type(callback).__name__} monitors {callback.monitor!r}, and `fit` logs "
+            f"{', '.join(logged)}, and with validation data val_{logged[0]} and so on. Monitor one "
+            f'of these; for a scalar that you add, pass mode="max" or mode="min".'
+        )
+
+
+def _check_settable(callback, optimizer):
+    """Raise ValueError if a learning rate that the callback sets is a schedule."""
+    for player in getattr(optimizer, "optimizers", (optimizer,)):
+        if not isinstance(player.learning_rate, keras.Variable):
+            raise ValueError(
+                f"{type(callback).__name__} sets the learning rate, which is a schedule already. "
+                f"Leave the callback out, or compile with a number."
+            )
 
 
 def _check_rates(callback, optimizer):

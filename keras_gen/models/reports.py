@@ -32,7 +32,7 @@ class ReportSkippedUpdates(keras.callbacks.Callback):
         if bounds is not None:
             message += f" Values outside [{bounds[0]:g}, {bounds[1]:g}] count as NaN."
         if not all(made[counts > 0]):
-            message += f" {advice(any(self.made_before[counts > 0]))}"
+            message += f" {advice(any(self.made_before + made))}"
         warnings.warn(message, stacklevel=2)
 
 

@@ -151,7 +151,7 @@ class VAE(Autoencoder):
         mean, log_var = self.posterior(x, y, training)  # of q(z|x)
         z = self._sampling(training)((mean, log_var))  # (batch, latent_size)
         parameters = self.decoded(z, y, training)  # of p(x|z)
-        reconstruction = -self.likelihood.log_prob(x, parameters)  # (batch,)
+        reconstruction = -likelihoods.log_prob(self.likelihood, x, parameters)  # (batch,)
         kl = divergences.kl_of_latents(mean, log_var)  # (batch, latent_size)
 
         reconstruction = ops.mean(sample_weight * reconstruction)
@@ -205,7 +205,8 @@ class VAE(Autoencoder):
         if y is not None:
             y = ops.tile(y, (num_samples,))
         parameters = self.decoded(ops.reshape(z, (-1, z.shape[-1])), y, training)
-        return ops.reshape(self.likelihood.log_prob(x, parameters), (num_samples, -1))
+        log_prob = likelihoods.log_prob(self.likelihood, x, parameters)
+        return ops.reshape(log_prob, (num_samples, -1))
 
     def prior_draws(self, num_samples, batch):
         """Return draws z of p(z) for evaluation, a tensor (num_samples, batch, latent_size)."""

@@ -46,6 +46,11 @@ class WGAN(GAN):
         seed=None,
         **kwargs,
     ):
+        if own := {"loss", "penalties"}.intersection(kwargs):
+            raise ValueError(
+                f"WGAN has a loss of its own, and it clips in the place of penalties: leave "
+                f"`{min(own)}` out, or pass it to GAN."
+            )
         super().__init__(
             generator,
             discriminator,

@@ -145,3 +145,12 @@ def test_what_cannot_be_drawn_is_refused_before_training(tmp_path, callback, mat
     with pytest.raises(ValueError, match=match):
         fitted(tiny.vae(), [callback(tmp_path)])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.once
+def test_scatter_wants_one_array_and_a_label_for_each_code():
+    codes = np.random.default_rng(0).normal(size=(5, 2))
+    with pytest.raises(ValueError, match="pair of arrays"):
+        kg.callbacks.scatter((codes, codes))
+    with pytest.raises(ValueError, match=r"shape \(4,\) for 5 codes"):
+        kg.callbacks.scatter(codes, np.arange(4))

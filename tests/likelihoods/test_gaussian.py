@@ -27,6 +27,8 @@ def test_learned_sigma_is_a_weight_that_loads(tmp_path):
     keras.Model(x, likelihood(x)).save(tmp_path / "likelihood.keras")
     loaded = keras.saving.load_model(tmp_path / "likelihood.keras").layers[-1]
     np.testing.assert_allclose(np.exp(numpy(loaded.log_sigma)), 0.25, rtol=1e-6)
+    assert loaded.sigma == pytest.approx(0.25)  # What was learned, and in the config the start.
+    assert loaded.get_config()["sigma"] == 0.5
     assert loaded.learn_sigma
 
 

@@ -159,3 +159,11 @@ def test_what_are_no_posteriors_is_refused(mean, log_var, match):
 def test_one_draw_has_no_standard_error():
     with pytest.raises(ValueError, match="`num_samples` is 1. Pass an integer, at least 2"):
         elbo_surgery(MEAN, LOG_VAR, num_samples=1)
+
+
+def test_a_pair_of_arrays_is_no_mean():
+    mean, log_var = posteriors()
+    for pair in ((mean, log_var), [mean, log_var]):
+        with pytest.raises(ValueError, match="`mean` is a pair of arrays"):
+            active_units(pair)
+    assert active_units(list(mean)) == active_units(mean) == 3

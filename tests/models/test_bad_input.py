@@ -261,3 +261,35 @@ def test_the_name_of_a_class_is_refused_by_its_number():
     networks = kg.networks.mlp_vae((4,), 2, hidden=(4,), num_classes=3)
     with pytest.raises(ValueError, match="`y` is 'cat'. Pass the number .*from 0 to 2"):
         kg.VAE(*networks, num_classes=3).sample(1, y="cat")
+
+
+def test_reshape_is_advised_only_where_it_keeps_the_images():
+    vae = tiny.vae()
+    height, width, channels = vae.encoder.input_shape[1:]
+    x = tiny.images(8, shape=(height, width, channels))
+    with pytest.raises(ValueError, match=r"Reshape them: `x.reshape\(-1, 8, 8, 1\)`"):
+        vae.encode(x.reshape(8, -1))
+    table = kg.VAE(*kg.networks.mlp_vae((64,), 2, hidden=(4,)))
+    with pytest.raises(ValueError, match=r"Reshape them: `x.reshape\(-1, 64\)`"):
+        table.encode(x)
+    with pytest.raises(ValueError, match=r"keras.ops.moveaxis\(x, 1, -1\)"):
+        vae.encode(np.moveaxis(x, -1, 1))
+    np.testing.assert_array_equal(ops.moveaxis(np.moveaxis(x, -1, 1), 1, -1), x)
+    with pytest.raises(ValueError, match="bring the data into this shape"):
+        vae.encode(x.reshape(8, 4, 16, 1))
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, -1.0])
+def test_weights_are_finite_and_not_negative(weight):
+    vae = tiny.vae()
+    vae.compile(tiny.sgd())
+    weights_of_rows = np.where(np.arange(8) == 3, weight, 1.0)
+    with pytest.raises(ValueError, match="`sample_weight` goes from"):
+        vae.fit(ROWS, sample_weight=weights_of_rows, verbose=0)
+
+
+@pytest.mark.once
+def test_one_z_alone_is_told_with_its_own_shape():
+    gan = kg.GAN(tiny._player(2, 8), tiny._player(8, 1), latent_dim=2)
+    with pytest.raises(ValueError, match=r"`z` has shape \(2,\)"):
+        gan.interpolate(np.zeros(2), np.ones(2))

@@ -187,3 +187,29 @@ def test_an_epoch_without_an_update_is_told():
         vae().fit(table, verbose=0, callbacks=[stop])
     assert "the learning rate is not the cause" in stop.message
     vae().fit(table / table.std(), verbose=0)  # As advised; a warning would be an error.
+
+
+def test_what_must_fail_after_the_first_epoch_is_refused_before_it():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)
+    vae = tiny.vae()
+    vae.compile(keras.optimizers.SGD(schedule))
+    for callback, message in {
+        keras.callbacks.EarlyStopping(monitor="val_elbow"): "monitors 'val_elbow', and `fit` logs",
+        keras.callbacks.EarlyStopping: r"a class, EarlyStopping. Pass an object",
+        keras.callbacks.ReduceLROnPlateau(monitor="loss"): "which is a schedule already",
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate): "a schedule already",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            vae.fit(tiny.images(8), verbose=0, callbacks=[callback])
+    assert int(vae.optimizer.iterations) == 0
+    with pytest.raises(ValueError, match=r"call `compile\(\)`"):
+        tiny.vae().fit(tiny.images(8), callbacks=[keras.callbacks.ReduceLROnPlateau("loss")])
+
+
+def test_where_one_player_has_learned_the_rate_may_be_the_cause():
+    gan = kg.GAN(tiny._player(2, 8), tiny._player(8, 1), latent_dim=2, loss="wasserstein")
+    gan.compile(keras.optimizers.SGD(1e38), keras.optimizers.SGD(1e38))
+    stop = kg.callbacks.StopAtNonFinite()
+    with pytest.warns(UserWarning, match="of the generator.* Try a smaller learning rate"):
+        gan.fit(ROWS, batch_size=2, verbose=0, callbacks=[stop])
+    assert "Try a smaller learning rate" in stop.message

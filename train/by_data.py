@@ -21,10 +21,13 @@ def choose(args, train):
         "dcgan": f"filters {' '.join(map(str, args.filters))}: one for each halving of the image",
         "resnet": f"width {args.width}, depth {args.depth}",
     }
+    penalty = " ".join(args.penalty) or "none"
+    if args.penalty_weight:
+        penalty += f" with weight {args.penalty_weight:g}"
     averages = "none" if args.ema is None else f"{args.ema}, for the pictures"
     print(
         f"  network {args.network}, {networks.get(args.network, '')}\n"
-        f"  loss {args.loss}, penalty {' '.join(args.penalty) or 'none'}, batch size "
+        f"  loss {args.loss}, penalty {penalty}, batch size "
         f"{args.batch_size}, learning rates {args.generator_learning_rate:g} and "
         f"{args.discriminator_learning_rate:g}\n"
         f"  augment {args.augment}: there are {train.num_examples} images, and below {FEW} a "

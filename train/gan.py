@@ -11,6 +11,7 @@ from train import (
     images,
     options,
     plots,
+    r3gan,
     run_folder,
     speed,
     subset,
@@ -19,7 +20,7 @@ from train.config import POINTS
 from train.recipes import DEFAULTS, LOSSES, PENALTIES, RECIPES
 
 NETWORKS = ("dcgan", "resnet", "mlp", "points")
-AUGMENT = ("diff_augment", "adaptive", "none")
+AUGMENT = ("diff_augment", "adaptive", "scheduled", "none")
 MODES = {
     "modes": "Modes covered",
     "modes_near": "Modes nearly covered",
@@ -73,7 +74,8 @@ def _add_game(parser):
     add(
         "--recipe",
         choices=RECIPES,
-        help="loss, penalty and balance of a paper; other options that are given go first",
+        help="settings of a paper; other options that are given go first. r3gan also has its "
+        "schedules, and leaves out what docs/guide.md says",
     )
     add("--loss", choices=LOSSES, help="what the players minimise")
     add(
@@ -91,7 +93,7 @@ def _add_game(parser):
         "--augment",
         choices=AUGMENT,
         help="change the images that the discriminator sees, at random: for some hundred to some "
-        "thousand images",
+        "thousand images. scheduled: with a probability that rises to 0.3 in half of the run",
     )
     add(
         "--augment-ramp",
@@ -101,8 +103,9 @@ def _add_game(parser):
         "a quarter of all that the run shows",
     )
     add("--d-steps", type=options.positive, help="discriminator steps on a batch")
-    add("--generator-learning-rate", type=options.positive_float, help="of Adam, falling to 0")
-    add("--discriminator-learning-rate", type=options.positive_float, help="of Adam, falling to 0")
+    falls = "of Adam; it falls to 0, with --recipe r3gan to a quarter"
+    add("--generator-learning-rate", type=options.positive_float, help=falls)
+    add("--discriminator-learning-rate", type=options.positive_float, help=falls)
     add(
         "--ema",
         type=options.fraction,
@@ -110,6 +113,7 @@ def _add_game(parser):
         "pictures with the averages; the losses are those of the raw weights",
     )
     add("--beta-1", type=options.momentum, help="of both Adams")
+    add("--beta-2", type=options.momentum, help="of both Adams")
 
 
 def _words(value):
@@ -121,18 +125,17 @@ def train(args):
     import keras
 
     train, test = devices.share(args, *load(args))
-    fill_in_by_data(args, train)
+    shape, num_classes = devices.describe(train, args.conditional)
+    fill_in_by_data(args, train, shape)
+    steps = args.epochs * len(train)
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
     with speed.precision(args.dtype):
-        gan = build(args, *devices.describe(train, args.conditional))
-    steps = args.epochs * len(train)
+        gan = build(args, shape, num_classes, steps)
     fine_tune.start_from(args, gan)
     gan.compile(
-        generator_optimizer=adam(args.generator_learning_rate, args.beta_1, steps, args.ema),
-        discriminator_optimizer=adam(
-            args.discriminator_learning_rate, args.beta_1, steps * args.d_steps
-        ),
+        generator_optimizer=adam(args, args.generator_learning_rate, steps, args.ema),
+        discriminator_optimizer=adam(args, args.discriminator_learning_rate, steps * args.d_steps),
         jit_compile=speed.jit_compile(args, family(args)),
     )
     gan.check_input_data(train)
@@ -203,7 +206,10 @@ def fill_in(args):
     """Give every option that was left open the value of the recipe, or of the data set."""
     kind = "points" if args.dataset in POINTS else "images"
     settings = dict(DEFAULTS["folder" if options.is_path(args.dataset) else kind])
-    recipe = RECIPES.get(args.recipe, {})
+    recipe = dict(RECIPES.get(args.recipe, {}))
+    if kind == "points":
+        recipe.pop("network", None)
+        recipe.pop("augment", None)
     if "penalty" in recipe:  # A weight belongs to its penalties.
         settings.pop("penalty_weight", None)
     settings.update(recipe)
@@ -214,8 +220,10 @@ def fill_in(args):
             setattr(args, name, value)
 
 
-def fill_in_by_data(args, train):
+def fill_in_by_data(args, train, shape):
     """Give the options that depend on the data a value, if they were left open."""
+    if args.recipe == "r3gan" and args.penalty == ["r1", "r2"] and len(shape) == 3:
+        args.penalty_weight = args.penalty_weight or r3gan.gamma_of(shape)
     if options.is_path(args.dataset):
         by_data.choose(args, train)
     args.sample_every = args.sample_every or max(1, args.epochs // 15)
@@ -282,7 +290,8 @@ def load_all(args):
     return images.load(args, batch["batch_size"])
 
 
-def build(args, example_shape, num_classes):
+def build(args, example_shape, num_classes, steps=1):
+    """Return the model of a run of so many steps of the generator."""
     import keras_gen as kg
 
     sizes = {"packing": args.packing, "num_classes": num_classes}
@@ -295,7 +304,6 @@ def build(args, example_shape, num_classes):
         "mlp": kg.networks.mlp_gan,
         "points": kg.networks.point_gan,
     }
-    weight = [args.penalty_weight] if args.penalty_weight else []
     players = networks[args.network](example_shape, args.latent_dim, **sizes)
     settings = {
         "latent_dim": args.latent_dim,
@@ -303,31 +311,38 @@ def build(args, example_shape, num_classes):
         "packing": args.packing,
         "seed": args.seed,
         "num_classes": num_classes,
-        "augment": make_augmentation(args),
+        "augment": make_augmentation(args, steps),
     }
     if args.recipe == "wgan":
         return kg.WGAN(*players, **settings)
     settings["loss"] = args.loss
+    weight = [args.penalty_weight] if args.penalty_weight else []
+    if weight and args.recipe == "r3gan":
+        weight = [r3gan.gamma(args.penalty_weight, steps)]
     kinds = [type(kg.losses.penalties.get(name)) for name in args.penalty]
     settings["penalties"] = [kind(*weight) for kind in kinds]
     return kg.GAN(*players, **settings)
 
 
-def make_augmentation(args):
+def make_augmentation(args, steps):
     import keras_gen as kg
 
     if args.augment == "adaptive" and args.augment_ramp:
         return kg.augment.Adaptive(ramp_images=args.augment_ramp)
+    if args.augment == "scheduled":
+        return kg.augment.Scheduled(r3gan.probability(steps))
     return None if args.augment == "none" else args.augment
 
 
-def adam(learning_rate, beta_1, steps, ema=None):
+def adam(args, learning_rate, steps, ema=None):
     import keras
 
+    if args.recipe == "r3gan":
+        falling = r3gan.learning_rate(learning_rate, steps)
+    else:
+        falling = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     averages = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
-    return keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(learning_rate, steps), beta_1=beta_1, **averages
-    )
+    return keras.optimizers.Adam(falling, beta_1=args.beta_1, beta_2=args.beta_2, **averages)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ DEFAULTS = {
         "generator_learning_rate": 1e-3,
         "discriminator_learning_rate": 1e-3,
         "beta_1": 0.0,
+        "beta_2": 0.999,
     },
     "images": {
         "network": "dcgan",
@@ -35,6 +36,7 @@ DEFAULTS = {
         "generator_learning_rate": 5e-4,
         "discriminator_learning_rate": 5e-4,
         "beta_1": 0.5,
+        "beta_2": 0.999,
     },
     # Your own images. `by_data.choose` says the rest: filters, augmentation and epochs.
     "folder": {
@@ -50,11 +52,12 @@ DEFAULTS = {
         "generator_learning_rate": 3e-4,
         "discriminator_learning_rate": 3e-4,
         "beta_1": 0.5,
+        "beta_2": 0.999,
         "ema": 0.998,
     },
 }
 
-# Put in their place by --recipe.
+# Put in their place by --recipe; network and augmentation where there are images.
 RECIPES = {
     "wgan": {
         "loss": "wasserstein",
@@ -75,11 +78,19 @@ RECIPES = {
         "epochs": 400,
         "beta_1": 0.0,
     },
+    # With the schedules of r3gan.py.
     "r3gan": {
+        "network": "resnet",
         "loss": "relativistic",
         "penalty": ["r1", "r2"],
         "d_steps": 1,
         "discriminator_norm": "none",
+        "augment": "scheduled",
+        "latent_dim": 64,
+        "generator_learning_rate": 2e-4,
+        "discriminator_learning_rate": 2e-4,
         "beta_1": 0.0,
+        "beta_2": 0.99,
+        "ema": 0.998,
     },
 }

@@ -56,7 +56,7 @@ def test_the_ramp_of_adaptive_augmentation_is_a_quarter_of_the_run():
     class Data:
         num_examples = 100
 
-    gan.fill_in_by_data(args, Data)
+    gan.fill_in_by_data(args, Data, (8, 8, 1))
     assert gan.build(args, (8, 8, 1), None).augment.ramp_images == 200
 
 

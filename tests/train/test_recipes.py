@@ -2,9 +2,11 @@
 
 import inspect
 
+import keras
+import numpy as np
 import pytest
 
-from keras_gen import augment, callbacks, likelihoods
+from keras_gen import augment, callbacks, likelihoods, networks
 from keras_gen.losses import adversarial, penalties
 from train import gan, recipes, run_folder, vae
 
@@ -50,8 +52,37 @@ def test_an_augmentation_is_made_by_its_name(name):
     args = gan.make_parser().parse_args(arguments)
     gan.settle(args)
     model = gan.build(args, (8, 8, 3), None)
-    assert type(model.augment) is type(augment.get(name) if name != "none" else None)
+    kinds = {"scheduled": augment.Scheduled, "none": type(None)}
+    assert type(model.augment) is kinds.get(name) or type(augment.get(name))
     assert model.generator.output_shape == (None, 8, 8, 3)
+
+
+@pytest.mark.once
+def test_r3gan_has_the_schedules_of_its_code_for_ffhq_at_64_pixels():
+    """From 2 to 0.2 at images in [-1, 1], where the squared gradient is a quarter of ours."""
+    arguments = ["--recipe", "r3gan", "--width", "4", "--d-steps", "2"]
+    args = gan.make_parser().parse_args(arguments)
+    gan.settle(args)
+    shape = (64, 64, 3)
+    gan.fill_in_by_data(args, None, shape)
+    model = gan.build(args, shape, None, steps=100)
+    adam = gan.adam(args, args.generator_learning_rate, 100, args.ema)
+    rates = keras.saving.deserialize_keras_object(adam.get_config()["learning_rate"])
+    gammas = [penalty.gamma for penalty in model.penalties]
+    for schedule, start, middle, end in [
+        *((gamma, 0.5, 0.275, 0.05) for gamma in gammas),
+        (model.augment.p, 0.0, 0.15, 0.3),
+        (rates, 2e-4, 1.25e-4, 5e-5),
+    ]:
+        values = [float(schedule(step)) for step in (0, 25, 50, 100)]
+        np.testing.assert_allclose(values, [start, middle, end, end], atol=1e-7)
+    assert (adam.beta_1, adam.beta_2, len(gammas)) == (0.0, 0.99, 2)
+    generator, _ = networks.resnet_gan(shape, latent_dim=64, width=4)
+    assert model.generator.count_params() == generator.count_params()
+
+    args = gan.make_parser().parse_args(["--recipe", "r3gan", "--dataset", "ring"])
+    gan.settle(args)
+    assert (args.network, args.augment, args.loss) == ("points", "none", "relativistic")
 
 
 @pytest.mark.parametrize("name", vae.LIKELIHOODS)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import backend
+from keras_gen import backend, seeds
 from keras_gen.arguments import check_integer
 from keras_gen.checks import check_choice
 from keras_gen.dtypes import in_float32
@@ -12,7 +12,9 @@ from keras_gen.inference.predict import predict
 from keras_gen.losses import divergences
 
 
-def inpaint(vae, x, mask, method="elbo", num_samples=1, steps=200, batch_size=128, y=None):
+def inpaint(
+    vae, x, mask, method="elbo", num_samples=1, steps=200, batch_size=128, y=None, seed=None
+):
     """Return `x` with hidden values filled in by E[x|z]; visible values stay as they are.
 
     Args:
@@ -31,6 +33,8 @@ def inpaint(vae, x, mask, method="elbo", num_samples=1, steps=200, batch_size=12
         steps: Length of a chain, or updates of Adam.
         batch_size: Number of examples at a time.
         y: Labels (n,), or one for all, if the model has classes.
+        seed: Integer or None. An integer gives the same result each time, and leaves the model's
+            streams of noise as they are.
 
     Reference:
         Rezende et al. (2014), "Stochastic Backpropagation and Approximate Inference in Deep
@@ -45,13 +49,14 @@ def inpaint(vae, x, mask, method="elbo", num_samples=1, steps=200, batch_size=12
     x = np.where(hidden, np.zeros((), x.dtype), x)
     vae.check_data(x)
     batch_size = min(batch_size, len(x))
-    fill = METHODS[method](vae, batch_size * num_samples, steps)
     expected = []
-    for start in range(0, len(x), batch_size):
-        rows = np.arange(start, start + batch_size) % len(x)  # All of one size: compiled once.
-        rows = np.repeat(rows, num_samples)
-        images = fill(x[rows], hidden[rows], None if y is None else y[rows])  # E[x|z]
-        expected.append(images.reshape(batch_size, num_samples, *x.shape[1:]).mean(axis=1))
+    with seeds.seeded(vae, seed):
+        fill = METHODS[method](vae, batch_size * num_samples, steps)
+        for start in range(0, len(x), batch_size):
+            rows = np.arange(start, start + batch_size) % len(x)  # All of one size: compiled once.
+            rows = np.repeat(rows, num_samples)
+            images = fill(x[rows], hidden[rows], None if y is None else y[rows])  # E[x|z]
+            expected.append(images.reshape(batch_size, num_samples, *x.shape[1:]).mean(axis=1))
     return np.where(hidden, np.concatenate(expected)[: len(x)], x)
 
 

@@ -191,15 +191,16 @@ class TwoPlayerModel(Latents, GenerativeModel):
         return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
 
     def _fit_together(self, input_shape=None):
+        networks = self.generator, self.discriminator
+        first, second = (getattr(network, "output_shape", None) for network in networks)
+        if first == (None, 1) and second not in (None, first):
+            raise ValueError(
+                f"The networks are in the wrong order: {self.generator.name!r} gives one number "
+                f"for each example, as a discriminator does. Pass the generator first."
+            )
         z = keras.KerasTensor((None, *self.latent_shape))
         expected = self.input_shape_of(self.generator, z.shape)
         if not checks.fits(z.shape, expected):
-            other = self.input_shape_of(self.discriminator, expected)
-            if checks.fits(z.shape, other) and not checks.fits(expected, other):
-                raise ValueError(
-                    f"The networks are in the wrong order: {self.discriminator.name!r} takes z, "
-                    f"and {self.generator.name!r} takes examples. Pass the generator first."
-                )
             fitting = check_latent_dim([size or 1 for size in expected[1:]])
             raise ValueError(
                 f"`latent_dim` is {self.latent_dim}, but the generator expects z of shape "

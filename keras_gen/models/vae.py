@@ -278,9 +278,11 @@ class VAE(Autoencoder):
         """Return how unlike the training data each x is: see `kg.inference.anomaly_score`."""
         return inference.anomaly_score(self, x, kind, num_samples, seed, batch_size, y)
 
-    def inpaint(self, x, mask, method="elbo", num_samples=1, steps=200, batch_size=128, *, y=None):
+    def inpaint(
+        self, x, mask, method="elbo", num_samples=1, steps=200, batch_size=128, *, y=None, seed=None
+    ):
         """Return x with hidden values filled in by visible ones: see `kg.inference.inpaint`."""
-        return inference.inpaint(self, x, mask, method, num_samples, steps, batch_size, y)
+        return inference.inpaint(self, x, mask, method, num_samples, steps, batch_size, y, seed)
 
     def signatures(self):
         def examples(noise, y):
@@ -312,6 +314,11 @@ class VAE(Autoencoder):
 
     def check_code(self, outputs):
         if not isinstance(outputs, (list, tuple)) or len(outputs) != 2:
+            if len(getattr(self.decoder, "outputs", None) or ()) == 2:
+                raise ValueError(
+                    f"The networks are in the wrong order: {self.decoder.name!r} gives (mean, "
+                    f"log_var), as an encoder does. Pass the encoder first."
+                )
             raise ValueError(
                 f"The encoder of a VAE gives two tensors, (mean, log_var) of q(z|x), and this one "
                 f"gives {checks.describe(outputs)}. End it in two Dense layers; z is drawn by the "

@@ -237,10 +237,16 @@ def test_counts_and_codes_are_checked():
             call()
 
 
-def test_networks_in_the_wrong_order_are_named():
-    generator, discriminator = kg.networks.point_gan((4,), 2, hidden=(4,))
+@pytest.mark.parametrize("num_classes", [None, 3])
+@pytest.mark.parametrize("size", [2, 4])  # Of examples as large as z, and larger.
+def test_networks_in_the_wrong_order_are_named(size, num_classes):
+    options = {"hidden": (4,), "num_classes": num_classes}
+    generator, discriminator = kg.networks.point_gan((size,), 2, **options)
     with pytest.raises(ValueError, match="Pass the generator first"):
-        kg.GAN(discriminator, generator, latent_dim=2)
+        kg.GAN(discriminator, generator, latent_dim=2, num_classes=num_classes)
+    encoder, decoder = kg.networks.mlp_vae((size,), 2, **options)
+    with pytest.raises(ValueError, match="Pass the encoder first"):
+        kg.VAE(decoder, encoder, num_classes=num_classes)
 
 
 def test_8_bit_images_are_not_taken_for_noisy_ones():

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 import keras_gen as kg
+from keras_gen.data import ArrayDataset
 from tests.models import tiny
 
 
@@ -177,6 +178,10 @@ def test_predict_takes_the_pair():
     )
     with pytest.raises(ValueError, match="called on two inputs"):
         model(x)
+    stream = ArrayDataset(x, y, batch_size=3)
+    with pytest.raises(ValueError, match="leaves out the labels of a PyDataset.*`reconstruct`"):
+        model.predict(stream)
+    np.testing.assert_allclose(model.reconstruct(stream), model.reconstruct(x, y=y), atol=1e-6)
 
 
 def test_networks_of_another_number_of_classes_are_refused():

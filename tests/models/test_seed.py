@@ -50,6 +50,8 @@ def test_pixels_codes_and_likelihoods_can_be_drawn_again():
     check_draws(lambda seed: vae.decode(z, draw_pixels=True, seed=seed), vae)
     check_draws(lambda seed: vae.reconstruct(x, sample=True, seed=seed), vae)
     check_draws(lambda seed: vae.log_likelihood(x, 5, verbose=0, seed=seed), vae)
+    hidden = np.arange(8) < 4
+    check_draws(lambda seed: vae.inpaint(x, hidden[:, None, None], steps=2, seed=seed), vae)
     scores = [vae.anomaly_score(x, "likelihood", num_samples=5, seed=seed) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(scores[0], scores[1])
     assert np.all(scores[0] != scores[2])
@@ -71,6 +73,7 @@ def test_what_is_no_seed_is_refused(seed):
         lambda: gan.sample(1, seed=seed),
         lambda: vae.reconstruct(x, sample=True, seed=seed),
         lambda: vae.log_likelihood(x, 2, seed=seed),
+        lambda: vae.inpaint(x, np.ones(x.shape, bool), seed=seed),
     ):
         with pytest.raises(ValueError, match=r"`seed` is .*Pass an integer from 0 to 2\^31 - 1"):
             use()

@@ -1,3 +1,5 @@
+"""Data sets by name. What reads and prepares them knows no backend: most tests run once."""
+
 import gzip
 import hashlib
 import importlib.util
@@ -87,6 +89,7 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", fail)
 
 
+@pytest.mark.once
 def test_digits_are_scikit_learns(data_dir):
     train, test = load("digits", data_dir=data_dir, download=False)
     digits = load_digits()
@@ -100,6 +103,7 @@ def test_digits_are_scikit_learns(data_dir):
     assert x.mean() == pytest.approx(digits.images.mean() / 16 * 400 / 784, rel=0.015)
 
 
+@pytest.mark.once
 def test_digits_have_the_border_of_mnist(data_dir):
     _, test = load("digits", data_dir=data_dir)
     border = np.ones((28, 28), bool)
@@ -107,6 +111,7 @@ def test_digits_have_the_border_of_mnist(data_dir):
     assert test.x[:, border].max() == 0
 
 
+@pytest.mark.once
 def test_digits_splits_are_disjoint_stratified_and_fixed(data_dir, tmp_path):
     train, test = load("digits", data_dir=data_dir)
     again, _ = load("digits", data_dir=tmp_path)
@@ -116,6 +121,7 @@ def test_digits_splits_are_disjoint_stratified_and_fixed(data_dir, tmp_path):
     np.testing.assert_allclose(np.bincount(test.y) / 297, 0.1, atol=0.005)
 
 
+@pytest.mark.once
 def test_digits_are_read_by_tfds_itself(data_dir):
     load("digits", data_dir=data_dir)
     source = tfds.builder("digits", data_dir=data_dir).as_data_source("test")
@@ -135,6 +141,7 @@ def test_preparing_draws_no_random_numbers_of_others(tmp_path):
     assert state() == before
 
 
+@pytest.mark.once
 def test_digits_prepare_in_silence(tmp_path, capfd):
     load("digits", data_dir=tmp_path)
     captured = capfd.readouterr()
@@ -162,6 +169,7 @@ def test_digits_are_prepared_and_read_without_tensorflow(tmp_path):
     assert subprocess.run(command, cwd=ROOT, capture_output=True).stdout == b"False\n"
 
 
+@pytest.mark.once
 def test_test_set_is_not_shuffled_and_training_set_is(data_dir):
     train, test = load("digits", data_dir=data_dir, batch_size=297, labels=True)
     np.testing.assert_array_equal(test[0][0], test.x)
@@ -170,6 +178,7 @@ def test_test_set_is_not_shuffled_and_training_set_is(data_dir):
     assert not np.array_equal(train[0][1], other[0][1])
 
 
+@pytest.mark.once
 @needs_shared
 def test_mnist_from_tfds_data_dir(monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(SHARED / "tfds"))
@@ -181,6 +190,7 @@ def test_mnist_from_tfds_data_dir(monkeypatch):
     assert np.bincount(test.y).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
+@pytest.mark.once
 @needs_shared
 def test_binarized_mnist_is_0_and_1_and_has_no_labels():
     train, test = load("binarized_mnist", data_dir=SHARED / "tfds", download=False)
@@ -230,6 +240,7 @@ def small_mnists(monkeypatch):
                 monkeypatch.setitem(IDX_FILES, file, n)
 
 
+@pytest.mark.once
 @needs_tensorflow
 def test_mnist_and_fashion_mnist_do_not_mix(tmp_path, monkeypatch, small_mnists):
     for builder, name, pixel, label in (
@@ -245,6 +256,7 @@ def test_mnist_and_fashion_mnist_do_not_mix(tmp_path, monkeypatch, small_mnists)
         assert (len(train.x), len(test.x)) == (30, 20)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("damage", ["other content", "cut short"])
 def test_a_file_that_is_not_the_original_is_refused(tmp_path, monkeypatch, small_mnists, damage):
     folder = idx_files(tmp_path / "files", 51, 1)
@@ -258,6 +270,7 @@ def test_a_file_that_is_not_the_original_is_refused(tmp_path, monkeypatch, small
     assert not (tmp_path / "tfds").exists()
 
 
+@pytest.mark.once
 def test_a_manual_dir_that_lacks_a_file_is_refused(tmp_path, monkeypatch, small_mnists):
     folder = idx_files(tmp_path / "files", 51, 1)
     register(monkeypatch, mnist.MNIST, folder)
@@ -266,11 +279,13 @@ def test_a_manual_dir_that_lacks_a_file_is_refused(tmp_path, monkeypatch, small_
         load("mnist", data_dir=tmp_path / "tfds", manual_dir=folder, download=False)
 
 
+@pytest.mark.once
 def test_a_manual_dir_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="`manual_dir` is .*, which is not a folder"):
         load("mnist", data_dir=tmp_path, manual_dir=tmp_path / "nowhere")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("download", [True, False])
 def test_without_data_or_network_two_lines_say_what_to_do(tmp_path, no_network, download):
     start = time.perf_counter()
@@ -283,6 +298,7 @@ def test_without_data_or_network_two_lines_say_what_to_do(tmp_path, no_network, 
     assert "manual_dir=" in second
 
 
+@pytest.mark.once
 def test_a_name_server_that_does_not_answer_holds_nobody_up(tmp_path, monkeypatch):
     def silent(*args, **kwargs):
         time.sleep(15)
@@ -296,6 +312,7 @@ def test_a_name_server_that_does_not_answer_holds_nobody_up(tmp_path, monkeypatc
     assert time.perf_counter() - start < 5
 
 
+@pytest.mark.once
 def test_unknown_name_is_refused_with_close_ones(tmp_path):
     with pytest.raises(ValueError) as error:
         load("fashion_mnits", data_dir=tmp_path)
@@ -305,6 +322,7 @@ def test_unknown_name_is_refused_with_close_ones(tmp_path):
         load(str(tmp_path))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["", "no name", "mnist/a/b/c"])
 def test_a_name_that_is_none_is_refused_in_one_line(tmp_path, capfd, name):
     with pytest.raises(ValueError) as error:
@@ -314,6 +332,7 @@ def test_a_name_that_is_none_is_refused_in_one_line(tmp_path, capfd, name):
     assert "Where:" not in capfd.readouterr().out
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "message"), [("mnist:9.9.9", "only: 3.0.1"), ("mnist/foo", "config foo not found")]
 )
@@ -322,6 +341,7 @@ def test_a_version_or_config_that_there_is_not_is_refused(tmp_path, name, messag
         load(name, data_dir=tmp_path)
 
 
+@pytest.mark.once
 @needs_tensorflow
 def test_validation_stands_in_for_a_missing_test_split(tmp_path):
     train, test = load("tiny_unlabelled", data_dir=tmp_path)
@@ -329,6 +349,7 @@ def test_validation_stands_in_for_a_missing_test_split(tmp_path):
     assert np.unique(train.x).tolist() == [0.0, 1.0]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -342,6 +363,7 @@ def test_sets_that_are_no_images_to_train_on_are_refused(tmp_path, name, message
         load(name, data_dir=tmp_path)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["tiny_any_size", "tiny_sounds", "tiny_unlabelled"])
 def test_a_set_that_does_not_fit_is_refused_before_it_is_prepared(tmp_path, name):
     with pytest.raises(ValueError):
@@ -349,6 +371,7 @@ def test_a_set_that_does_not_fit_is_refused_before_it_is_prepared(tmp_path, name
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.once
 def test_batch_size_0_is_refused(data_dir):
     with pytest.raises(ValueError, match="`batch_size` is 0"):
         load("digits", data_dir=data_dir, batch_size=0)
@@ -370,6 +393,7 @@ def test_a_large_set_streams_reshuffled_every_epoch(data_dir, monkeypatch):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.once
 @needs_tensorflow
 def test_a_stream_repeats_with_its_seed(data_dir, monkeypatch):
     monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
@@ -381,6 +405,7 @@ def test_a_stream_repeats_with_its_seed(data_dir, monkeypatch):
     assert labels(1) == labels(1) != labels(2)
 
 
+@pytest.mark.once
 @needs_tensorflow
 def test_a_stream_can_be_put_back_to_an_epoch(data_dir, monkeypatch):
     monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
@@ -420,6 +445,7 @@ def test_fit_takes_both_kinds_of_set(data_dir, monkeypatch):
         assert history["val_loss"][0] == pytest.approx(np.arange(40, 50).mean() / 255, rel=1e-4)
 
 
+@pytest.mark.once
 def test_an_array_record_set_too_large_for_memory_has_the_batches_of_one_in_memory(
     data_dir, monkeypatch
 ):
@@ -476,12 +502,14 @@ def test_without_tensorflow_array_record_is_read_and_others_name_it(tmp_path):
     assert not preparing.is_prepared(preparing.find("tiny_unlabelled", tmp_path / "b"))
 
 
+@pytest.mark.once
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(PermissionError, match=f"{tmp_path}/file cannot be written to"):
         load("digits", data_dir=tmp_path / "file")
 
 
+@pytest.mark.once
 @needs_tensorflow
 def test_tfrecord_without_tensorflow_names_array_record(data_dir, monkeypatch):
     load("tiny_images", data_dir=data_dir)

@@ -1,4 +1,4 @@
-"""The script as a person runs it, in a process of its own."""
+"""The script as a person runs it; once in a process of its own."""
 
 import csv
 import json
@@ -58,8 +58,9 @@ def test_a_run_on_digits_leaves_pictures_and_a_model_that_loads(run, tmp_path):
     assert loaded.sample(3).shape == (3, 28, 28, 1)
 
 
-def test_a_run_on_the_ring_counts_its_modes(run, tmp_path):
-    process = run("--dataset", "ring", "--epochs", 1, "--batch-size", 2048, "--packing", 2)
+def test_a_run_on_the_ring_counts_its_modes(run_here, tmp_path):
+    arguments = ("--dataset", "ring", "--epochs", 1, "--batch-size", 2048, "--packing", 2)
+    process = run_here(gan, *arguments)
     assert process.returncode == 0, process.stderr
     out = tmp_path / "runs" / "gan"
     metrics = json.loads((out / "metrics.json").read_text())
@@ -68,10 +69,10 @@ def test_a_run_on_the_ring_counts_its_modes(run, tmp_path):
     for name in ("modes", "modes_near", "high_quality", "mode_kl"):
         np.testing.assert_allclose(metrics[name], float(row[name]), rtol=1e-6)
     assert "of 8 modes" in process.stdout
-    gan = keras.saving.load_model(out / "model.keras")
-    assert isinstance(gan, kg.GAN)
-    assert [type(penalty) for penalty in gan.penalties] == [kg.losses.R1, kg.losses.R2]
-    assert [penalty.gamma for penalty in gan.penalties] == [0.1, 0.1]
+    model = keras.saving.load_model(out / "model.keras")
+    assert isinstance(model, kg.GAN)
+    assert [type(penalty) for penalty in model.penalties] == [kg.losses.R1, kg.losses.R2]
+    assert [penalty.gamma for penalty in model.penalties] == [0.1, 0.1]
 
 
 @pytest.mark.once

@@ -1,4 +1,7 @@
-"""`--resume`: which run goes on, and what is refused. That it ends the same is in tests/faults."""
+"""`--resume`: which run goes on, and what is refused. That it ends the same is in tests/faults.
+
+Which one the files of the run decide, whatever the backend: those tests run once.
+"""
 
 import csv
 import json
@@ -86,6 +89,7 @@ def test_it_goes_on_with_the_arguments_of_the_run(train, stopped):
     assert before == {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
 
 
+@pytest.mark.once
 def test_rows_of_epochs_after_the_checkpoint_come_once(train, stopped):
     for path in (stopped / "checkpoint").glob("epoch_0002.*"):
         path.unlink()
@@ -96,6 +100,7 @@ def test_rows_of_epochs_after_the_checkpoint_come_once(train, stopped):
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2", "3"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments, script, message",
     [
@@ -113,6 +118,7 @@ def test_what_would_be_another_run_is_refused(train, stopped, arguments, script,
     assert before == {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
 
 
+@pytest.mark.once
 def test_another_backend_is_refused(train, stopped):
     config = json.loads((stopped / "config.json").read_text())
     (stopped / "config.json").write_text(json.dumps({**config, "backend": "mxnet"}))
@@ -121,6 +127,7 @@ def test_another_backend_is_refused(train, stopped):
     assert "was started on mxnet" in said and "Set KERAS_BACKEND=mxnet." in said
 
 
+@pytest.mark.once
 def test_without_a_checkpoint_it_begins_and_says_so(train, stopped):
     for path in (stopped / "checkpoint").iterdir():
         path.unlink()
@@ -131,6 +138,7 @@ def test_without_a_checkpoint_it_begins_and_says_so(train, stopped):
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2", "3"]
 
 
+@pytest.mark.once
 def test_where_there_is_no_run_one_begins(train, tmp_path):
     code, said = train("--resume", *TINY, "--epochs", 1)
     assert code == 0
@@ -138,12 +146,14 @@ def test_where_there_is_no_run_one_begins(train, tmp_path):
     assert (tmp_path / "run" / "metrics.json").exists()
 
 
+@pytest.mark.once
 def test_overwrite_replaces_a_stopped_run(train, stopped):
     code, _ = train("--overwrite", *TINY, "--epochs", 1)
     assert code == 0
     assert not (stopped / "checkpoint").exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -1,4 +1,4 @@
-"""The script as a person runs it, in a process of its own."""
+"""The script as a person runs it, in a process of its own where that can make a difference."""
 
 import csv
 import functools
@@ -31,8 +31,8 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, data_dir):
-    def run(*arguments, module="train.vae", start=subprocess.run, tfds=data_dir):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(tfds)}
+    def run(*arguments, module="train.vae", start=subprocess.run):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(data_dir)}
         return start(
             [sys.executable, "-m", module, *map(str, arguments)],
             cwd=tmp_path,
@@ -74,10 +74,12 @@ def test_a_run_leaves_pictures_curves_and_a_model_that_loads(run, tmp_path, back
 
 
 @pytest.mark.once
-def test_same_seed_same_model_even_if_the_first_run_prepares_the_data(run, tmp_path):
-    for seed, out in ((3, "a"), (3, "b"), (4, "c")):
-        arguments = (*QUICK, "--epochs", 1, "--seed", seed, "--out", out)
-        assert run(*arguments, tfds=tmp_path / "tfds").returncode == 0
+def test_same_seed_same_model_even_if_the_first_run_prepares_the_data(run, run_here, tmp_path):
+    data_dir = tmp_path / "tfds"
+    arguments = (*QUICK, "--epochs", 1, "--data-dir", data_dir)
+    assert run(*arguments, "--seed", 3, "--out", "a").returncode == 0
+    for seed, out in ((3, "b"), (4, "c")):
+        assert run_here(vae, *arguments, "--seed", seed, "--out", out).returncode == 0
     a, b, c = (
         keras.saving.load_model(tmp_path / out / "model.keras").get_weights() for out in "abc"
     )
@@ -132,11 +134,11 @@ def test_a_folder_with_files_of_others_is_refused(run_here, tmp_path, name):
 
 
 @pytest.mark.once
-def test_overwrite_replaces_what_a_run_writes_and_keeps_the_rest(run, tmp_path):
+def test_overwrite_replaces_what_a_run_writes_and_keeps_the_rest(run_here, tmp_path):
     for name, text in {**FOREIGN, "tensorboard/events.out.1": "", "samples.gif": ""}.items():
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / name).write_text(text)
-    process = run(*QUICK, "--epochs", 1, "--out", "out", "--overwrite")
+    process = run_here(vae, *QUICK, "--epochs", 1, "--out", "out", "--overwrite")
     assert process.returncode == 0, process.stderr
     for name in ("samples/photo.png", "tensorboard/notes"):
         assert (tmp_path / "out" / name).read_text() == FOREIGN[name]
@@ -192,8 +194,8 @@ def test_a_streamed_set_trains_without_a_warning(tmp_path, data_dir, monkeypatch
 
 
 @pytest.mark.once
-def test_without_tensorboard_nothing_is_cleared(run, tmp_path):
-    assert run(*QUICK, "--epochs", 1).returncode == 0
+def test_without_tensorboard_nothing_is_cleared(run, run_here, tmp_path):
+    assert run_here(vae, *QUICK, "--epochs", 1).returncode == 0
     (tmp_path / "tensorboard.py").write_text("raise ImportError")
     process = run(*QUICK, "--tensorboard")
     assert process.returncode == 2
@@ -201,7 +203,7 @@ def test_without_tensorboard_nothing_is_cleared(run, tmp_path):
     assert (tmp_path / "runs" / "vae" / "metrics.json").exists()
 
 
-def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
+def test_ctrl_c_keeps_the_epochs_so_far(run, run_here, tmp_path):
     out = tmp_path / "runs" / "vae"
     with survival.ctrl_c_is_handled():
         process = run(*QUICK, "--epochs", 10_000, "--sample-every", 1, start=subprocess.Popen)
@@ -223,7 +225,7 @@ def test_ctrl_c_keeps_the_epochs_so_far(run, tmp_path):
     assert "Traceback" not in errors
     with open(out / "history.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) >= 1
-    refused = run()
+    refused = run_here(vae)
     assert refused.returncode == 2
     assert "holds a run that was stopped. Add --resume" in refused.stderr
     assert (out / "checkpoint").exists()

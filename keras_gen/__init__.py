@@ -8,6 +8,7 @@ from keras_gen import (
     data,
     distribution,
     export,
+    features,
     inference,
     layers,
     likelihoods,

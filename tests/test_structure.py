@@ -22,7 +22,7 @@ FLOORS = (
     {"distribution", "layers", "likelihoods", "losses", "metrics", "data"}
     | {"augment", "bounds", "networks", "optimizers", "schedules", "accelerate"},
     {"inference", "export", "checks", "door"},
-    {"models", "ppca"},
+    {"models", "ppca", "features"},
     {"callbacks", "saving"},
     {"runs"},
     {"keras_gen"},

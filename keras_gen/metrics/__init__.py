@@ -1,6 +1,7 @@
 """Measurements: the quality of samples, means of a step's logs, use of latents, and modes."""
 
 from keras_gen.metrics.bins import ndb
+from keras_gen.metrics.confidence import confident_share
 from keras_gen.metrics.frechet import frechet_distance
 from keras_gen.metrics.kernels import kernel_distance, mmd
 from keras_gen.metrics.latents import active_units, elbo_surgery, kl_per_latent

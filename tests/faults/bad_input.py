@@ -5,6 +5,7 @@ prints, as JSON, what was wrong with the outcome of each case, or null.
 """
 
 import contextlib
+import functools
 import importlib
 import io
 import json
@@ -12,6 +13,7 @@ import pathlib
 import resource
 import subprocess
 import sys
+import tempfile
 import warnings
 
 from train import environment, run_folder
@@ -259,11 +261,25 @@ def _fit(built, epochs, callbacks):
     built.fit(data, epochs=epochs, verbose=0, callbacks=callbacks)
 
 
-def _checkpoints(model, folder):
-    """Return a folder with the checkpoints of the epochs 2 and 3."""
+@functools.cache
+def _four_epochs(model):
+    """Train once; return the files of the checkpoints of epochs 2 and 3, and the last weights."""
     import keras_gen as kg
 
-    _fit(_model(model), 3, [kg.callbacks.Checkpoint(folder, every=1)])
+    built, data = _model(model), kg.data.ArrayDataset(_examples(model), batch_size=8)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = kg.callbacks.Checkpoint(folder, every=1)
+        built.fit(data, epochs=3, verbose=0, callbacks=[checkpoint])
+        files = {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
+    built.fit(data, initial_epoch=3, epochs=4, verbose=0)
+    return files, built.get_weights()
+
+
+def _checkpoints(model, folder):
+    """Return a folder with the checkpoints of the epochs 2 and 3."""
+    files, _ = _four_epochs(model)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
     return folder
 
 
@@ -273,12 +289,12 @@ def _falls_back(model, folder):
 
     import keras_gen as kg
 
-    whole, resumed = _model(model), _model(model)
-    _fit(whole, 4, [])
+    resumed = _model(model)
     checkpoint = kg.callbacks.Checkpoint(folder)
     _check(checkpoint.last_epoch(resumed) == 2, "the checkpoint of epoch 2 is not used")
     _fit(resumed, 4, [checkpoint])
-    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+    _, weights = _four_epochs(model)
+    for a, b in zip(weights, resumed.get_weights(), strict=True):
         _check(np.array_equal(a, b), "the weights are others")
 
 

@@ -17,7 +17,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.mark.parametrize(("model", "count"), [("vae", 2), ("gan", 1)])
 def test_a_run_that_is_killed_ends_as_one_that_is_not(backend, model, count, tmp_path, monkeypatch):
-    monkeypatch.setattr(survival, "EPOCHS", {"vae": 40, "gan": 12})
+    monkeypatch.setattr(survival, "EPOCHS", {"vae": 20, "gan": 10})
     assert survival.kills(backend, model, tmp_path, count) == (count, count)
     assert survival.identical(backend, model, tmp_path) == (4, 4)
 

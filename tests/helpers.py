@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+import numpy as np
 import pytest
 from keras import ops
 
@@ -13,7 +14,12 @@ from tests.steps import double_precision
 DEFAULT = pytest.param({}, id="default")
 EAGER = pytest.param({"run_eagerly": True}, id="eager")
 COMPILED = pytest.param({"jit_compile": True}, id="jit_compile")
-every_mode = pytest.mark.parametrize("mode", [DEFAULT, EAGER, COMPILED])
+MODES = [DEFAULT, EAGER, COMPILED]
+every_mode = pytest.mark.parametrize("mode", MODES)
+# Without the mode whose `train_on_batch` is that of another: JAX compiles by default (and gives
+# memory away with jit_compile=True, but in `fit` alone), PyTorch's default is eager.
+SAME_AS_DEFAULT = {"jax": COMPILED, "torch": EAGER, "tensorflow": None}[keras.config.backend()]
+every_batch_mode = pytest.mark.parametrize("mode", [m for m in MODES if m is not SAME_AS_DEFAULT])
 every_precision = pytest.mark.parametrize("precision", ["float32", "float64"])
 
 
@@ -112,3 +118,18 @@ def numpy(tensor):
 
 def weights_of(model):
     return [numpy(weight) for weight in model.weights]
+
+
+def state_of(model):
+    """Return all that training moves, the optimizer's part and noise included, as copies."""
+    variables = [*model.variables, *model.optimizer.variables]
+    return [np.array(numpy(variable)) for variable in variables]
+
+
+def put_back(model, state):
+    """Put back what `state_of` gave. What the model has traced or compiled is kept: that takes
+    most of the time of a test.
+    """
+    variables = [*model.variables, *model.optimizer.variables]
+    for variable, value in zip(variables, state, strict=True):
+        variable.assign(value)

@@ -3,14 +3,15 @@
 import functools
 import json
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 import keras_gen as kg
 from keras_gen import files
@@ -19,6 +20,7 @@ from keras_gen.data import ArrayDataset, loading
 
 # Registers "tiny_images".
 from tests.data import test_loading  # noqa: F401
+from tests.helpers import put_back, state_of
 from tests.models import tiny
 
 
@@ -57,20 +59,38 @@ def fit(model, epochs, callbacks, **kwargs):
     return model.fit(epochs=epochs, verbose=0, callbacks=callbacks, **kwargs).history
 
 
-def state_of(model):
-    variables = [*model.variables, *model.optimizer.variables]
-    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
-
-
-def assert_same_state(model, other):
-    for a, b in zip(state_of(model), state_of(other), strict=True):
+def assert_state(model, expected):
+    for a, b in zip(state_of(model), expected, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
+class Whole:
+    """A run that nothing stops: its logs, and its state before it and after each epoch."""
+
+    def __init__(self, model, epochs, callbacks=(), **kwargs):
+        self.model, self.states = model, [state_of(model)]
+        note = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: self.states.append(state_of(model))
+        )
+        self.history = fit(model, epochs, [*callbacks, note], **kwargs)
+        self.end = state_of(model)
+
+    def restarted(self):
+        """Return the model as it was before: to be stopped, where another goes on."""
+        put_back(self.model, self.states[0])
+        return self.model
+
+
 @pytest.fixture(scope="module")
-def stopped_once(tmp_path_factory):
+def whole():
+    """Five epochs of a `regular_vae`."""
+    return Whole(compiled(tiny.regular_vae), 5, [StopAtNonFinite()])
+
+
+@pytest.fixture(scope="module")
+def stopped_once(whole, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stopped")
-    interrupted(folder, callbacks=[StopAtNonFinite()])
+    interrupted(whole.restarted(), folder, callbacks=[StopAtNonFinite()])
     return folder
 
 
@@ -85,12 +105,10 @@ def vae():
     return compiled(tiny.regular_vae)
 
 
-def interrupted(folder, build=tiny.regular_vae, epoch=3, callbacks=(), **kwargs):
+def interrupted(model, folder, epoch=3, callbacks=(), **kwargs):
     """Leaves the checkpoints of a run that was stopped within an epoch, counted from 0."""
-    model = compiled(build)
     with pytest.raises(Killed):
         fit(model, 5, [KillAt(epoch), *callbacks, Checkpoint(folder, every=1)], **kwargs)
-    return model
 
 
 # One for each kind of state: dropout and statistics, a schedule, two optimizers, a penalty's noise.
@@ -99,16 +117,13 @@ RESUMED = [tiny.regular_vae, tiny.scheduled_vae, tiny.denoising_vae, tiny.gan, t
 
 @pytest.mark.parametrize("build", RESUMED, ids=lambda build: build.__name__)
 def test_resumed_is_as_if_never_stopped(build, tmp_path):
-    whole = compiled(build)
-    history = fit(whole, 5, [StopAtNonFinite()])
+    whole = Whole(compiled(build), 5, [StopAtNonFinite()])
     for epoch in (0, 3):  # Before there is a checkpoint, and after.
-        with pytest.raises(Killed):
-            callbacks = [KillAt(epoch), StopAtNonFinite(), Checkpoint(tmp_path, every=1)]
-            fit(compiled(build), 5, callbacks)
+        interrupted(whole.restarted(), tmp_path, epoch, [StopAtNonFinite()])
     resumed = compiled(build)
-    assert fit(resumed, 5, [StopAtNonFinite(), Checkpoint(tmp_path, every=1)]) == history
+    assert fit(resumed, 5, [StopAtNonFinite(), Checkpoint(tmp_path, every=1)]) == whole.history
     assert resumed.history.epoch == [0, 1, 2, 3, 4]
-    assert_same_state(whole, resumed)
+    assert_state(resumed, whole.end)
     assert {path.name for path in tmp_path.iterdir()} == {
         f"epoch_{number:04d}.{kind}" for number in (4, 5) for kind in ("json", "keras", "npz")
     }
@@ -116,12 +131,12 @@ def test_resumed_is_as_if_never_stopped(build, tmp_path):
 
 def test_averages_that_are_put_into_the_weights_at_the_end(tmp_path):
     options = {"use_ema": True, "ema_momentum": 0.9}
-    whole, stopped, resumed = (compiled(tiny.vae, **options) for _ in range(3))
-    fit(whole, 3, [])
+    whole = Whole(compiled(tiny.vae, **options), 3)
     with pytest.raises(Killed):
-        fit(stopped, 3, [KillAt(2), Checkpoint(tmp_path)])
+        fit(whole.restarted(), 3, [KillAt(2), Checkpoint(tmp_path)])
+    resumed = compiled(tiny.vae, **options)
     fit(resumed, 3, [Checkpoint(tmp_path)])
-    assert_same_state(whole, resumed)
+    assert_state(resumed, whole.end)
 
 
 def test_callbacks_go_on_where_they_were(tmp_path):
@@ -143,20 +158,21 @@ def test_callbacks_go_on_where_they_were(tmp_path):
             Counter(),
         ]
 
-    whole, resumed, again = (compiled(tiny.regular_vae) for _ in range(3))
+    resumed, again = (compiled(tiny.regular_vae) for _ in range(2))
     expected = callbacks()
-    history = fit(whole, 9, expected)
+    whole = Whole(compiled(tiny.regular_vae), 9, expected)
+    history = whole.history
     assert len(history["loss"]) == 4  # No epoch is better by 100 nats than the first.
-    interrupted(tmp_path, epoch=3, callbacks=callbacks())
+    interrupted(whole.restarted(), tmp_path, epoch=3, callbacks=callbacks())
     came = callbacks()
     assert fit(resumed, 9, [*came, Checkpoint(tmp_path)]) == history
-    assert_same_state(whole, resumed)
+    assert_state(resumed, whole.end)
     assert came[2].count == expected[2].count == 4
     assert came[0].best == expected[0].best
     # Nor does it go on where it was stopped for good.
     came = callbacks()
     assert fit(again, 9, [*came, Checkpoint(tmp_path)]) == history
-    assert_same_state(whole, again)
+    assert_state(again, whole.end)
     assert came[0].stopped_epoch == 3
 
 
@@ -172,32 +188,32 @@ def test_a_bad_epoch_after_the_resume_goes_back_as_far(tmp_path):
         return Spoiled(tiny.images(24), batch_size=8, seed=4)
 
     ends = []
-    for folder in ("a", "b"):
-        model = compiled(tiny.vae)
-        if folder == "b":
-            interrupted(tmp_path / folder, tiny.vae, callbacks=[StopAtNonFinite()], x=data())
+    stopped = compiled(tiny.vae)
+    start = state_of(stopped)
+    interrupted(stopped, tmp_path / "b", callbacks=[StopAtNonFinite()], x=data())
+    put_back(stopped, start)
+    for folder, model in (("a", stopped), ("b", compiled(tiny.vae))):
         guard = StopAtNonFinite()
         with pytest.warns(UserWarning, match="Epoch 4: updates were left out"):
             fit(model, 5, [guard, Checkpoint(tmp_path / folder, every=1)], x=data())
         assert guard.message.startswith("Epoch 4: a loss or gradient of the model was not finite")
-        ends.append(model)
+        ends.append(state_of(model))
         assert not (tmp_path / folder / "epoch_0004.json").exists()
-    assert_same_state(*ends)
+    np.testing.assert_equal(*ends)
 
 
 def test_a_checkpoint_is_a_model_that_loads(vae, tmp_path):
     fit(vae, 2, [Checkpoint(tmp_path)])
     loaded = keras.saving.load_model(tmp_path / "epoch_0002.keras", safe_mode=True)
-    assert_same_state(vae, loaded)
+    assert_state(loaded, state_of(vae))
 
 
-def test_more_epochs_go_on_and_fewer_are_refused(vae, tmp_path, capsys):
-    whole = compiled(tiny.regular_vae)
-    history = fit(whole, 4, [])
-    fit(compiled(tiny.regular_vae), 2, [Checkpoint(tmp_path)])
+def test_more_epochs_go_on_and_fewer_are_refused(vae, whole, tmp_path, capsys):
+    fit(whole.restarted(), 2, [Checkpoint(tmp_path)])
+    history = {name: values[:4] for name, values in whole.history.items()}
     assert fit(vae, 4, [Checkpoint(tmp_path)]) == history
     assert f"Resumed from {tmp_path}, after epoch 2.\n" in capsys.readouterr().out
-    assert_same_state(whole, vae)
+    assert_state(vae, whole.states[4])
     with pytest.raises(ValueError, match="is of epoch 4, and `fit` was given epochs=3"):
         fit(vae, 3, [Checkpoint(tmp_path)])
     fit(vae, 1, [])  # The next `fit` begins at its own beginning.
@@ -224,13 +240,11 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(vae, stopped
         assert Checkpoint(stopped).last_epoch(vae) == 2
 
 
-def test_from_the_one_before_it_ends_as_well(vae, stopped):
-    whole = compiled(tiny.regular_vae)
-    fit(whole, 5, [StopAtNonFinite()])
+def test_from_the_one_before_it_ends_as_well(vae, whole, stopped):
     flip(stopped / "epoch_0003.keras")
     with pytest.warns(UserWarning, match="is damaged"):
         fit(vae, 5, [StopAtNonFinite(), Checkpoint(stopped, every=1)])
-    assert_same_state(whole, vae)
+    assert_state(vae, whole.end)
 
 
 def test_without_a_good_checkpoint_it_says_so_and_touches_nothing(vae, stopped):
@@ -310,11 +324,10 @@ def test_data_whose_order_cannot_be_set_are_refused(vae, tmp_path, arguments, me
 
 def test_arrays_in_their_own_order_resume(tmp_path):
     arguments = {"x": tiny.images(20), "batch_size": 8, "shuffle": False}
-    whole, resumed = compiled(tiny.vae), compiled(tiny.vae)
-    fit(whole, 5, [], **arguments)
-    interrupted(tmp_path, tiny.vae, **arguments)
+    whole, resumed = Whole(compiled(tiny.vae), 5, **arguments), compiled(tiny.vae)
+    interrupted(whole.restarted(), tmp_path, **arguments)
     fit(resumed, 5, [Checkpoint(tmp_path)], **arguments)
-    assert_same_state(whole, resumed)
+    assert_state(resumed, whole.end)
 
 
 def test_a_stream_resumes(tmp_path, monkeypatch):
@@ -326,17 +339,16 @@ def test_a_stream_resumes(tmp_path, monkeypatch):
         vae.compile(optimizer="adam")
         return vae
 
-    def train(vae, callbacks):
+    def stream():
         data, test = kg.data.load("tiny_images", data_dir=tmp_path / "data", batch_size=16)
         next(iter(data))  # Whoever looks at it in the meantime moves it on.
-        return fit(vae, 4, callbacks, x=data, validation_data=test, shuffle=False)
+        return {"x": data, "validation_data": test, "shuffle": False}
 
-    whole, resumed = model(), model()
-    history = train(whole, [])
+    whole, resumed = Whole(model(), 4, **stream()), model()
     with pytest.raises(Killed):
-        train(model(), [KillAt(2), Checkpoint(tmp_path / "checkpoint")])
-    assert train(resumed, [Checkpoint(tmp_path / "checkpoint")]) == history
-    assert_same_state(whole, resumed)
+        fit(whole.restarted(), 4, [KillAt(2), Checkpoint(tmp_path / "checkpoint")], **stream())
+    assert fit(resumed, 4, [Checkpoint(tmp_path / "checkpoint")], **stream()) == whole.history
+    assert_state(resumed, whole.end)
 
 
 def test_it_stands_last(vae, tmp_path):
@@ -344,39 +356,29 @@ def test_it_stands_last(vae, tmp_path):
         fit(vae, 2, [Checkpoint(tmp_path), StopAtNonFinite()])
 
 
-def test_a_full_disk_costs_a_warning_and_no_checkpoint_before(vae, tmp_path, monkeypatch):
-    """In a process of its own: no file may grow beyond a limit from the third epoch on."""
-    program = f"""
-import resource, warnings
-import keras
-from tests.callbacks.test_checkpoint import *
+def test_a_full_disk_costs_a_warning_and_no_checkpoint_before(vae, whole, tmp_path):
+    """No file may grow beyond a limit from the third epoch on."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-class Full(keras.callbacks.Callback):
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 2:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+    class Full(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
 
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    fit(compiled(tiny.regular_vae), 4, [Full(), Checkpoint({str(tmp_path)!r}, every=1)])
-print([str(warning.message) for warning in caught if "checkpoint" in str(warning.message)])
-"""
-    process = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=pathlib.Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stderr
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            fit(whole.restarted(), 4, [Full(), Checkpoint(tmp_path, every=1)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = " ".join(str(warning.message) for warning in caught)
     for number in (3, 4):
-        assert f"The checkpoint of epoch {number} could not be written" in process.stdout
-    assert "File too large" in process.stdout
+        assert f"The checkpoint of epoch {number} could not be written" in said
+    assert "File too large" in said
     assert not list(tmp_path.glob(".epoch*"))
     assert Checkpoint(tmp_path).last_epoch(vae) == 2
-    whole = compiled(tiny.regular_vae)
-    fit(whole, 4, [])
     fit(vae, 4, [Checkpoint(tmp_path)])
-    assert_same_state(whole, vae)
+    assert_state(vae, whole.states[4])
 
 
 @pytest.mark.once
@@ -426,7 +428,7 @@ def test_by_default_checkpoints_take_two_percent_of_the_time(vae, tmp_path, monk
     monkeypatch.setattr(vae, "save", save)
     monkeypatch.setattr(kg.callbacks.checkpoint.time, "perf_counter", lambda: now)
     checkpoint = Checkpoint(tmp_path)
-    fit(vae, 60, [Epoch(), checkpoint])
+    fit(vae, 60, [Epoch(), checkpoint], validation_data=None)
     # Epochs 1 and 2, then each 7th: .1 / .015 = 6.7; and the last.
     assert len(saved) == 2 + 8 + 1
     assert checkpoint.seconds == pytest.approx(1.1)

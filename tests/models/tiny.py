@@ -218,6 +218,10 @@ STEPS = [
 ]
 
 
+def name(build):
+    return build.__name__
+
+
 def compile_model(model, optimizer, **kwargs):
     """An optimizer of its own for each player; `optimizer` makes one."""
     if isinstance(model, kg.GAN):

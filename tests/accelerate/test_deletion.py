@@ -13,10 +13,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 OF_NUMBERS = ("models/test_golden.py", "backend/test_backend.py")
 
 
-@pytest.fixture(scope="module")
-def without_acceleration(tmp_path_factory):
+@pytest.fixture
+def without_acceleration(tmp_path):
     """A copy of the checkout without the package and the import in `models/base.py`."""
-    copy = tmp_path_factory.mktemp("checkout")
+    copy = tmp_path / "checkout"
     ignored = shutil.ignore_patterns("__pycache__", ".*", "accelerate")
     for name in ("keras_gen", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
@@ -28,11 +28,23 @@ def without_acceleration(tmp_path_factory):
     return copy
 
 
+PROGRAM = """
+import sys
+import pytest
+import keras_gen
+
+print(keras_gen.__file__)
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
+"""
+
+
 @pytest.mark.slow
-def test_numbers_hold_without_acceleration(without_acceleration, backend):
-    tests = [f"tests/{name}" for name in OF_NUMBERS]
+def test_numbers_hold_without_acceleration(without_acceleration):
+    # Two of four models: what is faster knows neither the objective nor the networks, but for a
+    # convolution.
+    tests = [*(f"tests/{name}" for name in OF_NUMBERS), "-k", "not vae_mlp and not iwae-"]
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        [sys.executable, "-c", PROGRAM, *tests],
         cwd=without_acceleration,
         env={**os.environ, "PYTHONPATH": str(without_acceleration)},
         capture_output=True,
@@ -40,17 +52,7 @@ def test_numbers_hold_without_acceleration(without_acceleration, backend):
     )
     assert finished.returncode == 0, finished.stdout[-3000:]
     assert " passed" in finished.stdout
+    imported = pathlib.Path(finished.stdout.splitlines()[0])
+    assert imported.is_relative_to(without_acceleration)
     assert not (without_acceleration / "keras_gen" / "accelerate").exists()
-
-
-def test_the_copy_is_what_is_imported(without_acceleration):
-    finished = subprocess.run(
-        [sys.executable, "-c", "import keras_gen; print(keras_gen.__file__)"],
-        cwd=without_acceleration,
-        env={**os.environ, "PYTHONPATH": str(without_acceleration)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert pathlib.Path(finished.stdout.strip()).is_relative_to(without_acceleration)
     assert importlib.util.find_spec("keras_gen.accelerate") is not None

@@ -9,7 +9,7 @@ import pytest
 import keras_gen as kg
 from tests.helpers import (
     GOLDEN_OPTIMIZERS,
-    every_mode,
+    every_batch_mode,
     every_precision,
     given_noise,
     in_precision,
@@ -49,7 +49,7 @@ def draws(name, shapes):
     return [w.astype("float32") for w in weights], x.astype("float32"), noise.astype("float32")
 
 
-@every_mode
+@every_batch_mode
 @every_precision
 @pytest.mark.parametrize("optimizer", GOLDEN_OPTIMIZERS)
 @pytest.mark.parametrize("name", MODELS)

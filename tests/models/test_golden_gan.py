@@ -13,7 +13,7 @@ import pytest
 import keras_gen as kg
 from tests.helpers import (
     GOLDEN_OPTIMIZERS,
-    every_mode,
+    every_batch_mode,
     every_precision,
     given_noise,
     in_precision,
@@ -54,7 +54,7 @@ def draws():
     return networks, x, z, eps
 
 
-@every_mode
+@every_batch_mode
 @every_precision
 @pytest.mark.parametrize("optimizer", GOLDEN_OPTIMIZERS)
 @pytest.mark.parametrize("variant", VARIANTS)

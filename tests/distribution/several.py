@@ -56,6 +56,33 @@ def bad_part():
     return int(ops.convert_to_numpy(model.skipped_updates)[0]), moved
 
 
+def adaptive():
+    """The p of an augmentation on each device, after three steps of 8 of 100 images.
+
+    Every image of the first device has an output above 0, and every one of the second below: r is
+    0 among both, above the target, and on the second alone it is -1, below.
+    """
+    x = keras.Input(training.IMAGE_SHAPE)
+    h = keras.layers.GlobalAveragePooling2D()(x)
+    judge = keras.layers.Dense(
+        1, kernel_initializer="ones", bias_initializer=keras.initializers.Constant(-0.5)
+    )
+    generator, _ = kg.networks.mlp_gan(training.IMAGE_SHAPE, 2, (4,), (4,))
+    augment = kg.augment.Adaptive(target=-0.5, transforms="flip", ramp_images=100)
+    gan = kg.GAN(generator, keras.Model(x, judge(h)), latent_dim=2, augment=augment, seed=1)
+    gan.compile(keras.optimizers.SGD(1e-6), keras.optimizers.SGD(1e-6))
+    images = np.zeros((24, *training.IMAGE_SHAPE), "float32")
+    images[np.arange(24) % 8 < 4] = 1.0
+    gan.fit(kg.data.ArrayDataset(images, batch_size=8, shuffle=False), verbose=0)
+    p = gan.augment.p.value
+    copies = {
+        "tensorflow": lambda: p.values,
+        "jax": lambda: [shard.data for shard in p.addressable_shards],
+        "torch": lambda: [p],
+    }[keras.config.backend()]()
+    return [float(ops.convert_to_numpy(copy)) for copy in copies]
+
+
 def refusals():
     """The first words of each error, or None."""
 
@@ -116,6 +143,7 @@ def main(folder, *models):
             "uses": used,
             "draws": draws(),
             "bad_part": bad_part(),
+            "adaptive": adaptive(),
             "refusals": refusals(),
         }
     if keras.config.backend() == "jax":

@@ -52,6 +52,11 @@ def test_one_bad_part_stops_the_update_everywhere(found):
         assert each["bad_part"] == [1, 0.0]
 
 
+def test_the_probability_of_an_augmentation_is_the_same_on_every_device(found, backend):
+    for each in found:
+        assert each["adaptive"] == pytest.approx([0.24] * (1 if backend == "torch" else 2))
+
+
 def test_what_cannot_be_shared_or_compiled_is_refused(found, backend):
     for each in found:
         said = each["refusals"]

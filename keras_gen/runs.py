@@ -43,6 +43,17 @@ def load_run(folder):
     images = model.sample(64)
     ```
     """
+    folder = check_finished(folder)
+    settings, class_names = _read_config(folder / "config.json")
+    model = load_model(folder / "model.keras")
+    num_classes = getattr(model, "num_classes", None)
+    if class_names is not None and len(class_names) != num_classes:
+        class_names = None  # The data have names, and the model was trained without labels.
+    return Run(model, settings, class_names)
+
+
+def check_finished(folder):
+    """Return the path of a run's folder; ValueError if it holds no finished run."""
     folder = pathlib.Path(folder)
     missing = [name for name in ("config.json", "model.keras") if not (folder / name).is_file()]
     if missing:
@@ -50,12 +61,7 @@ def load_run(folder):
             f"{folder} holds no finished run: {' and '.join(missing)} is missing. Pass the folder "
             f"that a training script has left, such as runs/vae."
         )
-    settings, class_names = _read_config(folder / "config.json")
-    model = load_model(folder / "model.keras")
-    num_classes = getattr(model, "num_classes", None)
-    if class_names is not None and len(class_names) != num_classes:
-        class_names = None  # The data have names, and the model was trained without labels.
-    return Run(model, settings, class_names)
+    return folder
 
 
 def _read_config(path):

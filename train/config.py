@@ -62,7 +62,7 @@ def is_of_a_run(path):
         return False
 
 
-def read(path, parsers):
+def read(path, parsers, dataset=None):
     """Return (script, settings, backend) as they were given, each value checked.
 
     A missing argument, as in an older run, has its default.
@@ -70,6 +70,7 @@ def read(path, parsers):
     Args:
         path: a config.json.
         parsers: the parser of each script whose runs are accepted, by name.
+        dataset: images that stand for the data set of the run, whose own may have moved.
 
     Raises:
         ValueError: If it holds anything that no such script has written.
@@ -85,7 +86,8 @@ def read(path, parsers):
     settings = argparse.Namespace(**parser.defaults())
     parser.raises = True
     try:
-        for key, value in content["arguments"].items():
+        moved = {} if dataset is None else {"dataset": dataset}
+        for key, value in {**content["arguments"], **moved}.items():
             setattr(settings, key, _checked(parser, key, value, path))
     finally:
         parser.raises = False
@@ -143,9 +145,12 @@ def _checked(parser, name, value, path):
             raise ValueError
     except ValueError as error:
         reason = f" ({error})" if str(error) else ""
+        moved = (
+            "" if name != "dataset" else " Images that have moved: train.evaluate --dataset PATH."
+        )
         raise ValueError(
             f"{path} has the argument {name}={str(value)[:100]!r}, which train.{parser.name} does "
-            f"not accept{reason}. Pass a folder that a training script has left."
+            f"not accept{reason}. Pass a folder that a training script has left.{moved}"
         ) from error
     return parsed
 

@@ -37,31 +37,38 @@ def make_parser():
         help="test images, the first, whose likelihood is estimated",
     )
     add("--seed", type=options.seed, default=0, help="of all draws")
-    add("--dataset", type=options.data_set, help="the run's data set, to confirm its version")
+    add(
+        "--dataset",
+        type=options.data_set,
+        metavar="NAME|PATH",
+        help="the run's data set, to confirm its version; or where its images are now",
+    )
     folder = options.folder_name
     add("--data-dir", type=folder, help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     return parser
 
 
 def evaluate(args):
-    script, settings = read_run(args)
     environment.quiet_tensorflow()
     import keras
 
     import keras_gen as kg
+    from keras_gen import runs
 
+    runs.check_finished(args.run)
+    script, settings = read_run(args)
     start = time.perf_counter()
     keras.utils.set_random_seed(args.seed)
-    model = kg.saving.load_model(args.run / "model.keras")
+    model, _, class_names = kg.load_run(args.run)
     if not isinstance(model, kg.GAN if script == "gan" else kg.VAE):
         raise ValueError(
             f"{args.run} is a run of train.{script}, and its model is a {type(model).__name__}. "
             f"Pass a folder that a training script has left."
         )
     if script == "gan":
-        metrics, provenance = measure_gan(model, settings, args)
+        metrics, provenance = measure_gan(model, settings, args, class_names)
     else:
-        metrics, provenance = measure_vae(model, settings, args)
+        metrics, provenance = measure_vae(model, settings, args, class_names)
     provenance = {
         **provenance,
         "data_set": settings.dataset,
@@ -88,24 +95,40 @@ def evaluate(args):
 
 def read_run(args):
     """Return the script that has left a run, "vae" or "gan", and its arguments."""
-    path = run_folder.check_finished(args.run)
+    path = args.run / "config.json"
     run_folder.check_links(args.run)
     parsers = {name: script.make_parser() for name, script in SCRIPTS.items()}
-    name, settings, _ = config.read(path, parsers)
+    images = args.dataset if args.dataset and options.is_path(args.dataset) else None
+    name, settings, _ = config.read(path, parsers, images)
+    if not images and options.is_path(settings.dataset):
+        print(f"{path} names the images in {settings.dataset}, which are read now.")
     config.trust(path, settings, args.dataset, args.data_dir)
     SCRIPTS[name].fill_in(settings)  # An older run was written before they were filled in.
     return name, settings
 
 
-def measure_vae(vae, settings, args):
+def load(script, settings, model, class_names):
+    """Return training and test data; ValueError if they are not what the model was made for."""
+    settings.conditional, settings.devices = model.num_classes is not None, 1
+    train, test = script.load(settings)
+    found = getattr(test, "class_names", None)
+    if class_names is not None and found not in (None, class_names):
+        raise ValueError(
+            f"{settings.dataset} has the classes {', '.join(found)}, and the model was trained on "
+            f"{', '.join(class_names)}. Pass the images of the run by --dataset PATH."
+        )
+    model.check_input_data(test)
+    return train, test
+
+
+def measure_vae(vae, settings, args, class_names):
     """Return bounds and likelihood on the test set and facts about the latents, and how made."""
     import numpy as np
 
     import keras_gen as kg
 
     labels = vae.num_classes is not None
-    settings.conditional, settings.devices = labels, 1
-    _, test = vae_script.load(settings)
+    _, test = load(vae_script, settings, vae, class_names)
     x, y = examples(test, labels)
     y = y if labels else None
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
@@ -170,13 +193,13 @@ def kind_of_pixels(vae, x):
     return "binary" if np.isin(x, (0, 1)).all() else "grey"
 
 
-def measure_gan(gan, settings, args):
+def measure_gan(gan, settings, args, class_names):
     """Return the players' losses on test data and, where modes are known, their coverage."""
     import numpy as np
 
     import keras_gen as kg
 
-    train, test = gan_script.load(settings)
+    train, test = load(gan_script, settings, gan, class_names)
     metrics = gan.evaluate(test, return_dict=True, verbose=0)
     provenance = {"generator_weights": "raw"}
     if settings.dataset in gan_script.POINTS:

@@ -42,11 +42,12 @@ def make_parser():
 
 
 def export(args):
-    run_folder.check_finished(args.run)
-    run_folder.check_links(args.run)
     environment.quiet_tensorflow()
     import keras_gen as kg
+    from keras_gen import runs
 
+    runs.check_finished(args.run)
+    run_folder.check_links(args.run)
     places = {name: (args.out or args.run) / name for name in dict.fromkeys(args.format)}
     for name, folder in places.items():
         kg.export.check_target(folder, args.overwrite)

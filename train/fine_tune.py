@@ -1,9 +1,8 @@
 """--from: training that starts from the weights of another run."""
 
 import difflib
-import pathlib
 
-from train import run_folder
+from train import environment, run_folder
 
 NETWORKS = ("encoder", "decoder", "generator", "discriminator")
 
@@ -11,7 +10,10 @@ NETWORKS = ("encoder", "decoder", "generator", "discriminator")
 def check(args):
     """Raise ValueError if there is no finished run to start from."""
     if is_used(args):
-        run_folder.check_finished(pathlib.Path(args.from_run))
+        environment.quiet_tensorflow()
+        from keras_gen import runs
+
+        runs.check_finished(args.from_run)
 
 
 def is_used(args):

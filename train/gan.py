@@ -5,10 +5,10 @@ import functools
 from train import (
     by_data,
     command,
+    data_sets,
     devices,
     environment,
     fine_tune,
-    images,
     options,
     plots,
     r3gan,
@@ -287,7 +287,7 @@ def load_all(args):
     if args.dataset == "stacked_mnist":
         train = kg.data.stacked_mnist(**batch, **files)
         return train, kg.data.stacked_mnist(2_000, **test, **files)
-    return images.load(args, batch["batch_size"])
+    return data_sets.load(args, batch["batch_size"])
 
 
 def build(args, example_shape, num_classes, steps=1):

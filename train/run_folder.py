@@ -85,17 +85,6 @@ def check_links(out):
             )
 
 
-def check_finished(folder):
-    """Return the path of config.json; ValueError if a folder holds no finished run."""
-    missing = [name for name in ("config.json", "model.keras") if not (folder / name).is_file()]
-    if missing:
-        raise ValueError(
-            f"{folder} holds no finished run: {' and '.join(missing)} is missing. Pass the folder "
-            f"that a training script has left, such as runs/vae."
-        )
-    return folder / "config.json"
-
-
 def content(out):
     """Return the names of what a run has left."""
     return [name for name in sorted((*FILES, *FOLDERS)) if (out / name).exists()]

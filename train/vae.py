@@ -3,10 +3,10 @@
 from train import (
     command,
     config,
+    data_sets,
     devices,
     environment,
     fine_tune,
-    images,
     options,
     plots,
     run_folder,
@@ -133,7 +133,7 @@ def fill_in(args):
 
 def load(args):
     """Return training and test data."""
-    train, test = images.load(args, args.batch_size)
+    train, test = data_sets.load(args, args.batch_size)
     return subset.first(train, args.examples), test
 
 

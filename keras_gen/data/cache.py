@@ -23,11 +23,11 @@ AHEAD = 4  # Images that each thread is ahead of the one that is written down.
 
 # The images that could be read, uint8 (n, height, width, channels), their places among the names
 # of the source, and a checksum of each one's bytes.
-Images = collections.namedtuple("Images", ("pixels", "kept", "checksums"))
+Decoded = collections.namedtuple("Decoded", ("pixels", "kept", "checksums"))
 
 
-def images(source, make_decode, settings, skip_unreadable, cache):
-    """Return `Images` of a source, from a file or decoded now.
+def decoded(source, make_decode, settings, skip_unreadable, cache):
+    """Return the `Decoded` images of a source, from a file or decoded now.
 
     Args:
         source: a `Source`.
@@ -44,17 +44,17 @@ def images(source, make_decode, settings, skip_unreadable, cache):
         shutil.rmtree(entry, ignore_errors=True)
     elif (found := _read(entry, source)) is not None:
         return found
-    decoded = _Decoded(source, make_decode(), skip_unreadable)
-    num_bytes = len(source) * decoded.first.nbytes
+    decoding = _Decoding(source, make_decode(), skip_unreadable)
+    num_bytes = len(source) * decoding.first.nbytes
     if cache is False or (cache is None and num_bytes <= IN_MEMORY_BYTES):
-        pixels = np.empty((len(source), *decoded.first.shape), "uint8")
-        for i, image in enumerate(decoded):
+        pixels = np.empty((len(source), *decoding.first.shape), "uint8")
+        for i, image in enumerate(decoding):
             pixels[i] = image
-        return Images(pixels[: len(decoded.kept)], np.array(decoded.kept), decoded.checksums)
-    return _written(entry, source, decoded, num_bytes)
+        return Decoded(pixels[: len(decoding.kept)], np.array(decoding.kept), decoding.checksums)
+    return _written(entry, source, decoding, num_bytes)
 
 
-class _Decoded:
+class _Decoding:
     """Iterates over the images of a source, decoded in parallel, in its order."""
 
     def __init__(self, source, decode, skip_unreadable):
@@ -134,28 +134,28 @@ def _stamp(source):
 
 
 def _read(entry, source):
-    """Return the `Images` of a folder, or None if it has none of these files as they are now."""
+    """Return the images of a folder, or None if it has none of these files as they are now."""
     try:
         index = json.loads((entry / "index.json").read_text())
         if index["stamp"] != _stamp(source):
             return None
-        return _images(entry, index)
+        return _mapped(entry, index)
     except (OSError, ValueError, KeyError, TypeError):  # Not there, or damaged.
         return None
 
 
-def _images(entry, index):
+def _mapped(entry, index):
     pixels = np.memmap(entry / "images.uint8", "uint8", "r", shape=tuple(index["shape"]))
-    return Images(pixels, np.array(index["kept"]), index["checksums"])
+    return Decoded(pixels, np.array(index["kept"]), index["checksums"])
 
 
-def _written(entry, source, decoded, num_bytes):
+def _written(entry, source, decoding, num_bytes):
     try:
         entry.mkdir(parents=True, exist_ok=True)
         lock = _locked(entry)
         try:
             # Another process may have written it in the meantime.
-            return _read(entry, source) or _write(entry, source, decoded, num_bytes)
+            return _read(entry, source) or _write(entry, source, decoding, num_bytes)
         finally:
             lock.release()
     except OSError as error:
@@ -165,20 +165,20 @@ def _written(entry, source, decoded, num_bytes):
         ) from error
 
 
-def _write(entry, source, decoded, num_bytes):
+def _write(entry, source, decoding, num_bytes):
     print(f"Writing {num_bytes / 1e9:.2f} GB once to {entry}, to be read from there.")
     stamp = _stamp(source)
     # First: an index of before must not stand next to other images.
     (entry / "index.json").unlink(missing_ok=True)
     with files.whole(entry / "images.uint8") as path, open(path, "wb") as file:
-        for image in decoded:
+        for image in decoding:
             file.write(image.tobytes())
-    shape = (len(decoded.kept), *decoded.first.shape)
+    shape = (len(decoding.kept), *decoding.first.shape)
     index = {"place": source.place, "stamp": stamp, "shape": shape}
-    index |= {"kept": decoded.kept, "checksums": decoded.checksums}
+    index |= {"kept": decoding.kept, "checksums": decoding.checksums}
     with files.whole(entry / "index.json") as path:
         path.write_text(json.dumps(index))
-    return _images(entry, index)
+    return _mapped(entry, index)
 
 
 def _locked(entry):

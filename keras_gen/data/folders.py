@@ -103,7 +103,7 @@ def folder(
     names, y, class_names, is_test = _by_name(source, labels)
     decoder = functools.partial(_decoder, source, **form)
     settings = {**form, "skip_unreadable": bool(skip_unreadable)}
-    pixels, kept, checksums = caches.images(source, decoder, settings, skip_unreadable, cache)
+    pixels, kept, checksums = caches.decoded(source, decoder, settings, skip_unreadable, cache)
     names = [names[i] for i in kept]
     y = None if y is None else y[kept]
     is_test = _split(names, y, checksums, test, seed) if is_test is None else is_test[kept]

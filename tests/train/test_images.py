@@ -35,6 +35,22 @@ def test_a_vae_of_a_folder_with_its_preview_resumed_and_evaluated(run_here, fold
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["evaluation"]["test_examples"] == 2
     assert metrics["evaluation"]["data_set"] == str(folder)
+    assert f"names the images in {folder}, which are read now." in process.stdout
+
+    # The folder has moved; in another one there are other classes.
+    moved = folder.rename(tmp_path / "moved")
+    process = run_here(evaluate, out, "--num-samples", 2)
+    assert process.returncode == 2
+    assert "Images that have moved: train.evaluate --dataset PATH." in process.stderr
+    process = run_here(evaluate, out, "--num-samples", 2, "--dataset", moved)
+    assert process.returncode == 0, process.stderr
+    again = json.loads((out / "metrics.json").read_text())
+    assert again["mutual_information"] == metrics["mutual_information"]
+    assert again["evaluation"]["data_set"] == str(moved)
+    other = photos(tmp_path / "other", classes=("cat", "cow"), each=12)
+    process = run_here(evaluate, out, "--num-samples", 2, "--dataset", other)
+    assert process.returncode == 2
+    assert "has the classes cat, cow, and the model was trained on cat, dog." in process.stderr
 
 
 def test_a_gan_of_a_folder_and_its_grey_half(run_here, folder, tmp_path):

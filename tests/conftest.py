@@ -21,13 +21,15 @@ def backend():
 # The files that take half a minute or more, on one backend or another, the longest first: so
 # processes that share the tests end together.
 LONG = (
-    *("models/test_contract.py", "faults/test_faults.py", "distribution/test_distribution.py"),
-    *("tests/test_readme.py", "train/test_vae_script.py", "callbacks/test_checkpoint.py"),
-    *("tests/test_export.py", "models/test_backends_exchange_files.py", "data/test_loading.py"),
-    *("networks/test_gan_networks.py", "train/test_gan_script.py", "models/test_golden_gan.py"),
-    *("train/test_reproduce.py", "models/test_mixed_precision.py", "train/test_export.py"),
-    *("tests/test_docstrings.py", "tests/test_packaging.py"),
-    *("train/test_without_tensorflow.py", "losses/test_penalties.py", "tests/test_saving.py"),
+    *("models/test_contract.py", "models/test_mixed_precision.py", "faults/test_faults.py"),
+    *("distribution/test_distribution.py", "tests/test_readme.py", "train/test_reproduce.py"),
+    *("models/test_fuzz.py", "models/test_compiled.py", "callbacks/test_checkpoint.py"),
+    *("backend/test_jax_trainer.py", "train/test_vae_script.py", "tests/test_door.py"),
+    *("accelerate/test_deletion.py", "tests/test_export.py", "models/test_golden_gan.py"),
+    *("train/test_gan_script.py", "models/test_golden.py", "models/test_conditional.py"),
+    *("tests/test_docstrings.py", "networks/test_gan_networks.py", "losses/test_penalties.py"),
+    *("models/test_backends_exchange_files.py", "data/test_loading.py", "train/test_export.py"),
+    *("tests/test_packaging.py", "train/test_without_tensorflow.py", "tests/test_saving.py"),
 )
 
 

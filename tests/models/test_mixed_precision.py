@@ -179,12 +179,15 @@ def test_a_file_keeps_its_policies_whatever_the_global_one_is(build, policy, tmp
 
 @pytest.mark.slow
 def test_the_elbo_of_half_precision_is_within_1_percent():
-    train, test = kg.data.load("digits", batch_size=100)
+    # Every second pixel: TensorFlow computes slowly in float16 on a CPU.
+    train, test = (
+        kg.data.ArrayDataset(data.x[:, ::2, ::2], batch_size=100) for data in kg.data.load("digits")
+    )
     elbos = {}
     for policy in ("float32", *POLICIES):
         keras.utils.set_random_seed(0)
         with precision(policy):
-            vae = kg.VAE(*kg.networks.mlp_vae((28, 28, 1), 10, (100,)), seed=0)
+            vae = kg.VAE(*kg.networks.mlp_vae((14, 14, 1), 10, (64,)), seed=0)
         # To a rate of 0: else the last few updates move the ELBO more than rounding does.
         rate = keras.optimizers.schedules.CosineDecay(5e-3, 30 * len(train))
         vae.compile(optimizer=keras.optimizers.Adam(rate))
@@ -193,4 +196,4 @@ def test_the_elbo_of_half_precision_is_within_1_percent():
         elbos[policy] = vae.evaluate(test, return_dict=True, verbose=0)["elbo"]
     for policy in POLICIES:
         assert elbos[policy] == pytest.approx(elbos["float32"], rel=0.01), elbos
-    assert elbos["float32"] > -200  # Of 784 log 2 = 543: it has learned.
+    assert elbos["float32"] > -50  # Of 196 log 2 = 136: it has learned.

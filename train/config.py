@@ -158,6 +158,8 @@ def _checked(parser, name, value, path):
 def _typed(name, value):
     """Return an argument as it is typed."""
     option = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):  # Of a flag that may be left open.
+        return [option if value else option.replace("--", "--no-", 1)]
     if not isinstance(value, list):
         return [f"{option}={value}"]
     if any(str(item).startswith("-") for item in value):

@@ -1,5 +1,6 @@
 """Train a generative adversarial network with `model.fit`; leave pictures and a model."""
 
+import argparse
 import functools
 
 from train import (
@@ -17,7 +18,7 @@ from train import (
     subset,
 )
 from train.config import POINTS
-from train.recipes import DEFAULTS, LOSSES, PENALTIES, RECIPES
+from train.recipes import DEFAULTS, LOSSES, PENALTIES, RECIPES, describe
 
 NETWORKS = ("dcgan", "resnet", "mlp", "points")
 AUGMENT = ("diff_augment", "adaptive", "scheduled", "none")
@@ -39,14 +40,7 @@ def make_parser():
         __doc__, "gan", epochs=None, drawn="ring, grid, stacked_mnist, "
     )
     parser.set_defaults(batch_size=None)
-    settings = {
-        **{f"By default for {kind}": values for kind, values in DEFAULTS.items()},
-        **{f"--recipe {name}": values for name, values in RECIPES.items()},
-    }
-    parser.epilog = ". ".join(
-        f"{title}: " + ", ".join(f"{name} {_words(value)}" for name, value in values.items())
-        for title, values in settings.items()
-    )
+    parser.epilog = describe()
     _add_networks(parser)
     _add_game(parser)
     return parser
@@ -65,8 +59,9 @@ def _add_networks(parser):
     add("--depth", type=options.positive, help="blocks of the resnet at each resolution")
     add("--latent-dim", type=options.positive, help="size of z")
     add("--discriminator-norm", choices=NORMS, help="in the dcgan's discriminator")
-    add("--packing", type=options.positive, default=1, help="examples that are judged together")
-    add("--conditional", action="store_true", help="give both players the labels")
+    add("--packing", type=options.positive, help="examples that are judged together")
+    labels = "give both players the labels; by default for digits and mnist without --recipe"
+    add("--conditional", action=argparse.BooleanOptionalAction, help=labels)
 
 
 def _add_game(parser):
@@ -114,10 +109,6 @@ def _add_game(parser):
     )
     add("--beta-1", type=options.momentum, help="of both Adams")
     add("--beta-2", type=options.momentum, help="of both Adams")
-
-
-def _words(value):
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else value
 
 
 def train(args):
@@ -204,10 +195,13 @@ def settle(args):
 
 def fill_in(args):
     """Give every option that was left open the value of the recipe, or of the data set."""
-    kind = "points" if args.dataset in POINTS else "images"
-    settings = dict(DEFAULTS["folder" if options.is_path(args.dataset) else kind])
+    kind = "points" if args.dataset in POINTS else args.dataset
+    kind = "folder" if options.is_path(args.dataset) else kind
+    settings = dict(DEFAULTS.get(kind, DEFAULTS["images"]))
+    if args.augment not in (None, "none"):  # It changes single images.
+        settings["packing"] = 1
     recipe = dict(RECIPES.get(args.recipe, {}))
-    if kind == "points":
+    if args.dataset in POINTS:
         recipe.pop("network", None)
         recipe.pop("augment", None)
     if "penalty" in recipe:  # A weight belongs to its penalties.

@@ -3,9 +3,32 @@
 LOSSES = ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic")
 PENALTIES = ("gradient_penalty", "dragan", "r1", "r2")
 
+_IMAGES = {
+    "conditional": False,
+    "packing": 1,
+    "network": "dcgan",
+    "filters": [32, 64],
+    "loss": "non_saturating",
+    "penalty": [],
+    "d_steps": 1,
+    "discriminator_norm": "batch",
+    "augment": "none",
+    "width": 16,
+    "depth": 1,
+    "latent_dim": 32,
+    "epochs": 100,
+    "batch_size": 64,
+    "generator_learning_rate": 5e-4,
+    "discriminator_learning_rate": 5e-4,
+    "beta_1": 0.5,
+    "beta_2": 0.999,
+}
+
 # Used where nothing else is asked for. The points have R3GAN's loss and penalties.
 DEFAULTS = {
     "points": {
+        "conditional": False,
+        "packing": 1,
         "network": "points",
         "loss": "relativistic",
         "penalty": ["r1", "r2"],
@@ -20,26 +43,24 @@ DEFAULTS = {
         "beta_1": 0.0,
         "beta_2": 0.999,
     },
-    "images": {
-        "network": "dcgan",
-        "filters": [32, 64],
-        "loss": "non_saturating",
-        "penalty": [],
-        "d_steps": 1,
-        "discriminator_norm": "batch",
-        "augment": "none",
-        "width": 16,
-        "depth": 1,
-        "latent_dim": 32,
-        "epochs": 100,
-        "batch_size": 64,
-        "generator_learning_rate": 5e-4,
-        "discriminator_learning_rate": 5e-4,
-        "beta_1": 0.5,
-        "beta_2": 0.999,
+    "images": _IMAGES,
+    # Found by train.study: see docs/gallery.md. Labels make the digits legible, and packing two
+    # images makes those of one class differ.
+    "digits": {**_IMAGES, "conditional": True, "packing": 2, "ema": 0.995},
+    # A third layer, and a discriminator that learns more slowly.
+    "mnist": {
+        **_IMAGES,
+        "conditional": True,
+        "filters": [32, 64, 128],
+        "latent_dim": 64,
+        "epochs": 5,
+        "discriminator_learning_rate": 2e-4,
+        "ema": 0.999,
     },
     # Your own images. `by_data.choose` says the rest: filters, augmentation and epochs.
     "folder": {
+        "conditional": False,
+        "packing": 1,
         "network": "dcgan",
         "loss": "non_saturating",
         "penalty": [],
@@ -60,6 +81,8 @@ DEFAULTS = {
 # Put in their place by --recipe; network and augmentation where there are images.
 RECIPES = {
     "wgan": {
+        "conditional": False,
+        "packing": 1,
         "loss": "wasserstein",
         "penalty": [],
         "d_steps": 5,
@@ -70,6 +93,8 @@ RECIPES = {
         "beta_1": 0.0,
     },
     "wgan_gp": {
+        "conditional": False,
+        "packing": 1,
         "loss": "wasserstein",
         "penalty": ["gradient_penalty"],
         "penalty_weight": 10.0,
@@ -80,6 +105,8 @@ RECIPES = {
     },
     # With the schedules of r3gan.py.
     "r3gan": {
+        "conditional": False,
+        "packing": 1,
         "network": "resnet",
         "loss": "relativistic",
         "penalty": ["r1", "r2"],
@@ -94,3 +121,19 @@ RECIPES = {
         "ema": 0.998,
     },
 }
+
+
+def describe():
+    """Return all settings in words, for --help."""
+    settings = {
+        **{f"By default for {kind}": values for kind, values in DEFAULTS.items()},
+        **{f"--recipe {name}": values for name, values in RECIPES.items()},
+    }
+    return ". ".join(
+        f"{title}: " + ", ".join(f"{name} {_words(value)}" for name, value in values.items())
+        for title, values in settings.items()
+    )
+
+
+def _words(value):
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else value

@@ -104,3 +104,32 @@ def test_a_run_folder_knows_the_names_of_all_pictures():
     }
     assert len(names) >= 6
     assert {f"{name}_*.png" for name in names} == set(run_folder.FOLDERS["samples"])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("arguments", "conditional"),
+    [
+        ("", True),
+        ("--dataset mnist", True),
+        ("--no-conditional", False),
+        ("--dataset cifar10", False),
+        ("--dataset ring", False),
+        ("--recipe wgan", False),
+        ("--recipe wgan_gp --conditional", True),
+    ],
+)
+def test_labels_are_given_where_the_recipe_of_the_data_has_them(arguments, conditional):
+    args = gan.make_parser().parse_args(arguments.split())
+    gan.settle(args)
+    assert args.conditional is conditional
+
+
+@pytest.mark.once
+def test_packed_digits_give_way_to_an_augmentation():
+    packing = []
+    for arguments in ([], ["--augment", "diff_augment"], ["--recipe", "r3gan"]):
+        args = gan.make_parser().parse_args(arguments)
+        gan.settle(args)
+        packing.append(args.packing)
+    assert packing == [2, 1, 1]

@@ -1,0 +1,42 @@
+"""The study of recipes: each is one that `train.gan` accepts, and no run is repeated."""
+
+import csv
+import pathlib
+
+import keras
+import pytest
+
+from train import gan, study
+
+pytestmark = pytest.mark.once
+
+
+def test_each_recipe_is_accepted_by_the_script():
+    for typed in study.RECIPES.values():
+        gan.settle(gan.make_parser().parse_args(typed.split()))
+
+
+def test_a_run_that_is_in_the_table_is_not_repeated(monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "PAGE", tmp_path / "runs.csv")
+    monkeypatch.setattr(study, "RECIPES", {"plain": "--epochs 2"})
+    trained = []
+    monkeypatch.setattr(gan, "main", lambda typed: trained.append(typed) or _stop())
+    settings = gan.make_parser().parse_args(["--epochs", "2"])
+    gan.settle(settings)
+    row = {"data": "digits", "recipe": "plain", "settings": study.describe(settings), "seed": "1"}
+    assert "epochs=2 batch_size=64" in row["settings"] and "filters=32,64 " in row["settings"]
+    with open(study.PAGE, "w", newline="") as file:
+        table = csv.DictWriter(file, study.HEADER)
+        table.writeheader()
+        table.writerow({**row, "backend": keras.config.backend()})
+    study.main(["--seed", "1"])
+    assert not trained
+    with pytest.raises(InterruptedError):
+        study.main(["--seed", "1", "2"])
+    ((*typed, _, out),) = trained
+    assert typed == ["--epochs", "2", "--seed", "2"]
+    assert not pathlib.Path(out).exists()
+
+
+def _stop():
+    raise InterruptedError

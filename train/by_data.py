@@ -1,13 +1,37 @@
-"""Settings of `train.gan` that depend on the images, for --dataset PATH, and the reasons."""
+"""Settings that depend on the images, for --dataset PATH, and the reasons."""
 
 import math
 
 FEW = 20_000  # A discriminator knows so many images by heart, unless they are augmented.
 STEPS = {"few": 6_000, "more": 10_000}  # Up to 2,000 images, and above.
+# Of a VAE, by the channels of the images: levels of 8 bits are not black or white.
+LIKELIHOODS = {1: "bernoulli", 3: "discretized_logistic"}
+
+
+def choose_for_vae(args, train):
+    """Give the options of train.vae that were left open values that suit the images; print all."""
+    *sides, channels = train.images.shape[1:]
+    if args.hidden is None:
+        args.hidden = filters(sides)
+    if args.likelihood is None:
+        args.likelihood = LIKELIHOODS[channels]
+    if args.epochs is None:
+        args.epochs = epochs(train)
+    sizes = " ".join(map(str, args.hidden))
+    networks = {"conv": f"filters {sizes}: one for each halving of the image"}
+    print(
+        f"  network {args.network}, {networks.get(args.network, f'hidden {sizes}')}\n"
+        f"  likelihood {args.likelihood}: the images have {channels} channel"
+        f"{'s' * (channels > 1)}\n"
+        f"  latent size {args.latent_dim}, batch size {args.batch_size}, learning rate "
+        f"{args.learning_rate:g}\n"
+        f"  epochs {args.epochs}: {args.epochs * len(train)} steps\n"
+        f"  Each of these is an option: --help"
+    )
 
 
 def choose(args, train):
-    """Give the options that were left open values that suit the images, and print all of them."""
+    """Give the options of train.gan that were left open values that suit the images; print all."""
     *sides, _ = train.images.shape[1:]
     if args.filters is None:
         args.filters = filters(sides)
@@ -15,8 +39,7 @@ def choose(args, train):
         few = train.num_examples < FEW and args.packing == 1  # Packed images are not augmented.
         args.augment = "diff_augment" if few else "none"
     if args.epochs is None:
-        steps = STEPS["few" if train.num_examples <= 2_000 else "more"]
-        args.epochs = math.ceil(steps / len(train))
+        args.epochs = epochs(train)
     networks = {
         "dcgan": f"filters {' '.join(map(str, args.filters))}: one for each halving of the image",
         "resnet": f"width {args.width}, depth {args.depth}",
@@ -37,8 +60,13 @@ def choose(args, train):
     )
 
 
+def epochs(train):
+    steps = STEPS["few" if train.num_examples <= 2_000 else "more"]
+    return math.ceil(steps / len(train))
+
+
 def filters(sides):
-    """Return the filters of a dcgan, from the image on: one for each halving, down to 4 to 7."""
+    """Return the filters of convolutions, from the image on: a halving each, down to 4 to 7."""
     halvings = 0
     while min(sides) > 7 and all(side % 2 == 0 for side in sides):
         sides = [side // 2 for side in sides]

@@ -164,6 +164,18 @@ def _add_folder(parser):
     add("--tensorboard", action="store_true", help="write curves and pictures to --out/tensorboard")
 
 
+def in_words(settings):
+    """Return one text of dictionaries of options, by their titles, for the end of --help."""
+
+    def words(value):
+        return " ".join(map(str, value)) or "none" if isinstance(value, list) else value
+
+    return ". ".join(
+        f"{title}: " + ", ".join(f"{name} {words(value)}" for name, value in values.items())
+        for title, values in settings.items()
+    )
+
+
 def default_out(name):
     """Return the folder that a script writes to if none is named."""
     return pathlib.Path("runs") / name

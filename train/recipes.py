@@ -1,5 +1,7 @@
 """What `train.gan` offers by name: losses, penalties, and the settings of data and papers."""
 
+from train import options
+
 LOSSES = ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic")
 PENALTIES = ("gradient_penalty", "dragan", "r1", "r2")
 
@@ -125,15 +127,9 @@ RECIPES = {
 
 def describe():
     """Return all settings in words, for --help."""
-    settings = {
-        **{f"By default for {kind}": values for kind, values in DEFAULTS.items()},
-        **{f"--recipe {name}": values for name, values in RECIPES.items()},
-    }
-    return ". ".join(
-        f"{title}: " + ", ".join(f"{name} {_words(value)}" for name, value in values.items())
-        for title, values in settings.items()
+    return options.in_words(
+        {
+            **{f"By default for {kind}": values for kind, values in DEFAULTS.items()},
+            **{f"--recipe {name}": values for name, values in RECIPES.items()},
+        }
     )
-
-
-def _words(value):
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else value

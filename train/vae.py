@@ -1,6 +1,7 @@
 """Train a variational autoencoder with `model.fit`; leave pictures, curves and a model."""
 
 from train import (
+    by_data,
     command,
     config,
     data_sets,
@@ -15,6 +16,17 @@ from train import (
 )
 
 NETWORKS = {"mlp": (500, 500), "conv": (32, 64), "resnet": (16, 1)}  # And their default --hidden.
+# `by_data.choose_for_vae` says the rest for your own images: filters, likelihood and epochs.
+DEFAULTS = {
+    "images": {
+        "network": "mlp",
+        "latent_dim": 10,
+        "likelihood": "bernoulli",
+        "epochs": 150,
+        "batch_size": 128,
+    },
+    "folder": {"network": "conv", "latent_dim": 64, "batch_size": 64},
+}
 FAMILIES = {"mlp": "mlp_vae", "conv": "conv_vae", "resnet": None}  # Rows of the benchmark.
 PICTURES = (
     "with 2 the pictures show the plane of z (manifold) and the test images in it by class "
@@ -35,21 +47,24 @@ def main(argv=None):
 
 
 def make_parser():
-    parser = options.training_parser(__doc__, "vae", epochs=150)
+    parser = options.training_parser(__doc__, "vae", epochs=None)
+    parser.set_defaults(batch_size=None)
+    parser.epilog = options.in_words(
+        {f"By default for {kind}": values for kind, values in DEFAULTS.items()}
+    )
     add = parser.add_argument
-    add("--network", choices=NETWORKS, default="mlp", help="encoder and decoder")
+    add("--network", choices=NETWORKS, help="encoder and decoder")
     add(
         "--hidden",
         type=options.positive,
         nargs="+",
-        help=f"layer widths of the mlp {NETWORKS['mlp']}, filters of the conv {NETWORKS['conv']}, "
-        f"width and depth of the resnet {NETWORKS['resnet']}",
+        help=f"layer widths of the mlp {NETWORKS['mlp']}, filters of the conv {NETWORKS['conv']} "
+        f"or by the image, width and depth of the resnet {NETWORKS['resnet']}",
     )
-    add("--latent-dim", type=options.positive, default=10, help=f"size of z; {PICTURES}")
+    add("--latent-dim", type=options.positive, help=f"size of z; {PICTURES}")
     add(
         "--likelihood",
         choices=LIKELIHOODS,
-        default="bernoulli",
         help="p(x|z); gaussian: with one learned sigma; discretized_logistic and categorical: "
         "of 8-bit images, the latter best with the conv network",
     )
@@ -82,6 +97,7 @@ def train(args):
     import keras
 
     train, test = devices.share(args, *load(args))
+    fill_in_by_data(args, train)
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
     shape, num_classes = devices.describe(train, args.conditional)
@@ -127,7 +143,20 @@ def settle(args):
 
 def fill_in(args):
     """Give every option that was left open its default."""
-    args.hidden = args.hidden or list(NETWORKS[args.network])
+    is_path = options.is_path(args.dataset)
+    for name, value in DEFAULTS["folder" if is_path else "images"].items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if args.dynamic_binarization and args.likelihood is None:
+        args.likelihood = "bernoulli"
+    if not (is_path and args.network == "conv"):
+        args.hidden = args.hidden or list(NETWORKS[args.network])
+
+
+def fill_in_by_data(args, train):
+    """Give the options that depend on the data a value, if they were left open."""
+    if options.is_path(args.dataset):
+        by_data.choose_for_vae(args, train)
     args.sample_every = args.sample_every or max(1, args.epochs // 15)
 
 

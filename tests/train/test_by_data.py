@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train import by_data, gan
+from train import by_data, gan, vae
 
 pytestmark = pytest.mark.once
 
@@ -47,6 +47,26 @@ def test_options_that_are_left_open_suit_the_images_and_are_printed(tmp_path, ca
     by_data.choose(args, train)
     # 36 images in batches of 32, of which the full ones are used: 6,000 steps.
     assert args.epochs == 6_000 and args.filters == [32, 64]
+
+
+@pytest.mark.parametrize(("channels", "likelihood"), list(by_data.LIKELIHOODS.items()))
+def test_a_vae_of_a_folder_is_convolutional_with_a_likelihood_for_its_colours(
+    tmp_path, capsys, channels, likelihood
+):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    args = vae.make_parser().parse_args(["--dataset", str(tmp_path)])
+    vae.settle(args)
+
+    class Data(list):
+        num_examples, images = 1_000, np.zeros((1_000, 32, 32, channels), "uint8")
+
+    vae.fill_in_by_data(args, Data(range(16)))
+    chosen = (args.network, args.hidden, args.likelihood, args.latent_dim, args.batch_size)
+    assert chosen == ("conv", [32, 64, 128], likelihood, 64, 64)
+    assert (args.epochs, args.sample_every) == (375, 25)  # 6,000 steps.
+    assert f"likelihood {likelihood}: the images have {channels} channel" in capsys.readouterr().out
+    encoder = vae.build(args, Data.images.shape[1:]).encoder
+    assert encoder.input_shape == (None, 32, 32, channels)
 
 
 def test_the_ramp_of_adaptive_augmentation_is_a_quarter_of_the_run():

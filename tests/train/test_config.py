@@ -94,7 +94,9 @@ def test_every_argument_of_a_run_is_read_and_a_missing_one_has_its_default(copie
     content = json.loads(path.read_text())
     del content["arguments"]["likelihood"]
     path.write_text(json.dumps(content))
-    assert config.read(path, parsers)[1].likelihood == "bernoulli"
+    settings = config.read(path, parsers)[1]
+    vae.fill_in(settings)
+    assert settings.likelihood == "bernoulli"
 
 
 def test_what_a_run_filled_in_is_in_its_config(copied):

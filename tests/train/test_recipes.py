@@ -88,6 +88,7 @@ def test_r3gan_has_the_schedules_of_its_code_for_ffhq_at_64_pixels():
 @pytest.mark.parametrize("name", vae.LIKELIHOODS)
 def test_a_likelihood_is_made_by_its_name_with_a_network_that_fits(name):
     args = vae.make_parser().parse_args(["--likelihood", name, "--hidden", "4", "--seed", "5"])
+    vae.settle(args)
     model = vae.build(args, image_shape=(4, 4, 2))
     assert type(model.likelihood) is type(likelihoods.get(name))
     assert model.likelihood.seed == 5

@@ -10,6 +10,7 @@ def check_integer(name, value, least=1):
     number = plain(value)
     is_number = isinstance(number, numbers.Real) and not isinstance(number, bool)
     if not is_number or not float(number).is_integer() or number < least:
+        check_no_array(name, value, f"an integer, at least {least}")
         raise ValueError(f"`{name}` is {value!r}. Pass an integer, at least {least}.")
     return int(number)
 
@@ -34,6 +35,29 @@ def check_seed(seed):
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**31):
         raise ValueError(f"`seed` is {seed!r}. Pass an integer from 0 to 2^31 - 1, or None.")
     return seed
+
+
+def check_no_array(name, value, wanted):
+    """Raise ValueError for an array in the place of one thing, perhaps labels that lack a name."""
+    shape = np.shape(value) if isinstance(value, (list, tuple)) else getattr(value, "shape", ())
+    if len(shape):
+        raise ValueError(
+            f"`{name}` is an array of shape {tuple(shape)}. Pass {wanted}. If it holds labels, "
+            f"pass them by name: `y=`."
+        )
+
+
+def check_fraction(name, value):
+    """Raise ValueError unless `value` is a fraction of a whole, in [0, 1)."""
+    number = plain(value)
+    if not isinstance(number, numbers.Real) or not 0 <= number < 1:
+        raise ValueError(f"`{name}` is {value!r}. Pass a fraction, at least 0 and less than 1.")
+
+
+def check_unmasked(name, value):
+    """Raise ValueError for an array with masked values: NumPy would use what the mask hides."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"`{name}` has masked values. Fill them: `{name}.filled(0)`.")
 
 
 def check_one_array(name, value):

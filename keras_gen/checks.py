@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from keras_gen.arguments import as_sequence, check_integer, check_one_array
+from keras_gen.arguments import as_sequence, check_integer, check_no_array, check_one_array
 from keras_gen.borrowed import all_layers
 from keras_gen.door import as_numpy, check_type
 
@@ -81,9 +81,11 @@ def check_finite(x):
 
 
 def check_choice(name, value, choices):
+    *most, last = [f'"{choice}"' for choice in choices]
+    wanted = f"{', '.join(most)} or {last}"
+    check_no_array(name, value, wanted)
     if value not in choices:
-        *most, last = [f'"{choice}"' for choice in choices]
-        raise ValueError(f"`{name}` is {value!r}. Pass {', '.join(most)} or {last}.")
+        raise ValueError(f"`{name}` is {value!r}. Pass {wanted}.")
 
 
 def check_latents(z, latent_dim):

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from keras_gen.arguments import check_integer
+from keras_gen import door
+from keras_gen.arguments import check_integer, check_seed
 from keras_gen.likelihoods import Gaussian
 from keras_gen.models import VAE
 from keras_gen.networks import linear_vae
@@ -65,7 +66,7 @@ class PPCA:
             ValueError: If `latent_dim` directions leave no variance for the noise, or if `x` is
                 not finite.
         """
-        x = np.asarray(x)
+        x = door.as_numbers(x)
         d = math.prod(x.shape[1:])
         if x.ndim < 2 or not len(x):
             raise ValueError(f"`x` has shape {x.shape}. Pass (n, ...), n at least 1.")
@@ -121,7 +122,8 @@ class PPCA:
 
     def sample(self, num_samples, seed=None):
         """Draw from p(x), (num_samples, ...)."""
-        random = np.random.default_rng(seed)
+        num_samples = check_integer("num_samples", num_samples)
+        random = np.random.default_rng(check_seed(seed))
         z = random.normal(size=(num_samples, self.W.shape[1]))
         noise = random.normal(scale=math.sqrt(self.sigma2), size=(num_samples, len(self.W)))
         return (z @ self.W.T + noise).reshape(-1, *self.mean.shape) + self.mean
@@ -142,7 +144,7 @@ class PPCA:
         return VAE(encoder, decoder, likelihood, seed=seed)
 
     def _examples(self, x):
-        x = np.asarray(x)
+        x = door.as_numbers(x)
         if x.shape[1:] != self.mean.shape or not len(x):
             raise ValueError(
                 f"`x` has shape {x.shape}. Pass (n, {', '.join(map(str, self.mean.shape))}), n at "

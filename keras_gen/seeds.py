@@ -15,6 +15,7 @@ def split(seed, count):
     A hash spreads them out. Neighbouring seeds would not do: the torch backend adds its counter
     to the seed, so their streams are one stream, shifted.
     """
+    seed = check_seed(seed)
     if seed is None:
         # It follows keras.utils.set_random_seed, like Keras's own layers.
         seed = random.getrandbits(31)

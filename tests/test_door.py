@@ -386,6 +386,20 @@ ADVICE = {
     ),
     "column of arrays": (lambda: pd.Series(list(examples())), "type object"),
     "complex": (lambda: examples().astype("complex64"), "type complex64"),
+    "table of objects": (
+        lambda: pd.DataFrame(examples()).astype(object),
+        'x.astype("float32")',
+    ),
+    "table with a cell of text": (
+        lambda: pd.DataFrame(examples()).astype(object).replace({0: {0.5: "n/d"}}).assign(name="a"),
+        "rows whose cells are all numbers",
+    ),
+    "structured": (
+        lambda: np.rec.fromarrays([*examples().T, ["a"] * N], names="a,b,c,d,e,f,name"),
+        "'f'",
+    ),
+    "far above float32": (lambda: examples("float64") * 1e44, "reach 1e+44, and float32"),
+    "far below float32": (lambda: examples("float64") * 1e-50, "reach 1e-50, and float32"),
     "numbers as strings": (lambda: examples().astype(str), "type <U"),
     "masked": (lambda: np.ma.masked_equal(examples(), 0.5), "masked"),
     "ragged": (lambda: [[0.5], [0.5, 1.0], [0.1] * 6] * 3, "(1,) and (2,)"),
@@ -394,13 +408,23 @@ ADVICE = {
         "(8, 8, 1) and (4, 8, 1)",
     ),
 }
-NAMES = {"np": np, "keras": keras, "tf": tf, "torch": torch}
+NAMES = {"pd": pd, "np": np, "keras": keras, "tf": tf, "torch": torch}
 
 
-def advised(said, data):
-    """What the last line of code of a message makes of the data."""
+def advised(said, data, trained=None):
+    """What the last line of code of a message makes of the data, after labels `trained`."""
     line = re.findall(r"`([^`]+)`", said)[-1]
-    return eval(line, {**NAMES, "x": data, "data": data, "batch": data, "y": data})  # noqa: S307
+    names = {**NAMES, "x": data, "data": data, "batch": data, "y": data}
+    names["y_train"] = data if trained is None else trained
+    if assigned := re.search(r"`classes = ([^`]+)`", said):
+        names["classes"] = eval(assigned[1], names)  # noqa: S307
+    return eval(line, names)  # noqa: S307
+
+
+def likelihood_of_any_number():
+    model = kg.VAE(*kg.networks.mlp_vae(SHAPE, 2, (4,)), likelihood="gaussian")
+    model.compile("sgd")
+    return model
 
 
 @pytest.mark.parametrize("kind", ADVICE)
@@ -412,6 +436,8 @@ def test_the_advice_works_when_it_is_followed(kind):
         model.compile("sgd")
     said = refusal(lambda: model.fit(data, verbose=0))
     assert awaited in said
+    if kind.startswith("far "):
+        model = likelihood_of_any_number()
     assert np.isfinite(model.fit(advised(said, data), verbose=0).history["loss"])
 
 
@@ -421,9 +447,9 @@ def test_the_advice_works_when_it_is_followed(kind):
         (np.eye(3)[LABELS], "one-hot. Pass `y.argmax(-1)`"),
         (np.eye(3)[LABELS].tolist(), "one-hot. Pass `np.argmax(y, -1)`"),
         (tf.one_hot(LABELS, 3), "one-hot. Pass `tf.argmax(y, -1)`"),
-        (np.array(["a", "b", "c"])[LABELS], "`np.unique(y, return_inverse=True)[1]`"),
-        (pd.Series(np.array(["a", "b", "c"])[LABELS]), "`np.unique(y, return_inverse=True)[1]`"),
-        (np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1]])[LABELS], "[1]` numbers the rows"),
+        (np.array(["a", "b", "c"])[LABELS], "`[classes.index(label) for label in y]`"),
+        (pd.Series(np.array(["a", "b", "c"])[LABELS]), "`[classes.index(label) for label in y]`"),
+        (np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1]])[LABELS], "for label in y.tolist()]`"),
     ],
 )
 def test_the_advice_for_labels_gives_the_labels(labels, awaited):
@@ -431,6 +457,11 @@ def test_the_advice_for_labels_gives_the_labels(labels, awaited):
     said = refusal(lambda: model.fit(examples(), labels, verbose=0))
     assert awaited in said
     np.testing.assert_array_equal(model.admit(examples(), advised(said, labels))[1], LABELS)
+    if "classes" in said:  # Later, where not all classes come: the numbers are those of training.
+        said = refusal(lambda: model.encode(examples()[:2], y=labels[1:3]))
+        np.testing.assert_array_equal(advised(said, labels[1:3], labels), LABELS[1:3])
+        with pytest.raises(ValueError, match="not in list"):
+            advised(said, np.full_like(labels[1:3], 7), labels)
 
 
 @pytest.mark.parametrize(
@@ -487,6 +518,9 @@ def test_labels_that_are_no_integers_later_in_a_stream_move_nothing():
         ({"x": [examples(), examples()[:, :3]]}, r"2 arrays, of shapes \(16, 6\), \(16, 3\), and"),
         ({"x": (examples(),) * 4}, "holds 4 arrays"),
         ({"x": examples(), "batch_size": 8.5}, "`batch_size` is 8.5. Pass an integer"),
+        ({"x": examples(), "validation_split": 20}, "`validation_split` is 20. Pass a fraction"),
+        ({"x": examples(), "validation_split": -0.1}, "is -0.1. Pass a fraction, at least 0"),
+        ({"x": examples(), "validation_split": "0.2"}, "is '0.2'. Pass a fraction"),
     ],
 )
 def test_what_is_none_of_all_is_named(arguments, match):

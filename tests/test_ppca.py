@@ -213,6 +213,10 @@ def test_equal_eigenvalues_leave_nothing_to_the_latents():
         (np.ones((5, 4)), 1, "vary along 1 directions or fewer"),
         (np.random.default_rng(0).normal(size=(3, 8)), 2, "Pass a smaller `latent_dim`"),
         (np.array([[0.0, np.nan], [1, 2]]), 1, "NaN"),
+        (np.ma.masked_equal([[0.0, 9.0], [1.0, 2.0]], 9.0), 1, "masked values"),
+        (np.ones((5, 4), object), 1, "type object. Pass"),
+        (np.full((5, 4), "a"), 1, "type <U1"),
+        (np.ones((5, 4), complex), 1, r"np.abs\(x\)"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(x, latent_dim, match):
@@ -227,3 +231,11 @@ def test_parameters_and_examples_that_do_not_fit_are_refused():
         PPCA(np.ones((4, 2)), 0, np.zeros(4))
     with pytest.raises(ValueError, match=r"Pass \(n, 2, 2, 1\)"):
         any_ppca().log_likelihood(np.zeros((3, 4)))
+    hidden = np.ma.masked_equal(np.zeros((3, 2, 2, 1)), 0)
+    for use in (any_ppca().log_likelihood, any_ppca().posterior):
+        with pytest.raises(ValueError, match="masked values"):
+            use(hidden)
+    with pytest.raises(ValueError, match="`seed` is 'a'"):
+        any_ppca().sample(3, seed="a")
+    with pytest.raises(ValueError, match="`num_samples` is 0"):
+        any_ppca().sample(0)

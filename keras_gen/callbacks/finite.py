@@ -47,7 +47,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
             f"Epoch {epoch + 1}: a loss or gradient of the {' and the '.join(players)} was not "
             f"finite. The weights are those with which the last finite epoch began. "
         )
-        self.message += advice(has_learned=any(made_updates(self.model)))
+        self.message += advice(self.model, has_learned=any(made_updates(self.model)))
         if self.model.num_classes is not None:
             # If the data are a stream, only its first batch was checked before training.
             last = self.model.num_classes - 1

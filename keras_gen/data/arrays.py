@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 
+from keras_gen.arguments import check_unmasked
 from keras_gen.data.ordered import OrderedDataset
 
 
@@ -39,6 +40,8 @@ class ArrayDataset(OrderedDataset):
     def __init__(
         self, x, y=None, batch_size=128, shuffle=True, seed=0, drop_remainder=False, labels=True
     ):
+        check_unmasked("x", x)
+        check_unmasked("y", y)
         self.x = as_float(np.asarray(x))
         self.y = None if y is None else np.asarray(y)
         self.labels = labels

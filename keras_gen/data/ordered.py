@@ -40,7 +40,7 @@ class OrderedDataset(keras.utils.PyDataset):
         self.num_examples = num_examples
         self.batch_size = check_integer("batch_size", batch_size)
         self.shuffle = shuffle
-        self.seed = seed
+        self.seed = check_integer("seed", seed, least=0) if shuffle else seed
         self.drop_remainder = drop_remainder
         self.multiple_of = 1
         self.part = (0, 1)

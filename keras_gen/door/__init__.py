@@ -8,6 +8,7 @@ not known.
 from keras_gen.door.arrays import (
     as_examples,
     as_labels,
+    as_numbers,
     as_numpy,
     as_targets,
     as_weights,
@@ -20,6 +21,7 @@ __all__ = [
     "NO_DATA",
     "as_examples",
     "as_labels",
+    "as_numbers",
     "as_numpy",
     "as_targets",
     "as_weights",

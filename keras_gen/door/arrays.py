@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen.arguments import check_unmasked
+from keras_gen.door.advice import classes_line, floats_line, numbers_line
 from keras_gen.dtypes import wide
 
 # For each kind of stream how to make batches of what has none.
@@ -49,13 +51,20 @@ def as_examples(raw, example_shape, kind=None):
 
 def as_numpy(value, name="x"):
     """Return `value` as a NumPy array of numbers, floats in Keras's type; ValueError for others."""
+    array = as_numbers(value, name)
+    if "float" in array.dtype.name:
+        return _narrow(array, wide(keras.config.floatx()), name)
+    return array
+
+
+def as_numbers(value, name="x"):
+    """Return `value` as a NumPy array of numbers in their own type; ValueError for others."""
     if line := _dense_line(value):
         raise ValueError(
             f"`{name}` is sparse or ragged, a {_type(value)}. Make it dense: "
             f"`{line.replace('x', name)}`."
         )
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"`{name}` has masked values. Fill them: `{name}.filled(0)`.")
+    check_unmasked(name, value)
     is_known = isinstance(value, (collections.abc.Sequence, numbers.Number))
     readable = any(hasattr(value, way) for way in ("__array__", "__array_interface__"))
     if isinstance(value, (str, bytes)) or not (is_known or readable):
@@ -65,10 +74,22 @@ def as_numpy(value, name="x"):
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(_no_array(value, name)) from error
     if array.dtype.kind in "OUSVMmc" and "float" not in array.dtype.name:
-        raise ValueError(_no_numbers(value, array, name))
-    if "float" in array.dtype.name:
-        return array.astype(wide(keras.config.floatx()), copy=False)
+        line = numbers_line(value, array, name)
+        raise ValueError(f"`{name}` holds no real numbers but type {array.dtype}. {line}")
     return array
+
+
+def _narrow(array, dtype, name):
+    """Return an array of floats in `dtype`; ValueError if its values are too large or small."""
+    if array.size and array.dtype.itemsize > np.dtype(dtype).itemsize:
+        size, limits = max(-array.min(), array.max()), np.finfo(dtype)
+        if np.isfinite(size) and (size > limits.max or 0 < size < limits.tiny):
+            raise ValueError(
+                f"The values of `{name}` reach {size:.2g}, and {dtype} holds sizes from "
+                f"{limits.tiny:.2g} to {limits.max:.2g}. Scale them, for example to a standard "
+                f"deviation of 1: `{name} / {name}.std()`."
+            )
+    return array.astype(dtype, copy=False)
 
 
 def as_array(value, name="x"):
@@ -107,10 +128,10 @@ def as_labels(y, n, num_classes, owner):
         )
     if labels.shape not in ((n,), (n, 1)):
         rows = labels.ndim == 2 and len(labels) == n
-        line = ": `np.unique(y, axis=0, return_inverse=True)[1]` numbers the rows" if rows else ""
+        line = f" {classes_line(', axis=0', 'y.tolist()')}" if rows else ""
         raise ValueError(
             f"The labels have shape {labels.shape} for {n} examples. Pass one integer for each "
-            f"example, ({n},){line}."
+            f"example, ({n},).{line}"
         )
     labels = labels.reshape(-1)
     broken = labels[labels != np.rint(labels)]
@@ -134,7 +155,8 @@ def check_type(x, dtype, where=""):
     if not keras.backend.is_float_dtype(dtype):
         scale = {"uint8": " / 255", "uint16": " / 65535"}.get(dtype, "")
         raise ValueError(
-            f"The data are of type {dtype}, but floats are expected: {where}`{_floats(x)}{scale}`."
+            f"The data are of type {dtype}, but floats are expected: "
+            f"{where}`{floats_line(x)}{scale}`."
         )
 
 
@@ -187,7 +209,9 @@ def _no_array(value, name):
                 f"`{name}` is a list whose items have different shapes, such as {shapes[0]} and "
                 f"{shapes[1]}. Give all the same: `{line}`."
             )
-    return f"`{name}` is a {_type(value)}, of which NumPy makes no array. Pass `{_floats(value)}`."
+    return (
+        f"`{name}` is a {_type(value)}, of which NumPy makes no array. Pass `{floats_line(value)}`."
+    )
 
 
 def _unknown(value, name):
@@ -202,20 +226,6 @@ def _unknown(value, name):
     return f"{said}."
 
 
-def _no_numbers(value, array, name):
-    first = array.flat[0] if array.size else None
-    line = _floats(value).replace("x", name, 1)
-    if array.dtype.kind == "c":
-        line = f"np.abs({name})"
-    elif name == "y" and isinstance(first, (str, bytes)):
-        line = "np.unique(y, return_inverse=True)[1]"
-    elif hasattr(value, "select_dtypes"):  # pandas
-        line = f'{name}.select_dtypes("number").astype("float32")'
-    elif np.ndim(first) > 0:
-        line = f'np.stack({name}).astype("float32")'
-    return f"`{name}` holds no real numbers but type {array.dtype}. Pass `{line}`."
-
-
 def _argmax(y):
     if "tensorflow" in type(y).__module__:
         return "tf.argmax(y, -1)"
@@ -226,16 +236,6 @@ def _type(value):
     module = type(value).__module__.split(".")[0]
     name = type(value).__name__
     return name if module == "builtins" else f"{module} {name}"
-
-
-def _floats(x):
-    """Return the line that makes floats of `x`, for its kind of array."""
-    module = type(x).__module__.split(".")[0]
-    if hasattr(x, "astype") and module != "h5py":
-        return 'x.astype("float32")'
-    if hasattr(x, "detach"):
-        return "x.float()"
-    return 'tf.cast(x, "float32")' if module == "tensorflow" else 'np.asarray(x, "float32")'
 
 
 def _dictionary(batch, kind):

@@ -2,9 +2,13 @@
 
 import numpy as np
 
+from keras_gen.arguments import check_unmasked
+
 
 def as_features(least=1, **arrays):
     """Return each array as float64 (n, d), all of one width; ValueError for anything else."""
+    for name, value in arrays.items():
+        check_unmasked(name, value)
     arrays = {name: np.asarray(value) for name, value in arrays.items()}
     for name, value in arrays.items():
         if value.ndim != 2 or not value.size or not np.issubdtype(value.dtype, np.number):

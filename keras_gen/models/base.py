@@ -63,6 +63,7 @@ class GenerativeModel(
             name="skipped_updates",
         )
         self.means = Means(self.logged)
+        self.largest = 0.0  # The greatest size of a value in the data of the last `fit`.
         self._same_on_all = False  # The processes of a `distribution`, and this model's weights.
         self.example_shape = None  # Without the batch; known when the networks are.
 

@@ -32,6 +32,11 @@ def check(model, callbacks):
         if isinstance(callback, type):
             name = callback.__name__
             raise ValueError(f"`callbacks` holds a class, {name}. Pass an object: `{name}(...)`.")
+        if not hasattr(callback, "set_model"):
+            raise ValueError(
+                f"`callbacks` holds {callback!r}. Pass an object of a `keras.callbacks.Callback`; "
+                f"of a function, `keras.callbacks.LambdaCallback(on_epoch_end=function)`."
+            )
         if getattr(callback, "mode", None) == "auto":
             if isinstance(getattr(callback, "monitor", None), str):
                 _choose_mode(callback, model.logged)

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import checks, distribution, door
-from keras_gen.arguments import check_integer
+from keras_gen.arguments import check_fraction, check_integer
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.dtypes import wide
 
@@ -62,6 +62,7 @@ class ReadsData:
             raise ValueError(door.NO_DATA)
         examples = door.as_examples(x, self.example_shape, kind)
         self.check_data(examples)
+        self.largest = float(np.max(np.abs(examples)))  # For advice where losses are not finite.
         if sample_weight is not None:
             sample_weight = door.as_weights(sample_weight)
         if self.num_classes is not None:
@@ -137,6 +138,8 @@ class ReadsData:
         for name, least in INTEGERS.items():
             if arguments.get(name) is not None:
                 arguments[name] = check_integer(name, arguments[name], least)
+        if arguments.get("validation_split") is not None:
+            check_fraction("validation_split", arguments["validation_split"])
 
     def read_batch(self, data):
         """Return (x, y, sample_weight) of a step's batch, x checked and in float32 or wider.

@@ -6,6 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
+# Data beyond this are the likelier cause of a loss that is not finite.
+HUGE = 1e6
+
 
 class ReportSkippedUpdates(keras.callbacks.Callback):
     """Warn, in one line at the end of an epoch, of updates that were left out."""
@@ -32,12 +35,17 @@ class ReportSkippedUpdates(keras.callbacks.Callback):
         if bounds is not None:
             message += f" Values outside [{bounds[0]:g}, {bounds[1]:g}] count as NaN."
         if not all(made[counts > 0]):
-            message += f" {advice(any(self.made_before + made))}"
+            message += f" {advice(self.model, any(self.made_before + made))}"
         warnings.warn(message, stacklevel=2)
 
 
-def advice(has_learned):
+def advice(model, has_learned):
     """Return what may help where losses are not finite, before or after the first update."""
+    if model.largest > HUGE:
+        return (
+            f"The data go up to {model.largest:.2g}: scale them, for example to a standard "
+            f"deviation of 1."
+        )
     if has_learned:
         return "Try a smaller learning rate."
     return (

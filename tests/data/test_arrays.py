@@ -331,6 +331,10 @@ def test_predict_reads_an_unshuffled_set_in_order():
         ({"x": np.zeros((3, 2), "uint8"), "batch_size": 0}, "`batch_size` is 0"),
         ({"x": np.zeros((3, 2), "uint8"), "drop_remainder": True}, "at least 128"),
         ({"x": np.zeros((3, 2), "int64")}, "type int64"),
+        ({"x": np.ma.masked_equal(np.eye(3, dtype="float32"), 1)}, "`x` has masked values"),
+        ({"x": np.eye(3), "y": np.ma.masked_equal([0, 1, 2], 1)}, "`y` has masked values"),
+        ({"x": np.eye(3), "seed": None}, "`seed` is None. Pass an integer, at least 0"),
+        ({"x": np.eye(3), "seed": 1.5}, "`seed` is 1.5"),
     ],
 )
 def test_what_cannot_be_batched_is_refused(arguments, message):

@@ -26,6 +26,8 @@ def test_bad_features_are_refused(metric):
         metric(X[:0], X)
     with pytest.raises(ValueError, match="`real` has shape"):
         metric(np.array([["a"]]), X)
+    with pytest.raises(ValueError, match="`fake` has masked values"):
+        metric(X, np.ma.masked_greater(X, 0))
 
 
 def test_too_few_rows_are_refused():

@@ -74,6 +74,9 @@ def test_what_is_no_seed_is_refused(seed):
         lambda: vae.reconstruct(x, sample=True, seed=seed),
         lambda: vae.log_likelihood(x, 2, seed=seed),
         lambda: vae.inpaint(x, np.ones(x.shape, bool), seed=seed),
+        lambda: kg.VAE(vae.encoder, vae.decoder, seed=seed),
+        lambda: kg.GAN(gan.generator, gan.discriminator, 2, packing=2, seed=seed),
+        lambda: kg.likelihoods.Gaussian(seed=seed),
     ):
         with pytest.raises(ValueError, match=r"`seed` is .*Pass an integer from 0 to 2\^31 - 1"):
             use()

@@ -162,7 +162,7 @@ def test_inpainting_changes_no_weight_and_no_training():
 
 
 def test_bad_masks_and_arguments_are_refused():
-    vae, x = tiny.vae(), tiny.images(3)
+    vae, x, labels = tiny.vae(), tiny.images(3), np.arange(3)
     mask = np.zeros((8, 8, 1), bool)
     mask[0] = True
     spoilt = x.copy()
@@ -185,6 +185,10 @@ def test_bad_masks_and_arguments_are_refused():
         ),
         (lambda: vae.anomaly_score(x, num_samples=0), "`num_samples` is 0"),
         (lambda: vae.anomaly_score(255 * x), "Divide 8-bit images by 255"),
+        (lambda: vae.anomaly_score(x, labels), r"`kind` is an array .*by name: `y=`"),
+        (lambda: vae.inpaint(x, mask, labels), r"`method` is an array .*by name: `y=`"),
+        (lambda: vae.log_likelihood(x, labels), r"`num_samples` is an array .*by name: `y=`"),
+        (lambda: vae.interpolate(x, x, labels), r"`steps` is an array .*by name: `y=`"),
     ):
         with pytest.raises(ValueError, match=match):
             call()

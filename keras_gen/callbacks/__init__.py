@@ -1,4 +1,4 @@
-"""Callbacks: pictures while training, checkpoints, and a stop at numbers that are not finite."""
+"""Callbacks: pictures, quality, checkpoints, and a stop at numbers that are not finite."""
 
 from keras_gen.callbacks.checkpoint import Checkpoint
 from keras_gen.callbacks.finite import StopAtNonFinite
@@ -17,4 +17,5 @@ from keras_gen.callbacks.latents import (
     traversals,
 )
 from keras_gen.callbacks.modes import ModeCoverage
+from keras_gen.callbacks.quality import SampleQuality
 from keras_gen.pictures import image_grid, save_gif, save_png

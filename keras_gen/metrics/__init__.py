@@ -8,4 +8,5 @@ from keras_gen.metrics.latents import active_units, elbo_surgery, kl_per_latent
 from keras_gen.metrics.means import Means
 from keras_gen.metrics.modes import class_coverage, mode_coverage
 from keras_gen.metrics.neighbours import density_coverage, memorization, precision_recall
+from keras_gen.metrics.samples import Quality, quality
 from keras_gen.metrics.wasserstein import sliced_wasserstein

@@ -23,7 +23,7 @@ def kernel_distance(real, fake):
         A dictionary of `kid`, and `kid_error`, its standard error by the jackknife, which is too
         large rather than too small where both laws are nearly the same. All pairs of rows are
         used, so there are no subsets to draw, and no seed. The time grows as (n + m)^2 d: for two
-        times 10,000 rows of 128 features some seconds.
+        times 10,000 rows of 128 features ten seconds.
 
     Example:
 

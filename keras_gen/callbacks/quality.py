@@ -1,0 +1,172 @@
+"""The callback that measures samples while a model is trained, and keeps the best weights."""
+
+import math
+import pathlib
+import time
+
+import keras
+import numpy as np
+
+from keras_gen import distribution, door, files
+from keras_gen.arguments import check_integer
+from keras_gen.callbacks.grids import drawing_arguments
+from keras_gen.metrics.samples import HIGHER_IS_BETTER, check_names, compare, describe, take
+
+# Share of the time that measuring may need where `every` is None.
+SHARE = 0.1
+
+
+class SampleQuality(keras.callbacks.Callback):
+    """Measures samples next to real images while a model is trained, and keeps the best weights.
+
+    Adds figures of `kg.metrics.quality` to the logs, by name: so they are in the progress bar, the
+    history, and in callbacks that come after this one, such as `CSVLogger`. In epochs without a
+    measurement they are NaN. Real images and samples are as many on both sides, and the samples
+    come from the same z each time. Training draws the same noise with and without this callback.
+
+    Samples that are NaN or infinite count as a measurement without gain. With a `Checkpoint`
+    after it, a `fit` that goes on knows the best figure so far. Where several processes train, all
+    of them measure and the first one writes.
+
+    Args:
+        data: Real images, best held-out ones: an array, or data as `fit` accepts, such as
+            `kg.data.load` gives. The first 2 * `samples` are used: half of them for each figure,
+            the other half for the floors.
+        metrics: Names of figures as in `kg.metrics.quality`, without those that need the
+            training images; the first decides what is best.
+        features: As in `kg.metrics.quality`.
+        every: Epochs between measurements. None: after the first epoch, after the last, and
+            otherwise as often as costs at most 10% of the time.
+        samples: Samples of a measurement. 1,000 MNIST digits cost about a second on a CPU with
+            "frechet" and a `kg.features.Classifier`, most of it for drawing them.
+        keep_best: Path of a `.keras` file for the model, with moving averages and optimizers, as
+            it was at its best figure; it is written again at each gain.
+        stop_after: Measurements without gain after which training ends.
+        seed: Seed of the samples, as in `sample`.
+        ema: True measures the images of a GAN's averaged weights, False those of the raw ones.
+
+    Attributes:
+        best: The best figure so far.
+        best_epoch: The number of epochs trained at that time.
+        floors: The figures of real images in place of samples, by name.
+        seconds: Time that the measurements of the last `fit` took, in all.
+
+    Raises:
+        ValueError: By `fit`, before training, if the figures cannot be computed.
+
+    Example:
+
+    ```python
+    quality = kg.callbacks.SampleQuality(
+        test, metrics=("frechet", "recall"), samples=16, keep_best="best.keras", stop_after=10
+    )
+    vae.fit(train, epochs=100, callbacks=[quality])
+    best = kg.saving.load_model("best.keras")
+    ```
+    """
+
+    checkpointed = ("best", "best_epoch", "waited")
+
+    def __init__(
+        self,
+        data,
+        metrics=("frechet",),
+        features=None,
+        every=None,
+        samples=1000,
+        keep_best=None,
+        stop_after=None,
+        seed=0,
+        ema=False,
+    ):
+        super().__init__()
+        self.metrics = check_names(metrics)
+        self.features = features
+        self.every = None if every is None else check_integer("every", every)
+        self.samples = check_integer("samples", samples, least=10)
+        self.keep_best = None if keep_best is None else pathlib.Path(keep_best)
+        if self.keep_best is not None and self.keep_best.suffix != ".keras":
+            raise ValueError(f"`keep_best` is {keep_best}. Pass the path of a .keras file.")
+        self.stop_after = None if stop_after is None else check_integer("stop_after", stop_after)
+        self.seed = seed
+        self.ema = ema
+        self.data = data
+
+    def on_train_begin(self, logs=None):
+        self.best, self.best_epoch, self.waited = None, 0, 0
+        self.read()
+        # Here, so that what cannot be measured raises before training.
+        untrained = self.measure()
+        missing = [name for name in self.metrics if name not in untrained]
+        if missing:
+            raise ValueError(
+                f"SampleQuality cannot measure {', '.join(missing)}: a classifier's figures need "
+                f"features=kg.features.Classifier, and copies the training images, which "
+                f"`kg.metrics.quality(train=...)` takes."
+            )
+        self.seconds, self.cost, self.ended = 0.0, 0.0, time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        is_due = self.is_due(epoch + 1)
+        figures = dict.fromkeys(self.metrics, math.nan)
+        if is_due:
+            start = time.perf_counter()
+            figures = self.measure()
+            self.judge(figures[self.metrics[0]], epoch + 1)
+            self.ended = time.perf_counter()
+            self.cost = self.ended - start
+            self.seconds += self.cost
+        # All callbacks get one dictionary, and Keras's own history gets it last.
+        if logs is not None:
+            logs.update(figures)
+
+    def is_due(self, epochs):
+        if epochs == self.params["epochs"] or self.model.stop_training:
+            return True
+        if self.every is not None or distribution.processes() > 1:  # Their clocks differ.
+            return epochs % (self.every or 1) == 0
+        since = time.perf_counter() - self.ended
+        return SHARE * since >= (1 - SHARE) * self.cost
+
+    def read(self):
+        """Describe the real images: half of them for the figures, half for the floors."""
+        x, _ = door.head(self.data, 2 * self.samples)
+        if len(x) < 20:
+            raise ValueError(f"`data` holds {len(x)} examples. Pass at least 20.")
+        self.rows = len(x) // 2
+        real = describe(x, self.features)
+        self.real = take(real, slice(self.rows))
+        others = take(real, slice(self.rows, 2 * self.rows))
+        self.floors = compare(self.real, others, self.metrics)
+
+    def measure(self):
+        """Return the figures of the model as it is, by name."""
+        arguments = drawing_arguments(self.model, self.rows, self.ema)
+        samples = self.model.sample(self.rows, seed=self.seed, **arguments)
+        if not np.isfinite(samples).all():
+            return dict.fromkeys(self.metrics, math.nan)
+        return compare(self.real, describe(samples, self.features), self.metrics)
+
+    def judge(self, figure, epochs):
+        """Keep the model if it is the best so far; end training if it has not been for long."""
+        sign = -1 if self.metrics[0] in HIGHER_IS_BETTER else 1
+        if math.isfinite(figure) and (self.best is None or sign * figure < sign * self.best):
+            self.best, self.best_epoch, self.waited = figure, epochs, 0
+            if self.keep_best is not None:
+                self.save()
+            return
+        self.waited += 1
+        if self.stop_after is not None and self.waited >= self.stop_after:
+            print(
+                f"\nEpoch {epochs}: {self.waited} measurements without gain. The best "
+                f"{self.metrics[0]} was {self.best}, after epoch {self.best_epoch}."
+            )
+            self.model.stop_training = True
+
+    def save(self):
+        if not distribution.is_chief():
+            self.model.save(self.keep_best)  # Takes part, and writes nothing.
+            return
+        self.keep_best.parent.mkdir(parents=True, exist_ok=True)
+        with files.whole(self.keep_best) as path:
+            self.model.save(path)

@@ -1,0 +1,130 @@
+import csv
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gen as kg
+from keras_gen.metrics import frechet_distance
+
+REAL = np.random.default_rng(0).normal(size=(80, 3))
+
+
+class Scripted(keras.Model):
+    """A generator whose samples are real ones that are moved by one number for each epoch."""
+
+    def __init__(self, shifts):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+        self.dense.build((None, 1))
+        self.shifts = [0.0, *shifts]  # The first is measured before training.
+
+    def call(self, x):
+        return self.dense(x)
+
+    def sample(self, n, seed):
+        assert seed == 5
+        return REAL[40 : 40 + n] + self.shifts.pop(0)
+
+
+def fit(shifts, epochs=None, callbacks=(), **settings):
+    model = Scripted(shifts)
+    model.compile("sgd", loss="mse")
+    quality = kg.callbacks.SampleQuality(REAL, seed=5, samples=40, **settings)
+    x = np.ones((8, 1), "float32")
+    history = model.fit(
+        x, x, epochs=epochs or len(shifts), verbose=0, callbacks=[quality, *callbacks]
+    )
+    return quality, history.history
+
+
+@pytest.mark.once
+def test_figures_are_in_the_history_and_the_file(tmp_path):
+    log = keras.callbacks.CSVLogger(str(tmp_path / "history.csv"))
+    quality, history = fit(
+        [1.0, 2.0, 3.0], epochs=5, callbacks=[log], metrics=("frechet", "recall"), every=2
+    )
+    expected = [frechet_distance(REAL[:40], REAL[40:] + shift) for shift in (1, 2, 3)]
+    # After epochs 2 and 4, and after the last.
+    found = [history["frechet"][i] for i in (1, 3, 4)]
+    assert found == pytest.approx(expected)
+    assert math.isnan(history["frechet"][0]) and math.isnan(history["recall"][2])
+    with open(tmp_path / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(rows[i]["frechet"]) for i in (1, 3, 4)] == found
+    assert quality.floors["frechet"] == pytest.approx(frechet_distance(REAL[:40], REAL[40:]))
+    assert 0 < quality.seconds < 10
+
+
+@pytest.mark.once
+def test_the_best_is_found_and_training_ends_without_gain():
+    quality, history = fit([3.0, 1.0, 2.0, math.nan, 0.0], every=1, stop_after=2)
+    assert len(history["frechet"]) == 4  # NaN is no gain, and no error.
+    assert quality.best == history["frechet"][1] and quality.best_epoch == 2
+    quality, history = fit([1.0, 50.0, 0.5], every=1, metrics=("coverage", "frechet"))
+    assert quality.best == max(history["coverage"]) and quality.best_epoch == 3
+
+
+@pytest.mark.once
+def test_what_cannot_be_measured_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match="cannot measure confident, copies.*Classifier"):
+        fit([1.0], metrics=("frechet", "confident", "copies"))
+    with pytest.raises(ValueError, match="`metrics` is .'fid'"):
+        fit([1.0], metrics="fid")
+    with pytest.raises(ValueError, match="best.h5. Pass the path of a .keras file"):
+        fit([1.0], keep_best="best.h5")
+    with pytest.raises(ValueError, match="`data` holds 8 examples. Pass at least 20"):
+        kg.callbacks.SampleQuality(REAL[:8], samples=40).on_train_begin()
+
+
+def vae():
+    keras.utils.set_random_seed(0)
+    model = kg.VAE(*kg.networks.mlp_vae((2, 2, 1), 2, hidden=(4,)), seed=0)
+    model.compile(keras.optimizers.Adam(0.05))
+    return model
+
+
+def train(folder, epochs, measured=True):
+    x = np.random.default_rng(1).random((40, 2, 2, 1), "float32") ** 3
+    model, data = vae(), kg.data.ArrayDataset(x, batch_size=20)
+    quality = kg.callbacks.SampleQuality(x, samples=20, every=1, keep_best=folder / "best.keras")
+    callbacks = [quality, kg.callbacks.Checkpoint(folder / "checkpoint", every=1)]
+    history = model.fit(data, epochs=epochs, verbose=0, callbacks=callbacks[not measured :])
+    return model, quality, history.history
+
+
+def test_training_is_the_same_with_it_and_after_a_stop(tmp_path):
+    plain, _, _ = train(tmp_path / "plain", 4, measured=False)
+    whole, quality, history = train(tmp_path / "whole", 4)
+    train(tmp_path / "stopped", 2)
+    resumed, again, resumed_history = train(tmp_path / "stopped", 4)
+    for a, b, c in zip(plain.weights, whole.weights, resumed.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(b, c)
+    assert resumed_history["frechet"] == history["frechet"]
+    assert (again.best, again.best_epoch) == (quality.best, quality.best_epoch)
+    assert quality.best == min(history["frechet"])
+    # The file is the model as it was at its best.
+    best = kg.saving.load_model(tmp_path / "whole/best.keras")
+    x = np.random.default_rng(1).random((40, 2, 2, 1), "float32") ** 3
+    samples = best.sample(20, seed=0).reshape(20, 4)
+    assert frechet_distance(x[:20].reshape(20, 4), samples) == pytest.approx(quality.best, rel=1e-5)
+
+
+@pytest.mark.once
+def test_measuring_takes_at_most_a_tenth_of_the_time(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    quality = kg.callbacks.SampleQuality(REAL)
+    quality.set_params({"epochs": 1000})
+    quality.set_model(Scripted([]))
+    quality.model.stop_training = False
+    quality.ended, quality.cost, spent = 0.0, 0.0, 0.0
+    for epoch in range(1, 1000):  # Of one second; a measurement takes seven.
+        now[0] += 1
+        if quality.is_due(epoch):
+            now[0] += 7
+            quality.ended, quality.cost, spent = now[0], 7.0, spent + 7
+    assert 0.08 < spent / now[0] < 0.1
+    assert quality.is_due(1000)

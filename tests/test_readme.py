@@ -121,7 +121,7 @@ assert os.path.exists("preview.png") and mean.shape == (100, 2)
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("page", ["devices.md"])
+@pytest.mark.parametrize("page", ["devices.md", "quality.md"])
 def test_the_page(run, page, tmp_path):
     run(short("\n".join(blocks(PAGES[page]))), tmp_path)
 
@@ -166,7 +166,14 @@ assert images.shape == (64, 28, 28, 1) and mean.shape == (64, 10)
 @pytest.mark.once
 def test_each_page_with_code_is_run_here():
     with_code = {page for page, text in PAGES.items() if blocks(text)}
-    assert with_code == {"guide.md", "data.md", "devices.md", "saving.md", "export.md"}
+    assert with_code == {
+        "guide.md",
+        "data.md",
+        "devices.md",
+        "saving.md",
+        "export.md",
+        "quality.md",
+    }
 
 
 def anchors(text):

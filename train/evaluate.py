@@ -2,7 +2,7 @@
 
 import time
 
-from train import command, config, environment, options, results, run_folder
+from train import command, config, environment, options, quality, results, run_folder
 from train import gan as gan_script
 from train import vae as vae_script
 
@@ -36,6 +36,17 @@ def make_parser():
         default=1000,
         help="test images, the first, whose likelihood is estimated",
     )
+    add(
+        "--samples",
+        type=options.positive,
+        default=10_000,
+        help="whose quality is measured, at most: five draws of as many as half of the real images",
+    )
+    add(
+        "--features",
+        choices=quality.FEATURES,
+        help="that quality is measured on; by default those of a classifier where there are labels",
+    )
     add("--seed", type=options.seed, default=0, help="of all draws")
     add(
         "--dataset",
@@ -65,12 +76,13 @@ def evaluate(args):
             f"{args.run} is a run of train.{script}, and its model is a {type(model).__name__}. "
             f"Pass a folder that a training script has left."
         )
-    if script == "gan":
-        metrics, provenance = measure_gan(model, settings, args, class_names)
-    else:
-        metrics, provenance = measure_vae(model, settings, args, class_names)
+    train, test = load(SCRIPTS[script], settings, model, class_names)
+    measure = measure_gan if script == "gan" else measure_vae
+    metrics, provenance = measure(model, train, test, settings, args)
+    table, figures, how = quality.measure(model, settings, train, test, args)
     provenance = {
         **provenance,
+        **how,
         "data_set": settings.dataset,
         "seed": args.seed,
         "training_seed": settings.seed,
@@ -84,13 +96,19 @@ def evaluate(args):
     )
     path = args.run / "metrics.json"
     before = results.read_json(path) if path.exists() else {}
-    results.write_json(path, {**before, **results.finite(metrics), "evaluation": provenance})
+    measured = results.finite({**metrics, **figures})
+    results.write_json(path, {**before, **measured, "evaluation": provenance})
+    show(metrics, table, provenance)
+    print(f"Written to {path}")
 
+
+def show(metrics, table, provenance):
+    """Print the numbers and what they are, the table of samples, and how all were made."""
     print(f"\n{'metric':<28}{'value':>12}  what it is")
     for name, value in metrics.items():
         print(f"{name:<28}{value:>12.4f}  {DESCRIPTIONS.get(name, '')}")
+    print(f"\n{table}")
     print("\n" + ", ".join(f"{name} {value}" for name, value in provenance.items()))
-    print(f"Written to {path}")
 
 
 def read_run(args):
@@ -121,14 +139,13 @@ def load(script, settings, model, class_names):
     return train, test
 
 
-def measure_vae(vae, settings, args, class_names):
+def measure_vae(vae, train, test, settings, args):
     """Return bounds and likelihood on the test set and facts about the latents, and how made."""
     import numpy as np
 
     import keras_gen as kg
 
     labels = vae.num_classes is not None
-    _, test = load(vae_script, settings, vae, class_names)
     x, y = examples(test, labels)
     y = y if labels else None
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
@@ -193,13 +210,12 @@ def kind_of_pixels(vae, x):
     return "binary" if np.isin(x, (0, 1)).all() else "grey"
 
 
-def measure_gan(gan, settings, args, class_names):
+def measure_gan(gan, train, test, settings, args):
     """Return the players' losses on test data and, where modes are known, their coverage."""
     import numpy as np
 
     import keras_gen as kg
 
-    train, test = load(gan_script, settings, gan, class_names)
     metrics = gan.evaluate(test, return_dict=True, verbose=0)
     provenance = {"generator_weights": "raw"}
     if settings.dataset in gan_script.POINTS:

@@ -12,6 +12,7 @@ from train import (
     fine_tune,
     options,
     plots,
+    quality,
     r3gan,
     run_folder,
     speed,
@@ -133,24 +134,20 @@ def train(args):
     gan.check_input_data(test)
 
     run = run_folder.Run(args, "gan", gan, train)
-    callbacks = [*pictures(args, train), *run.callbacks()]
+    callbacks = [*pictures(args, train), *quality.callbacks(args, train, test), *run.callbacks()]
     run.begin()
     if args.dataset not in POINTS:
         run.preview(train)
     # The data shuffle themselves.
     history = gan.fit(train, epochs=args.epochs, shuffle=False, callbacks=callbacks).history
 
+    quality.take_best(args, gan)
     metrics = gan.evaluate(test, return_dict=True, verbose=0)
     coverage = {name: float(history[name][-1]) for name in MODES if name in history}
     draw(args, history)
     run.finish({**metrics, **coverage})
     if coverage:
-        print(
-            f"{coverage['modes']:.0f} of {len(train.centres)} modes "
-            f"({coverage['modes_near']:.0f} within a quarter of their spacing), "
-            f"KL {coverage['mode_kl']:.4f} nats, high quality "
-            f"{100 * coverage['high_quality']:.1f}% (a perfect sampler: 98.9%)"
-        )
+        print(quality.describe_modes(coverage, len(train.centres)))
     print(
         f"Pictures in {args.out / 'samples'} and {args.out / 'samples.gif'}, curves in "
         f"{args.out / 'curves.png'}, model in {args.out / 'model.keras'}"

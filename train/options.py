@@ -130,6 +130,7 @@ def _add_training(parser, epochs):
         metavar="RUN",
         help="start from the weights of another run, layer by layer where they fit",
     )
+    _add_quality(parser)
     add("--seed", type=seed, default=0, help="of weights, noise and order: same seed, same run")
     add("--dtype", choices=DTYPES, default="float32", help="of the networks' arithmetic")
     add(
@@ -142,6 +143,23 @@ def _add_training(parser, epochs):
         action="store_true",
         help="share each batch among all devices, and among the processes named by TF_CONFIG, "
         "JAX_COORDINATOR_ADDRESS or torchrun",
+    )
+
+
+def _add_quality(parser):
+    add = parser.add_argument
+    add(
+        "--keep-best",
+        action="store_true",
+        help="measure samples while training, in at most 10%% of the time, and leave the model "
+        "with the best: its Fréchet distance to real images, on features of a small classifier "
+        "where there are labels, or of pixels",
+    )
+    add(
+        "--stop-after",
+        type=positive,
+        metavar="N",
+        help="end training after N such measurements without gain",
     )
 
 

@@ -11,6 +11,7 @@ FILES = (
     *("metrics.json", "config.json", "history.csv", "curves.png", "model.keras", "samples.gif"),
     "grid.png",  # Written by `train.sample`.
     "preview.png",
+    "best.keras",  # While a run with --keep-best is trained.
 )
 FOLDERS = {
     "samples": (

@@ -10,6 +10,7 @@ from train import (
     fine_tune,
     options,
     plots,
+    quality,
     run_folder,
     speed,
     subset,
@@ -117,12 +118,13 @@ def train(args):
     vae.check_input_data(test)
 
     run = run_folder.Run(args, "vae", vae, train)
-    callbacks = [*pictures(args, test), *run.callbacks()]
+    callbacks = [*pictures(args, test), *quality.callbacks(args, train, test), *run.callbacks()]
     run.begin()
     run.preview(train)
     # Both kinds of set shuffle themselves.
     vae.fit(train, validation_data=test, epochs=args.epochs, shuffle=False, callbacks=callbacks)
 
+    quality.take_best(args, vae)
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
     curves = [("elbo", "ELBO"), ("reconstruction", "Distortion"), ("kl", "Rate (KL)")]
     plots.draw_curves(args.out, curves, ylabel="nats per image")

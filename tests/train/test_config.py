@@ -166,7 +166,8 @@ def test_a_link_in_the_place_of_an_unfinished_file_is_not_followed(copied, tmp_p
     outside = tmp_path / "outside"
     outside.write_text("kept")
     (copied / ".metrics.json.tmp").symlink_to(outside)
-    quick = ["--num-samples", "2", "--num-examples", "5"]
+    quick = ["--num-samples", "2", "--num-examples", "5", "--samples", "50"]
+    quick += ["--features", "pixels"]
     evaluate.main([str(copied), *quick, *data_dir_of(copied)])
     assert outside.read_text() == "kept"
     assert "nll" in json.loads((copied / "metrics.json").read_text())

@@ -9,6 +9,8 @@ import pytest
 from keras_gen import data
 from train import evaluate, gan, vae
 
+PIXELS = ["--features", "pixels", "--samples", "200"]  # No classifier is trained.
+
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
@@ -23,7 +25,7 @@ def test_a_vae_is_measured_beside_its_floor(tmp_path, data_dir, capsys):
     arguments = ["--hidden", "16", "--latent-dim", "3", "--epochs", "2", "--data-dir", data_dir]
     vae.main([*arguments, "--out", str(tmp_path / "run")])
     before = numbers(tmp_path / "run")
-    quick = ["--num-samples", "50", "--num-examples", "20", "--data-dir", data_dir]
+    quick = ["--num-samples", "50", "--num-examples", "20", "--data-dir", data_dir, *PIXELS]
     evaluate.main([str(tmp_path / "run"), *quick])
     after = numbers(tmp_path / "run")
     # What was there stays, but for fresh draws of z.
@@ -57,7 +59,7 @@ def test_a_gan_of_points_is_measured_beside_a_perfect_sampler(tmp_path, monkeypa
     )
     out = tmp_path / "run"
     gan.main(["--dataset", "ring", "--epochs", "1", "--out", str(out)])
-    evaluate.main([str(out)])
+    evaluate.main([str(out), "--samples", "200"])
     after = numbers(out)
     assert 0 <= after["modes"] <= 8
     assert after["perfect_high_quality"] == pytest.approx(0.98889, abs=1e-5)
@@ -70,9 +72,17 @@ def test_a_gan_of_images_is_measured_on_the_test_set(tmp_path, data_dir):
     quick = ["--network", "mlp", "--batch-size", "256", "--epochs", "1", "--data-dir", data_dir]
     gan.main([*quick, "--out", str(out)])
     trained = numbers(out)
-    evaluate.main([str(out), "--data-dir", data_dir])
+    evaluate.main([str(out), "--data-dir", data_dir, *PIXELS])
     measured = numbers(out)
     assert measured["evaluation"]["data_set"] == "digits"
+    # The digits to test are more than the 80 that a fifth of the samples needs.
+    how = {"features": "Pixels", "n_real": 40, "n_fake": 40, "draws": 5, "real_examples": "test"}
+    assert how.items() <= measured["evaluation"].items()
+    assert measured["frechet"] > measured["frechet_floor"] > 0
+    assert measured["frechet_ratio"] == pytest.approx(
+        measured["frechet"] / measured["frechet_floor"]
+    )
+    assert {"recall_sd", "coverage_floor", "copies"} <= measured.keys()
     assert trained["d_loss"] != measured["d_loss"] and 0 < measured["p_real"] < 1
 
 

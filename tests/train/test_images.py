@@ -30,7 +30,7 @@ def test_a_vae_of_a_folder_with_its_preview_resumed_and_evaluated(run_here, fold
     assert (saved["dataset"], saved["size"], saved["flip"]) == (str(folder), [8], True)
     model = keras.saving.load_model(out / "model.keras")
     assert model.num_classes == 2 and model.sample(3, y=1).shape == (3, 8, 8, 3)
-    process = run_here(evaluate, out, "--num-samples", 2)
+    process = run_here(evaluate, out, "--num-samples", 2, "--samples", 50)
     assert process.returncode == 0, process.stderr
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["evaluation"]["test_examples"] == 2

@@ -24,8 +24,9 @@ from keras_gen.data import loading
 
 loading.IN_MEMORY_BYTES = 0  # From here on the digits are a stream.
 vae.main("--hidden 8 --conditional --epochs 1 --out stream".split())
+quick = "--num-samples 5 --num-examples 10 --samples 50 --features pixels".split()
 for run in ("vae", "gan", "stream"):
-    evaluate.main([run, "--num-samples", "5", "--num-examples", "10"])
+    evaluate.main([run, *quick])
 assert "tensorflow" not in sys.modules
 """
 

@@ -1,0 +1,129 @@
+"""The quality of samples: what it is measured on, the callback of --keep-best, and its table."""
+
+from train.config import POINTS
+
+BEST = "best.keras"
+ROWS = 1000  # Of a measurement while a model is trained.
+LEAST_FOR_A_CLASSIFIER = 1000  # Images, below which it learns them by heart.
+FEATURES = ("classifier", "pixels")
+
+
+def callbacks(args, train, test):
+    """Return the callback that --keep-best and --stop-after ask for, in a list, or none."""
+    if args.preview or not (args.keep_best or args.stop_after):
+        return []
+    import keras_gen as kg
+
+    return [
+        kg.callbacks.SampleQuality(
+            real_examples(train, test, 2 * ROWS)[0],
+            # Mean and covariance of a ring's points say nothing of its modes.
+            metrics="sliced_wasserstein" if args.dataset in POINTS else "frechet",
+            features=features(args.dataset, train, test),
+            samples=ROWS,
+            keep_best=args.out / BEST if args.keep_best else None,
+            stop_after=args.stop_after,
+            seed=args.seed,
+            ema=is_averaged(args),
+        )
+    ]
+
+
+def take_best(args, model):
+    """Give the model its best weights, if they were kept; the file of them is removed."""
+    path = args.out / BEST
+    if not (args.keep_best and path.exists()):
+        return
+    from keras_gen import distribution
+
+    model.load_weights(path)
+    print("The model is the one with the best samples, as history.csv has them.")
+    if distribution.is_chief():
+        path.unlink()
+
+
+def is_averaged(settings):
+    """Return whether samples of a run come from averaged weights."""
+    return getattr(settings, "ema", None) is not None
+
+
+def real_examples(train, test, limit):
+    """Return up to `limit` real examples, and which they are: held-out ones if there are so many.
+
+    Reading a training set moves its order, so only one in memory is taken.
+    """
+    import numpy as np
+
+    from keras_gen import door
+
+    kind, data = "test", getattr(test, "x", None)
+    if data is None:
+        return door.head(test, limit)[0], kind
+    others = getattr(train, "x", None)
+    if others is not None and len(data) < min(limit, len(others)):
+        kind, data = "training", others
+    # A set may be sorted by class.
+    rows = np.random.default_rng(0).permutation(len(data))[:limit]
+    return np.asarray(data[np.sort(rows)]), kind
+
+
+def features(dataset, train, test, kind=None):
+    """Return the features of a data set: of a classifier where it has labels, else of pixels."""
+    if dataset in POINTS:
+        return None
+    import numpy as np
+
+    import keras_gen as kg
+
+    parts = [getattr(data, name, None) for data in (train, test) for name in ("x", "y")]
+    can_learn = (
+        all(part is not None for part in parts)
+        and len(parts[0]) >= LEAST_FOR_A_CLASSIFIER
+        and len(np.unique(parts[1])) > 1
+    )
+    if kind == "classifier" and not can_learn:
+        raise ValueError(
+            f"A classifier needs labels, and {LEAST_FOR_A_CLASSIFIER} training images in memory. "
+            f"Pass --features pixels."
+        )
+    if kind == "pixels" or not can_learn:
+        return kg.features.Pixels(limit=256)
+    print("The features are those of a classifier of the data's labels, trained once.", flush=True)
+    return kg.features.Classifier.fit(*parts)
+
+
+def measure(model, settings, train, test, args):
+    """Return the `Quality` of a run's samples, as text and numbers, and how it was made."""
+    import keras_gen as kg
+    from keras_gen.callbacks.grids import drawing_arguments
+
+    draws = 5
+    real, kind = real_examples(train, test, 2 * args.samples // draws)
+    num_samples = min(args.samples, draws * (len(real) // 2))
+    if min(len(real), num_samples) < 20:
+        text = f"{len(real)} real examples and {num_samples} samples: too few to measure quality."
+        return text, {}, {}
+    is_ema = is_averaged(settings)
+    arguments = drawing_arguments(model, num_samples, is_ema)
+    result = kg.metrics.quality(
+        real,
+        model.sample(num_samples, seed=args.seed, **arguments),
+        features(settings.dataset, train, test, args.features),
+        # Held-out examples are needed next to those that were trained on.
+        train=getattr(train, "x", None) if kind == "test" else None,
+        draws=draws,
+        seed=args.seed,
+    )
+    weights = {"weights_of_samples": "averaged" if is_ema else "raw"}
+    how = {**result.provenance(), "real_examples": kind, **weights}
+    return f"Samples next to real examples\n{result}", result.as_dict(), how
+
+
+def describe_modes(coverage, num_modes):
+    """Return the line that a run of points ends with."""
+    return (
+        f"{coverage['modes']:.0f} of {num_modes} modes "
+        f"({coverage['modes_near']:.0f} within a quarter of their spacing), "
+        f"KL {coverage['mode_kl']:.4f} nats, high quality "
+        f"{100 * coverage['high_quality']:.1f}% (a perfect sampler: 98.9%)"
+    )

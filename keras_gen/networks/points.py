@@ -1,8 +1,9 @@
 """Generators and discriminators for points in the plane and other short vectors."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
+from keras_gen.arguments import check_integer
 from keras_gen.dtypes import output_dtype
 from keras_gen.layers import BatchNormalization, Maxout
 from keras_gen.networks import labels, players
@@ -17,8 +18,19 @@ def point_gan(
     packing=1,
     num_classes=None,
     conditioning="projection",
+    frequencies=(),
+    latent_signs=0,
 ):
     """Build a small fully connected generator, with a linear output, and discriminator.
+
+    With `frequencies` w_1, ..., w_K the discriminator is given x, sin(w_k x) and cos(w_k x). A
+    discriminator of x alone is smooth, and hardly sees what is much narrower than the data: the
+    shape of a mode of a `ring`, or a thin bridge between two.
+
+    With `latent_signs` the generator is given the signs of the last values of z in their place. So
+    its z is continuous in some directions and a vertex of a cube in the others, 2^`latent_signs`
+    vertices of equal probability. A generator that is continuous in all of z has to join modes
+    that lie apart by bridges; this one can jump, and has not to be told how many modes there are.
 
     Args:
         shape: Shape of one example, (size,).
@@ -27,6 +39,8 @@ def point_gan(
         activation: Activation of the hidden layers of both.
         packing: Points that the discriminator sees at once, joined on the last axis.
         num_classes, conditioning: As in `mlp_gan`.
+        frequencies: Angular frequencies of the discriminator's sines and cosines; () for none.
+        latent_signs: Number of the values of z that count by their sign alone, the last ones.
 
     Returns:
         `(generator, discriminator)`: z -> points, and points, (batch, size * packing), -> one
@@ -39,10 +53,18 @@ def point_gan(
     gan.compile(generator_optimizer="adam", discriminator_optimizer="adam")
     gan.fit(kg.data.ring(), epochs=10)
     ```
+
+    Reference:
+        Tancik et al. (2020), "Fourier Features Let Networks Learn High Frequency Functions in Low
+        Dimensional Domains": https://arxiv.org/abs/2006.10739
     """
     shape, latent_dim, hidden = _check_points(shape, latent_dim, hidden)
     num_classes = labels.check_num_classes(num_classes)
-    inputs, h = labels.latent_input(latent_dim, num_classes)
+    inputs = z = keras.Input((latent_dim,), name="z")
+    h = _take_signs(z, check_integer("latent_signs", latent_signs, least=0))
+    if num_classes is not None:
+        inputs = [z, labels.label_input(num_classes)]
+        h = labels.append_one_hot(h, inputs[1], num_classes)
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
     points = layers.Dense(shape[0], dtype=output_dtype(), name="points")(h)
@@ -50,7 +72,7 @@ def point_gan(
 
     x = keras.Input(players.packed_shape(shape, packing), name="x")
     label = players.LabelConditioning(num_classes, conditioning, packing)
-    inputs, h = label.inputs(x), label.concatenate(x)
+    inputs, h = label.inputs(x), label.concatenate(_append_waves(x, frequencies))
     for width in hidden:
         h = layers.Dense(width, activation=activation)(h)
     logit = label.project(players.logit_layer()(h), h)
@@ -90,6 +112,28 @@ def pacgan_points(shape=(2,), latent_dim=2, packing=1):
         h = Maxout(pieces=5)(h)
     logit = players.logit_layer(kernel_initializer=players.normal_initializer())(h)
     return generator, keras.Model(x, logit, name="discriminator")
+
+
+def _take_signs(z, latent_signs):
+    """Return z with its last `latent_signs` values replaced by their signs."""
+    if not latent_signs:
+        return z
+    continuous = z.shape[-1] - latent_signs
+    if continuous < 1:
+        raise ValueError(
+            f"`latent_signs` is {latent_signs}, of a z of {z.shape[-1]}. Leave at least one value "
+            f"continuous: without any, all samples would be {2 ** z.shape[-1]} points."
+        )
+    z, binary = ops.split(z, [continuous], axis=-1)
+    return layers.Concatenate()([z, ops.sign(binary)])
+
+
+def _append_waves(x, frequencies):
+    """Return x, sin(w x) and cos(w x) for each w of `frequencies`, joined."""
+    if not frequencies:
+        return x
+    phases = layers.Concatenate()([layers.Rescaling(w)(x) for w in frequencies])
+    return layers.Concatenate()([x, ops.sin(phases), ops.cos(phases)])
 
 
 def _check_points(shape, latent_dim, hidden):

@@ -19,7 +19,14 @@ def test_coverage_by_hand():
     # Mode 0 three times, mode 1 once, and four that belong to none.
     kl = 3 / 4 * math.log(3 * 3 / 4) + 1 / 4 * math.log(3 / 4)
     # (0, 6.9) is further than a quarter of 10 from the third mode, (0, 7.6) is not.
-    expected = {"modes": 2, "modes_near": 2, "high_quality": 0.5, "mode_kl": pytest.approx(kl)}
+    expected = {
+        "modes": 2,
+        "modes_near": 2,
+        "high_quality": 0.5,
+        # (0 + 2.9^2 + 2^2 + 2.9^2) / 4 samples / 2 axes.
+        "mode_sd": pytest.approx(math.sqrt(20.82 / 8)),
+        "mode_kl": pytest.approx(kl),
+    }
     assert coverage(samples) == expected
     near = mode_coverage(np.array([*samples, [0, 7.6]]), CENTRES, sigma=0.5)
     assert (near["modes"], near["modes_near"]) == (1, 2)
@@ -34,6 +41,7 @@ def test_a_collapsed_generator_is_log_modes_away():
             "modes": 1,
             "modes_near": 1,
             "high_quality": 1.0,
+            "mode_sd": 0.0,
             "mode_kl": pytest.approx(math.log(modes)),
         }
 
@@ -51,7 +59,7 @@ def test_kl_is_to_the_weights_of_the_mixture():
 def test_a_diverged_generator_covers_nothing(value):
     result = coverage(np.full((5, 2), value))
     assert (result["modes"], result["high_quality"]) == (0, 0.0)
-    assert math.isnan(result["mode_kl"])
+    assert math.isnan(result["mode_kl"]) and math.isnan(result["mode_sd"])
 
 
 @pytest.mark.parametrize(
@@ -67,6 +75,10 @@ def test_a_perfect_sampler_reaches_the_floors(make, modes, kl, kl_95):
     assert shares.mean() == pytest.approx(1 - math.exp(-4.5), abs=3 * shares.std() / 20)
     # 95% of them are here, give or take what 400 draws allow.
     assert 0.92 < np.mean((shares > 0.9848) & (shares < 0.9928)) < 0.98
+    # The variance of a normal in the plane that is cut at 3 sigma.
+    sd = math.sqrt(stats.chi2(4).cdf(9) / stats.chi2(2).cdf(9))
+    assert sd == pytest.approx(0.974, abs=5e-4)
+    assert np.mean([result["mode_sd"] for result in results]) == pytest.approx(sd, abs=0.002)
     kls = np.array([result["mode_kl"] for result in results])
     # KL of n draws is chi-square(modes - 1) / (2 n).
     assert kls.mean() == pytest.approx(kl, abs=1.5e-4)

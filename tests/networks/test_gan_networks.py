@@ -28,6 +28,9 @@ DISCRIMINATORS = {
     ),
     "resnet_gan": IMAGE_BUILDERS["resnet_gan"],
     "point_gan": lambda: networks.point_gan(hidden=(5, 4), packing=2),
+    "point_gan, waves and signs": lambda: networks.point_gan(
+        (2,), 3, (5,), frequencies=(1, 3), latent_signs=2
+    ),
     "pacgan_points": lambda: networks.pacgan_points(packing=2),
 }
 
@@ -174,6 +177,28 @@ def test_pacgan_points_have_the_layers_of_its_code(m):
     assert discriminator.count_params() == (2 * m + 1) * 1000 + 2 * 201 * 1000 + 201
 
 
+@pytest.mark.once
+def test_waves_of_points_and_signs_of_z_by_hand():
+    generator, discriminator = networks.point_gan(
+        (2,), 3, (3,), "relu", frequencies=(0.5, 3), latent_signs=2
+    )
+    random = np.random.default_rng(0)
+    for network in (generator, discriminator):
+        network.set_weights([random.normal(size=w.shape) for w in network.weights])
+
+    def mlp(network, h):
+        kernel, bias, out_kernel, out_bias = network.get_weights()
+        return np.maximum(h @ kernel + bias, 0) @ out_kernel + out_bias
+
+    z, x = random.normal(size=(4, 3)), random.normal(size=(4, 2))
+    seen = np.concatenate([z[:, :1], np.sign(z[:, 1:])], axis=1)
+    np.testing.assert_allclose(numpy(generator(z)), mlp(generator, seen), rtol=1e-4, atol=1e-5)
+    phases = np.concatenate([0.5 * x, 3 * x], axis=1)
+    waves = np.concatenate([x, np.sin(phases), np.cos(phases)], axis=1)
+    expected = mlp(discriminator, waves)
+    np.testing.assert_allclose(numpy(discriminator(x)), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_points_go_anywhere():
     generator, _ = networks.point_gan()
     x = numpy(generator(1e3 * np.random.default_rng(0).normal(size=(64, 2))))
@@ -269,6 +294,9 @@ PENALISED |= {
         "dcgan": lambda **kwargs: networks.dcgan((8, 8, 2), 3, (4, 6), 3, **kwargs),
         "dcgan, spectral": spectral_dcgan,
         "resnet_gan": IMAGE_BUILDERS["resnet_gan"],
+        "point_gan, waves": lambda **kwargs: networks.point_gan(
+            hidden=(5, 4), frequencies=(1, 3), **kwargs
+        ),
         "point_gan": lambda **kwargs: networks.point_gan(hidden=(5, 4), **kwargs),
     }.items()
     for conditioning in ("projection", "concatenation")
@@ -321,6 +349,8 @@ def test_networks_survive_a_keras_file(build, tmp_path):
         (networks.dcgan, {"packing": 1.5}, "`packing` is 1.5"),
         (networks.point_gan, {"shape": (8, 8, 1)}, "Points are vectors"),
         (networks.point_gan, {"hidden": (0,)}, "widths"),
+        (networks.point_gan, {"latent_signs": 2}, "at least one value continuous"),
+        (networks.point_gan, {"latent_signs": -1}, "`latent_signs` is -1"),
         (networks.pacgan_points, {"shape": (8, 8, 1)}, "Points are vectors"),
         (networks.pacgan_points, {"packing": 0}, "`packing` is 0"),
     ],

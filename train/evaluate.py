@@ -217,7 +217,7 @@ def measure_gan(gan, train, test, settings, args):
     import keras_gen as kg
 
     metrics = gan.evaluate(test, return_dict=True, verbose=0)
-    provenance = {"generator_weights": "raw"}
+    provenance = {"generator_weights": "raw"}  # Of the losses.
     if settings.dataset in gan_script.POINTS:
         random = np.random.default_rng(args.seed)
         z = random.standard_normal((2500, *gan.latent_shape)).astype("float32")
@@ -225,11 +225,15 @@ def measure_gan(gan, train, test, settings, args):
         if gan.num_classes is not None:
             y = random.choice(len(train.weights), size=len(z), p=train.weights)
         metrics |= kg.metrics.mode_coverage(
-            gan.generate(z, y=y), train.centres, train.sigma, train.weights
+            gan.generate(z, settings.ema is not None, y=y),
+            train.centres,
+            train.sigma,
+            train.weights,
         )
         metrics["perfect_high_quality"] = 1 - np.exp(-4.5)
         metrics["perfect_mode_kl"] = (len(train.centres) - 1) / (2 * len(z))
         provenance["samples"] = len(z)
+        provenance["samples_weights"] = "raw" if settings.ema is None else "averaged"
     return metrics, provenance
 
 
@@ -255,6 +259,7 @@ DESCRIPTIONS = {
     "modes": "with at least one sample within 3 sigma",
     "modes_near": "the same within a quarter of the modes' spacing",
     "high_quality": "share of the samples within 3 sigma of a mode",
+    "mode_sd": "their root mean square distance from the centres, an axis, over sigma",
     "perfect_high_quality": "of samples from the mixture itself",
     "mode_kl": "KL(modes of the samples || true weights), nats",
     "perfect_mode_kl": "expected of as many samples from the mixture itself",

@@ -1,7 +1,6 @@
 """Train a generative adversarial network with `model.fit`; leave pictures and a model."""
 
 import argparse
-import functools
 
 from train import (
     by_data,
@@ -18,6 +17,7 @@ from train import (
     speed,
     subset,
 )
+from train.building import adam, build
 from train.config import POINTS
 from train.recipes import DEFAULTS, LOSSES, PENALTIES, RECIPES, describe
 
@@ -27,6 +27,7 @@ MODES = {
     "modes": "Modes covered",
     "modes_near": "Modes nearly covered",
     "high_quality": "High quality",
+    "mode_sd": "Spread within modes / sigma",
     "mode_kl": "KL over modes",
 }
 NORMS = ("batch", "layer", "spectral", "none")
@@ -43,6 +44,7 @@ def make_parser():
     parser.set_defaults(batch_size=None)
     parser.epilog = describe()
     _add_networks(parser)
+    _add_loss(parser)
     _add_game(parser)
     return parser
 
@@ -60,19 +62,22 @@ def _add_networks(parser):
     add("--depth", type=options.positive, help="blocks of the resnet at each resolution")
     add("--latent-dim", type=options.positive, help="size of z")
     add("--discriminator-norm", choices=NORMS, help="in the dcgan's discriminator")
+    add("--hidden", type=options.positive, nargs="+", help="widths of the points' networks")
+    add(
+        "--frequencies",
+        type=options.positive_float,
+        nargs="*",
+        metavar="W",
+        help="give the points' discriminator sin(W x) and cos(W x), too; --frequencies alone: none",
+    )
+    add("--latent-signs", type=int, help="of z, the last ones: the points' jump where they change")
     add("--packing", type=options.positive, help="examples that are judged together")
     labels = "give both players the labels; by default for digits and mnist without --recipe"
     add("--conditional", action=argparse.BooleanOptionalAction, help=labels)
 
 
-def _add_game(parser):
+def _add_loss(parser):
     add = parser.add_argument
-    add(
-        "--recipe",
-        choices=RECIPES,
-        help="settings of a paper; other options that are given go first. r3gan also has its "
-        "schedules, and leaves out what docs/guide.md says",
-    )
     add("--loss", choices=LOSSES, help="what the players minimise")
     add(
         "--penalty",
@@ -84,6 +89,21 @@ def _add_game(parser):
         "--penalty-weight",
         type=options.positive_float,
         help="gamma or lambda of each penalty; by default that of the penalty's paper",
+    )
+    add(
+        "--penalty-weight-end",
+        type=options.positive_float,
+        help="the same at the end, if the weight shall fall, by an equal factor in each step",
+    )
+
+
+def _add_game(parser):
+    add = parser.add_argument
+    add(
+        "--recipe",
+        choices=RECIPES,
+        help="settings of a paper; other options that are given go first. r3gan also has its "
+        "schedules, and leaves out what docs/guide.md says",
     )
     add(
         "--augment",
@@ -192,8 +212,7 @@ def settle(args):
 
 def fill_in(args):
     """Give every option that was left open the value of the recipe, or of the data set."""
-    kind = "points" if args.dataset in POINTS else args.dataset
-    kind = "folder" if options.is_path(args.dataset) else kind
+    kind = "folder" if options.is_path(args.dataset) else args.dataset
     settings = dict(DEFAULTS.get(kind, DEFAULTS["images"]))
     if args.augment not in (None, "none"):  # It changes single images.
         settings["packing"] = 1
@@ -201,11 +220,16 @@ def fill_in(args):
     if args.dataset in POINTS:
         recipe.pop("network", None)
         recipe.pop("augment", None)
-    if "penalty" in recipe:  # A weight belongs to its penalties.
+    if "penalty" in recipe:
         settings.pop("penalty_weight", None)
+        settings.pop("penalty_weight_end", None)
     settings.update(recipe)
-    if args.penalty is not None:
+    if args.penalty is not None:  # A weight belongs to its penalties.
         settings.pop("penalty_weight", None)
+    if args.penalty is not None or args.penalty_weight is not None:
+        settings.pop("penalty_weight_end", None)
+    if args.latent_dim is not None and "latent_signs" in settings:
+        settings["latent_signs"] = 0  # Those of another z.
     for name, value in settings.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
@@ -238,6 +262,8 @@ def check(args):
             "--recipe wgan clips the critic's weights, under its own loss: it has no --loss, "
             "--penalty or --conditional. See --recipe wgan_gp."
         )
+    if args.penalty_weight_end and not args.penalty_weight:
+        raise ValueError("--penalty-weight-end ends what --penalty-weight begins. Pass both.")
     if args.penalty_weight and not args.penalty:
         raise ValueError("--penalty-weight weights a --penalty, and there is none. Name one.")
     fits = ("points", "mlp") if args.dataset in POINTS else ("dcgan", "resnet", "mlp")
@@ -279,61 +305,6 @@ def load_all(args):
         train = kg.data.stacked_mnist(**batch, **files)
         return train, kg.data.stacked_mnist(2_000, **test, **files)
     return data_sets.load(args, batch["batch_size"])
-
-
-def build(args, example_shape, num_classes, steps=1):
-    """Return the model of a run of so many steps of the generator."""
-    import keras_gen as kg
-
-    sizes = {"packing": args.packing, "num_classes": num_classes}
-    norm = None if args.discriminator_norm == "none" else args.discriminator_norm
-    networks = {
-        "dcgan": functools.partial(
-            kg.networks.dcgan, filters=args.filters, kernel_size=4, discriminator_norm=norm
-        ),
-        "resnet": functools.partial(kg.networks.resnet_gan, width=args.width, depth=args.depth),
-        "mlp": kg.networks.mlp_gan,
-        "points": kg.networks.point_gan,
-    }
-    players = networks[args.network](example_shape, args.latent_dim, **sizes)
-    settings = {
-        "latent_dim": args.latent_dim,
-        "d_steps": args.d_steps,
-        "packing": args.packing,
-        "seed": args.seed,
-        "num_classes": num_classes,
-        "augment": make_augmentation(args, steps),
-    }
-    if args.recipe == "wgan":
-        return kg.WGAN(*players, **settings)
-    settings["loss"] = args.loss
-    weight = [args.penalty_weight] if args.penalty_weight else []
-    if weight and args.recipe == "r3gan":
-        weight = [r3gan.gamma(args.penalty_weight, steps)]
-    kinds = [type(kg.losses.penalties.get(name)) for name in args.penalty]
-    settings["penalties"] = [kind(*weight) for kind in kinds]
-    return kg.GAN(*players, **settings)
-
-
-def make_augmentation(args, steps):
-    import keras_gen as kg
-
-    if args.augment == "adaptive" and args.augment_ramp:
-        return kg.augment.Adaptive(ramp_images=args.augment_ramp)
-    if args.augment == "scheduled":
-        return kg.augment.Scheduled(r3gan.probability(steps))
-    return None if args.augment == "none" else args.augment
-
-
-def adam(args, learning_rate, steps, ema=None):
-    import keras
-
-    if args.recipe == "r3gan":
-        falling = r3gan.learning_rate(learning_rate, steps)
-    else:
-        falling = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    averages = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
-    return keras.optimizers.Adam(falling, beta_1=args.beta_1, beta_2=args.beta_2, **averages)
 
 
 if __name__ == "__main__":

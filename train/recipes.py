@@ -26,24 +26,43 @@ _IMAGES = {
     "beta_2": 0.999,
 }
 
-# Used where nothing else is asked for. The points have R3GAN's loss and penalties.
+# R3GAN's loss and penalties. Gamma smooths the discriminator over a length of about 2 sqrt(gamma):
+# it balances the modes while that is their distance, and shapes them when it is below sigma.
+_POINTS = {
+    "conditional": False,
+    "packing": 1,
+    "network": "points",
+    "hidden": [64, 64, 64],
+    "loss": "relativistic",
+    "penalty": ["r1", "r2"],
+    "d_steps": 1,
+    "augment": "none",
+    "latent_dim": 10,
+    "latent_signs": 8,
+    "epochs": 14,
+    "batch_size": 256,
+    "generator_learning_rate": 1e-3,
+    "discriminator_learning_rate": 3e-3,
+    "beta_1": 0.0,
+    "beta_2": 0.999,
+    "ema": 0.995,
+}
+
+# Used where nothing else is asked for.
 DEFAULTS = {
-    "points": {
-        "conditional": False,
-        "packing": 1,
-        "network": "points",
-        "loss": "relativistic",
-        "penalty": ["r1", "r2"],
-        "penalty_weight": 0.1,
-        "d_steps": 1,
-        "augment": "none",
-        "latent_dim": 2,
-        "epochs": 30,
-        "batch_size": 256,
-        "generator_learning_rate": 1e-3,
-        "discriminator_learning_rate": 1e-3,
-        "beta_1": 0.0,
-        "beta_2": 0.999,
+    "ring": {
+        **_POINTS,
+        "frequencies": [3.0, 6.0, 12.0, 24.0, 48.0],
+        "penalty_weight": 1.0,
+        "penalty_weight_end": 1e-4,
+    },
+    # Its lengths are 4 to 5 times those of the ring.
+    "grid": {
+        **_POINTS,
+        "epochs": 16,
+        "frequencies": [0.75, 1.5, 3.0, 6.0, 12.0],
+        "penalty_weight": 16.0,
+        "penalty_weight_end": 0.005,
     },
     "images": _IMAGES,
     # Found by train.study: see docs/gallery.md. Labels make the digits legible, and packing two

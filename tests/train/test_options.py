@@ -48,6 +48,7 @@ REFUSED = [
     ("gan", "--penalty-weight nan", "nan is not a positive, finite number"),
     ("gan", "--penalty-weight 3", "and there is none"),
     ("gan", "--recipe wgan --conditional", "See --recipe wgan_gp"),
+    ("gan", "--penalty r1 --penalty-weight-end 1", "Pass both"),
     ("gan", "--dataset ring --network dcgan", "Pass --network points or mlp"),
     ("gan", "--network points", "Pass --network dcgan or resnet or mlp"),
     ("gan", "--dataset ring --batch-size 3 --packing 4", "--batch-size 3 is too small"),

@@ -35,6 +35,24 @@ def test_a_penalty_is_made_by_its_name(name):
 
 
 @pytest.mark.once
+@pytest.mark.parametrize(
+    "options, weights",
+    [
+        ("", (1, 1e-4)),
+        ("--penalty-weight 4 --penalty-weight-end 1", (4, 1)),
+        ("--penalty-weight 4", (4, 4)),
+        ("--penalty r1", (10, 10)),  # The paper's.
+    ],
+)
+def test_the_weight_of_a_penalty_stays_or_falls(options, weights):
+    args = gan.make_parser().parse_args(["--dataset", "ring", *options.split()])
+    gan.settle(args)
+    gamma = gan.build(args, (2,), None, steps=100).penalties[0].gamma
+    start, end = (float(gamma(step) if callable(gamma) else gamma) for step in (0, 100))
+    assert (start, end) == pytest.approx(weights, rel=1e-4)
+
+
+@pytest.mark.once
 def test_a_residual_vae_has_a_width_and_a_depth():
     args = vae.make_parser().parse_args(["--network", "resnet", "--hidden", "4"])
     vae.settle(args)

@@ -13,7 +13,7 @@ from scipy.special import logit, xlogy
 from sklearn import linear_model
 
 import keras_gen as kg
-from train.reproduce import likelihoods, rows, table, uses
+from train.reproduce import likelihoods, points, rows, table, uses
 
 pytestmark = pytest.mark.once
 
@@ -135,6 +135,16 @@ def test_the_linear_estimate_of_hidden_pixels_is_least_squares():
 
 def test_psnr_of_a_tenth_is_20_db():
     np.testing.assert_allclose(uses.psnr(np.full(4, 0.6), np.full(4, 0.5)), 20)
+
+
+def test_a_run_on_points_that_has_a_row_is_not_run_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(points, "FILE", tmp_path / "runs.csv")
+    run = ("ring", 3, "--epochs", "1", "--batch-size", "4096", "--hidden", "4")
+    row = points.run(*run)
+    assert (row["data"], row["seed"], row["steps"]) == ("ring", "3", 24)
+    again = points.run(*run)
+    assert again == {name: str(value) for name, value in row.items()}
+    assert len(points.finished()) == 1
 
 
 def test_without_a_name_it_lists_what_it_can_reproduce():

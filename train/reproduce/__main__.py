@@ -7,7 +7,7 @@ import sys
 import time
 
 from train import command, environment, options, results
-from train.reproduce import burda, examples, likelihoods, table, uses
+from train.reproduce import burda, examples, likelihoods, points, table, uses
 
 ENTRIES = {
     "pytorch-vae": examples.pytorch_vae,
@@ -24,6 +24,7 @@ ENTRIES = {
     "one-class-mnist": uses.one_class_mnist,
     "denoise": uses.denoise,
     "inpaint": uses.inpaint,
+    "points": points.points,
 }
 
 

@@ -1,6 +1,8 @@
 """Arguments as Python's own integers and tuples: Keras's layers and configs hold no others."""
 
 import numbers
+import os
+import pathlib
 
 import numpy as np
 
@@ -21,6 +23,26 @@ def check_integers(name, values):
     if not values:
         raise ValueError(f"`{name}` is {values}. Pass positive integers.")
     return tuple(check_integer(name, value) for value in values)
+
+
+def check_bool(name, value):
+    """Return True or False, of NumPy or Python; ValueError for anything else."""
+    if not isinstance(plain(value), bool):
+        raise ValueError(f"`{name}` is {value!r}. Pass True or False.")
+    return bool(value)
+
+
+def check_path(name, value, suffix=""):
+    """Return a path as a `pathlib.Path`; ValueError for anything else, or without the suffix."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"`{name}` is a {type(value).__name__}, and a path is expected.")
+    path = pathlib.Path(value)
+    if suffix and path.suffix.lower() != suffix:
+        raise ValueError(
+            f"`{name}` is {str(path)!r}, and the file is written as {suffix[1:].upper()}. Let it "
+            f"end in {suffix}."
+        )
+    return path
 
 
 def check_latent_dim(value):
@@ -68,6 +90,26 @@ def check_one_array(name, value):
             f"`{name}` is a pair of arrays, and one is expected. Of a VAE's codes pass the means: "
             f"`mean, log_var = vae.encode(x)`."
         )
+
+
+def as_one_array(name, values):
+    """Return numbers as one array of NumPy; ValueError for text, and for items of several shapes.
+
+    For what stands below the door, which knows more kinds of data.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # NumPy speaks of "an inhomogeneous shape".
+        raise ValueError(
+            f"`{name}` holds examples of different shapes. Resize them to one: "
+            f"`np.stack([keras.ops.image.resize(i, (64, 64)) for i in {name}])`."
+        ) from error
+    if array.dtype.kind in "OUSVMm" and "float" not in array.dtype.name:
+        raise ValueError(
+            f"`{name}` holds no numbers but type {array.dtype}. Pass an array of numbers; images "
+            f"are read from their paths by `train, _ = kg.data.folder(paths, size=64, test=0)`."
+        )
+    return array
 
 
 def as_sequence(values):

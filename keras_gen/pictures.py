@@ -1,13 +1,14 @@
 """Grids of images, each pixel a square of whole pixels, and their PNG and GIF files."""
 
 import math
-import pathlib
+import os
 import warnings
 
 import numpy as np
 from PIL import Image
 
 from keras_gen import files
+from keras_gen.arguments import as_one_array, check_integer, check_path, plain
 
 # A warning is worth more than this share of pixels, this far outside, in units of the range. A
 # Gaussian's mean is a little outside even for data that are not.
@@ -29,6 +30,7 @@ def image_grid(images, columns=None, padding=2, scale=2, value_range=(0, 1)):
     Returns:
         uint8 array (rows, columns, 3).
     """
+    images = as_one_array("images", images)
     message = clipping(images, value_range)
     if message:
         warnings.warn(message, stacklevel=2)
@@ -56,7 +58,8 @@ def draw_grid(images, columns, padding, scale, value_range):
             f"with 1 or 3 channels and n at least 1."
         )
     n, height, width, _ = images.shape
-    columns = columns or math.ceil(math.sqrt(n))
+    columns = math.ceil(math.sqrt(n)) if columns is None else check_integer("columns", columns)
+    padding, scale = check_integer("padding", padding, least=0), check_integer("scale", scale)
     rows = math.ceil(n / columns)
     low, high = value_range
     images = (np.nan_to_num(images, nan=low) - low) / (high - low)
@@ -78,9 +81,10 @@ def check_range(value_range):
 
 
 def save_png(path, picture):
-    """Write a uint8 array (rows, columns, 3) to `path`, whole or not at all."""
+    """Write a uint8 array (rows, columns, 3) to `path`, which ends in .png, whole or not at all."""
+    path = check_path("path", path, ".png")
     _check_picture(picture)
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(path) as unfinished:
         Image.fromarray(picture).save(unfinished, format="PNG")
 
@@ -89,7 +93,7 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
     """Write pictures to `path` as an animation that repeats, whole or not at all.
 
     Args:
-        path: Path of the GIF.
+        path: Path of the GIF, which ends in .gif.
         pictures: Paths of PNG files in the order of the animation, or uint8 arrays (rows, columns,
             3); all of one size.
         seconds: Time that a picture is shown, in steps of .01.
@@ -102,14 +106,13 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
     kg.callbacks.save_gif("runs/gan/samples.gif", pictures)
     ```
     """
-    frames = []
-    for picture in pictures:
-        if isinstance(picture, np.ndarray):
-            _check_picture(picture)
-            frames.append(Image.fromarray(picture))
-        else:
-            with Image.open(picture) as file:
-                frames.append(file.convert("RGB"))
+    path = check_path("path", path, ".gif")
+    for name, value in {"seconds": seconds, "last_seconds": last_seconds}.items():
+        if not isinstance(plain(value), (int, float)) or not 0 <= value < math.inf:
+            raise ValueError(f"`{name}` is {value!r}. Pass a number of seconds, 0 or more.")
+    if isinstance(pictures, (str, os.PathLike)):
+        raise ValueError("`pictures` is one path. Pass a list of them, or of pictures.")
+    frames = [_frame(picture) for picture in pictures]
     sizes = sorted({frame.size for frame in frames})
     if len(sizes) != 1:
         raise ValueError(
@@ -119,7 +122,7 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
     durations = [round(100 * seconds) * 10] * (len(frames) - 1) + [round(100 * last_seconds) * 10]
     # Each frame has its own palette, so a grey one keeps its 256 levels.
     first, *rest = [frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(path) as unfinished:
         first.save(
             unfinished,
@@ -131,7 +134,20 @@ def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
         )
 
 
+def _frame(picture):
+    if isinstance(picture, (str, os.PathLike)):
+        with Image.open(picture) as file:
+            return file.convert("RGB")
+    _check_picture(picture)
+    return Image.fromarray(picture)
+
+
 def _check_picture(picture):
+    if not isinstance(picture, np.ndarray):
+        raise ValueError(
+            f"`picture` is a {type(picture).__name__}. Pass a uint8 array (rows, columns, 3), such "
+            f"as `image_grid` returns."
+        )
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
         raise ValueError(
             f"`picture` has shape {picture.shape} and type {picture.dtype}. Pass a uint8 array "

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from PIL import Image
 
 import keras_gen as kg
 from tests.models import tiny
@@ -346,6 +347,10 @@ def images(dtype="float32", n=4):
     return np.random.default_rng(0).random((n, 8, 8, 1)).astype(dtype)
 
 
+def pillow(side):
+    return Image.fromarray(np.full((side, side, 3), 128, "uint8"))
+
+
 # Bad data of a VAE, by the shape of its examples, and what the message says of them.
 ADVICE = {
     "tf.data of dictionaries": (
@@ -407,6 +412,16 @@ ADVICE = {
         lambda: [images(n=1)[0], images(n=1)[0, :4]] * 4,
         "(8, 8, 1) and (4, 8, 1)",
     ),
+    "images of several sizes in an object": (
+        lambda: np.array([images(n=1)[0], images(n=1)[0, :4]] * 4, dtype=object),
+        "The shapes of its items differ, such as",
+    ),
+    "pictures of Pillow": (lambda: [pillow(64)] * 4, "type uint8"),
+    "pictures of Pillow of two sizes": (lambda: [pillow(8), pillow(64)] * 2, "(8, 8, 3) and (64"),
+    "pictures of Pillow in an object": (
+        lambda: np.array([pillow(64), pillow(64), None], dtype=object)[:-1],
+        "type object",
+    ),
 }
 NAMES = {"pd": pd, "np": np, "keras": keras, "tf": tf, "torch": torch}
 
@@ -431,8 +446,9 @@ def likelihood_of_any_number():
 def test_the_advice_works_when_it_is_followed(kind):
     make, awaited = ADVICE[kind]
     model, data = shared(), make()
-    if kind.startswith("images"):
-        model = kg.VAE(*kg.networks.mlp_vae((64, 64, 1), 2, hidden=(4,)))
+    if kind.startswith(("images", "pictures")):
+        channels = 1 if kind.startswith("images") else 3
+        model = kg.VAE(*kg.networks.mlp_vae((64, 64, channels), 2, hidden=(4,)))
         model.compile("sgd")
     said = refusal(lambda: model.fit(data, verbose=0))
     assert awaited in said
@@ -508,7 +524,10 @@ def test_labels_that_are_no_integers_later_in_a_stream_move_nothing():
         ({"x": None}, "no data"),
         ({"x": iter([])}, "no data"),
         ({"x": pipeline(examples()[:0], None)}, "no data"),
-        ({"x": "folder"}, "`x` is a str. Pass an array"),
+        ({"x": "folder"}, "`x` is a str. Pass arrays"),
+        ({"x": pathlib.Path("a.png")}, r"kg.data.folder\(\[x\], size=64"),
+        ({"x": ["a.png", "b.png"]}, r"kg.data.folder\(x, size=64"),
+        ({"x": np.array([pathlib.Path("a")], dtype=object)}, r"kg.data.folder\(list\(x\), size"),
         ({"x": {1, 2}}, r"`x` is a set.*`iter\(x\)`"),
         ({"x": 3.0}, "are a float, and a batch"),
         ({"x": pipeline(examples(), None), "y": LABELS}, "next to a tf.data.Dataset"),

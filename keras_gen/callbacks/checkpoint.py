@@ -1,6 +1,5 @@
 """The callback that writes checkpoints, and that makes `fit` go on after the last one."""
 
-import pathlib
 import sys
 import time
 import warnings
@@ -9,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_gen import borrowed, distribution, files
+from keras_gen.arguments import check_path
 from keras_gen.callbacks.checkpoint_files import CheckpointFiles
 from keras_gen.callbacks.finite import StopAtNonFinite
 from keras_gen.callbacks.identity import identity
@@ -90,7 +90,7 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         if every is not None and every < 1:
             raise ValueError(f"`every` is {every}. Pass a number of epochs, at least 1, or None.")
-        self.folder = pathlib.Path(folder)
+        self.folder = check_path("folder", folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{self.folder} is a file. Pass a folder for the checkpoints.")
         self.files = CheckpointFiles(self.folder)

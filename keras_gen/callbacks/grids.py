@@ -1,13 +1,12 @@
 """Callbacks that draw pictures while a model is trained: their base class, and grids of images."""
 
-import pathlib
 import warnings
 
 import keras
 import numpy as np
 
 from keras_gen import distribution, door
-from keras_gen.arguments import as_sequence, check_integer
+from keras_gen.arguments import as_sequence, check_integer, check_path
 from keras_gen.callbacks.tensorboard import Writer
 from keras_gen.pictures import check_range, clipping, draw_grid, save_png
 
@@ -56,7 +55,7 @@ class EpochPicture(keras.callbacks.Callback):
         super().__init__()
         self.value_range = check_range(value_range)
         self.warns = False
-        self.directory = pathlib.Path(directory)
+        self.directory = check_path("directory", directory)
         if self.directory.exists() and not self.directory.is_dir():
             raise ValueError(f"{self.directory} is a file. Pass a directory for the pictures.")
         self.every = check_integer("every", every)

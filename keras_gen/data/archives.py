@@ -40,8 +40,8 @@ def find(path):
         if path.lower().endswith(suffixes):
             return kind(path)
     raise ValueError(
-        f"{path!r} is a file. Pass a folder of images, a list of files, a .zip, a .tar or .tar.gz, "
-        f"or an array in a .npy or .npz."
+        f"{path!r} is a file. Pass a folder of images, a .zip, a .tar or .tar.gz, or an array in a "
+        f".npy or .npz; in Python also a list of files."
     )
 
 
@@ -51,11 +51,14 @@ class Source:
     Attributes:
         place: absolute path of the folder, or of the file, that holds all.
         names: of the images, relative to it, with "/", NFC.
+        paths: of the images, or their names in an archive; None in an array.
+        in_order: whether the order of the images is that of whoever named them.
         files: paths of the files whose size and time say whether anything has changed.
         y: labels that stand next to the images, or None.
     """
 
-    y = None
+    y = paths = None
+    in_order = False
 
     def __init__(self, place, names, files):
         self.place = os.path.abspath(place)
@@ -88,21 +91,37 @@ class Folder(Source):
             raise ValueError(f"The folder {path!r} holds no images, and {there}. {_expected()}")
         names = [os.path.relpath(file, path) for file in paths]
         super().__init__(path, names, paths)
+        self.paths = paths
 
 
 class Files(Source):
     """A list of files, whose names are relative to the folder that they have in common."""
 
+    in_order = True
+
     def __init__(self, paths):
         if not paths:
             raise ValueError("The list of files is empty.")
-        paths = sorted(os.path.abspath(os.path.expanduser(path)) for path in paths)
         for path in paths:
+            if not isinstance(path, (str, os.PathLike)):
+                raise ValueError(
+                    f"The list holds a {type(path).__name__}, and paths of files are expected. "
+                    f"Images that are in memory already: `kg.data.ArrayDataset`."
+                )
+        paths = [os.path.abspath(os.path.expanduser(path)) for path in paths]
+        for path in paths:
+            if os.path.isdir(path):
+                raise ValueError(
+                    f"{path!r} is a folder, and a list holds files. Pass one folder, which is "
+                    f"searched to any depth, or list what is in it: "
+                    f"`sorted(pathlib.Path({path!r}).rglob('*.png'))`."
+                )
             if not os.path.isfile(path):
                 raise FileNotFoundError(f"There is no file {path!r}, which stands in the list.")
         place = os.path.commonpath([os.path.dirname(path) for path in paths])
         names = [os.path.relpath(path, place) for path in paths]
         super().__init__(place, names, paths)
+        self.paths = paths
 
 
 class Archive(Source):
@@ -122,6 +141,7 @@ class Archive(Source):
                     f"{MOST_BYTES / 1e6:.0f} MB that an image may have. Take it out."
                 )
         super().__init__(path, [name for name, _ in members], [path])
+        self.paths = self.names
 
     def __iter__(self):
         with self._reading():

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from keras_gen.arguments import check_unmasked
+from keras_gen.arguments import as_one_array, check_unmasked
 from keras_gen.data.ordered import OrderedDataset
 
 
@@ -42,7 +42,7 @@ class ArrayDataset(OrderedDataset):
     ):
         check_unmasked("x", x)
         check_unmasked("y", y)
-        self.x = as_float(np.asarray(x))
+        self.x = as_float(as_one_array("x", x))
         self.y = None if y is None else np.asarray(y)
         self.labels = labels
         if self.y is not None and len(self.y) != len(self.x):

@@ -72,10 +72,10 @@ def colour(background):
         )
     except (ValueError, TypeError):
         rgb = ()
-    if len(rgb) != 3 or not all(value in range(256) for value in rgb):
+    if len(rgb) != 3 or not all(type(value) is int and 0 <= value < 256 for value in rgb):
         raise ValueError(
             f'`background` is {background!r}. Pass a name such as "white", "#ff8000", or (red, '
-            f"green, blue) from 0 to 255."
+            f"green, blue), integers from 0 to 255."
         )
     return rgb
 

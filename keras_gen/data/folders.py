@@ -3,10 +3,11 @@
 import functools
 import hashlib
 import os
+import warnings
 
 import numpy as np
 
-from keras_gen.arguments import check_integer, check_integers, plain
+from keras_gen.arguments import check_bool, check_integer, check_integers, plain
 from keras_gen.data import archives
 from keras_gen.data import cache as caches
 from keras_gen.data.decoding import colour, decode, is_grey
@@ -47,6 +48,10 @@ def folder(
     when the folder moves, and nearly so when images are added. Images that are the same are never
     on both sides. If the folder consists of `train` and `test` (or `validation`), these are taken
     as they are.
+
+    A list keeps its order, in each of the two sets; else the images are sorted by path. `files` of
+    a set are their paths, or their names in an archive, in the order of its `x` and `y`, and so of
+    what a model's uses return for the set.
 
     Args:
         path: a folder, a list of files, a .zip or .tar(.gz) of files, or a .npy or .npz with an
@@ -95,6 +100,8 @@ def folder(
     """
     form = _form(size, channels, fit, background)
     _check(labels, test, cache)
+    check_bool("flip", flip)
+    check_bool("skip_unreadable", skip_unreadable)
     batch_size = check_integer("batch_size", batch_size)
     seed = check_integer("seed", seed, least=0)
     multiple_of = check_integer("multiple_of", multiple_of)
@@ -108,10 +115,11 @@ def folder(
     y = None if y is None else y[kept]
     is_test = _split(names, y, checksums, test, seed) if is_test is None else is_test[kept]
 
-    order = np.array(sorted(range(len(names)), key=names.__getitem__))
-    make = functools.partial(
-        ImageDataset, pixels, y, class_names=class_names, batch_size=batch_size, seed=seed
-    )
+    rows = range(len(names))
+    order = np.array(rows if source.in_order else sorted(rows, key=names.__getitem__))
+    paths = None if source.paths is None else [source.paths[i] for i in kept]
+    common = {"class_names": class_names, "batch_size": batch_size, "seed": seed, "files": paths}
+    make = functools.partial(ImageDataset, pixels, y, **common)
     train = make(rows=order[~is_test[order]], flip=flip)
     test = make(rows=order[is_test[order]], shuffle=False) if is_test.any() else None
     for data in (train, test):
@@ -176,7 +184,7 @@ def _given_split(parts):
     if len(tops) > 2:
         raise ValueError(
             f"The subfolders are {', '.join(sorted(tops))}: parts of a set, and two are expected. "
-            f"Move one away, or pass one of them: folder(.../train, test=0)."
+            f"Move one away, or read one of them alone, such as .../train."
         )
     return np.array([part[0].lower() in TEST for part in parts])
 
@@ -190,7 +198,15 @@ def _classes(parts, labels, place):
             raise ValueError(
                 f"{place!r} has no labels: {len(names)} subfolders with images, and "
                 f"{tops.count(None)} images next to them. Put the images of each class into a "
-                f"subfolder, two or more; or pass labels=False."
+                f"subfolder, two or more; or do without labels."
+            )
+        if labels == "auto" and len(names) > 1:
+            beside = parts[tops.index(None)][0]
+            warnings.warn(
+                f"{place!r} has {len(names)} subfolders, and {tops.count(None)} images next to "
+                f"them, such as {beside!r}: there are no labels. If the subfolders are classes, "
+                f"move these images away.",
+                stacklevel=4,
             )
         return None, None
     return np.array([names.index(top) for top in tops]), names
@@ -222,7 +238,7 @@ def _split(names, y, checksums, test, seed):
             return is_test
     raise ValueError(
         f"There are {len(first)} different images among {len(names)}, too few for a training and "
-        f"a test set. Pass test=0, which gives no test set."
+        f"a test set. Add others. In Python test=0 gives no test set."
     )
 
 

@@ -15,11 +15,13 @@ class ImageDataset(OrderedDataset):
         rows: the images that belong to this set, as indices into `images`; by default all.
         class_names: names of the classes 0, 1, ..., or None.
         flip: mirror half of the images, left to right, others in every epoch.
+        files: names of all images, or None.
         batch_size, shuffle, seed, drop_remainder, labels: as in `ArrayDataset`.
 
     Attributes:
         y: the labels of the set's own images, in their order, or None.
         num_classes: number of classes, or None.
+        files: the names of the set's own images, in the order of `x`, or None.
 
     Example:
 
@@ -42,6 +44,7 @@ class ImageDataset(OrderedDataset):
         drop_remainder=False,
         labels=True,
         flip=False,
+        files=None,
     ):
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(
@@ -57,12 +60,17 @@ class ImageDataset(OrderedDataset):
             self.num_classes = len(class_names) if class_names else int(np.max(y)) + 1
         self.labels = labels
         self.flip = flip
+        self._files = files
         super().__init__(len(self.rows), batch_size, shuffle, seed, drop_remainder)
 
     @property
     def x(self):
         """All images of the set as float32, four times the memory of the bytes."""
         return self._floats(slice(None))
+
+    @property
+    def files(self):
+        return None if self._files is None else [self._files[i] for i in self.rows]
 
     def examples(self, rows):
         x = self._floats(rows)

@@ -82,7 +82,7 @@ def load(
     # The description alone may rule a set out: refuse it before hours of download.
     shape, has_labels = _image_shape(builder), _has_labels(builder)
     if labels and not has_labels:
-        raise ValueError(f"Data set {name!r} has no integer labels. Pass labels=False.")
+        raise ValueError(f"Data set {name!r} has no integer labels. Do without labels.")
     if not preparing.is_prepared(builder):
         preparing.prepare(builder, manual_dir, download)
         builder = preparing.find(name, data_dir)

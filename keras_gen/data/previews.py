@@ -1,11 +1,13 @@
 """A picture of the first batch, to be looked at before an hour is spent."""
 
+import os
+
 import keras
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_gen import pictures
-from keras_gen.arguments import check_integer
+from keras_gen.arguments import as_one_array, check_integer, check_path
 from keras_gen.data.ordered import order_of
 
 SIDE = 80  # Pixels of the picture that an image has at least, about.
@@ -25,7 +27,7 @@ def preview(data, path="preview.png", num_images=64):
         data: what `fit` accepts, except a generator, which would lose its first batch: images (n,
             height, width, channels), with 1 or 3 channels, arrays or a stream, with labels or
             without.
-        path: file that is written.
+        path: PNG file that is written.
         num_images: images that are drawn at most.
 
     Raises:
@@ -39,6 +41,7 @@ def preview(data, path="preview.png", num_images=64):
     ```
     """
     num_images = check_integer("num_images", num_images)
+    check_path("path", path, ".png")
     x, y = _first_batch(data)
     if x.ndim != 4 or x.shape[-1] not in (1, 3) or not len(x):
         raise ValueError(
@@ -75,12 +78,16 @@ def _first_batch(data):
             "The data are a generator, which would lose its first batch. Pass one batch of it: "
             "`preview(next(make_batches()))`."
         )
+    if isinstance(data, (str, os.PathLike)):
+        raise ValueError(
+            f"`data` is a path. Read the images first: `train, _ = kg.data.folder({str(data)!r})`."
+        )
     order = order_of(data)
     epoch = None if order is None else order.epoch
     if isinstance(data, keras.utils.PyDataset):
         batch = data[0]
-    elif isinstance(data, list) and len({np.shape(item) for item in data}) == 1:
-        return np.asarray(data), None  # Three images are no (x, y, sample_weight).
+    elif isinstance(data, list) and _are_images(list(map(np.shape, data))):
+        return as_one_array("data", data), None  # Three images are no (x, y, sample_weight).
     elif hasattr(data, "shape") or isinstance(data, (tuple, list)):
         batch = data
     else:
@@ -89,7 +96,11 @@ def _first_batch(data):
         order.epoch = epoch  # Some streams count the passes that have begun.
     is_pair = isinstance(batch, (tuple, list)) and len(batch) <= 3
     x, y, *_ = (*batch, None) if is_pair else (batch, None)
-    return np.asarray(x), y
+    return as_one_array("data", x), y
+
+
+def _are_images(shapes):
+    return len(set(shapes)) == 1 or {len(shape) for shape in shapes} == {3}
 
 
 def _notes(x, shown):

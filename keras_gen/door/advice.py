@@ -1,13 +1,20 @@
 """The lines of code that make numbers of what holds none."""
 
 import contextlib
+import os
 
 import numpy as np
+
+from keras_gen.door.shapes import is_pil, shape_of
+
+EXAMPLES = ("x", "data", "images")  # Names of arguments that may be images.
 
 
 def floats_line(x):
     """Return the line that makes floats of `x`, for its kind of array."""
     module = type(x).__module__.split(".")[0]
+    if isinstance(x, (list, tuple)) and x and is_pil(x[0]):
+        return 'np.stack([np.asarray(i) for i in x]).astype("float32")'
     if hasattr(x, "astype") and module != "h5py":
         return 'x.astype("float32")'
     if hasattr(x, "detach"):
@@ -20,6 +27,11 @@ def numbers_line(value, array, name):
     first = array.flat[0] if array.size else None
     if name == "y" and isinstance(first, (str, bytes)):
         return classes_line()
+    is_text = isinstance(first, (str, bytes, os.PathLike)) and not _is_number(first)
+    if is_text and array.ndim == 1 and name in EXAMPLES and not array.dtype.names:
+        return files_line(name if isinstance(value, list) else f"list({name})")
+    if array.ndim == 1 and np.ndim(first) > 0 and (line := unequal_line(array, name)):
+        return f"The shapes of its items differ, such as {line}"
     line = floats_line(value).replace("x", name, 1)
     if array.dtype.kind == "c":
         line = f"np.abs({name})"
@@ -30,9 +42,32 @@ def numbers_line(value, array, name):
         line = f'np.array({name}{fields}.tolist(), "float32")'
     elif hasattr(value, "select_dtypes") and array.ndim == 2:
         return _table_line(array, name)
+    elif is_pil(first):
+        line = f"np.stack([np.asarray(i) for i in {name}]) / 255"
     elif np.ndim(first) > 0:
         line = f'np.stack({name}).astype("float32")'
     return f"Pass `{line}`."
+
+
+def unequal_line(items, name):
+    """Return two shapes of items and what makes all the same; None if they are."""
+    shapes = list(dict.fromkeys(map(shape_of, items)))
+    if len(shapes) < 2:
+        return None
+    line = f"np.stack([keras.ops.image.resize(i, (64, 64)) for i in {name}])"
+    if is_pil(items[0]):
+        line = f"np.stack([np.asarray(i.resize((64, 64))) for i in {name}]) / 255"
+    elif len(shapes[0]) < 3:
+        line = f'keras.utils.pad_sequences({name}, dtype="float32")'
+    return f"{shapes[0]} and {shapes[1]}. Give all the same: `{line}`."
+
+
+def files_line(paths):
+    """Return in a sentence how images are read."""
+    return (
+        f"Pass arrays of numbers; images are read from their paths by `train, _ = "
+        f"kg.data.folder({paths}, size=64, test=0)`."
+    )
 
 
 def classes_line(axis="", labels="y"):

@@ -2,13 +2,22 @@
 
 import collections
 import numbers
+import os
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_gen.arguments import check_unmasked
-from keras_gen.door.advice import classes_line, floats_line, numbers_line
+from keras_gen.door.advice import (
+    EXAMPLES,
+    classes_line,
+    files_line,
+    floats_line,
+    numbers_line,
+    unequal_line,
+)
+from keras_gen.door.shapes import shape_of
 from keras_gen.dtypes import wide
 
 # For each kind of stream how to make batches of what has none.
@@ -22,10 +31,11 @@ BATCHED = {
 }
 
 
-def as_examples(raw, example_shape, kind=None):
+def as_examples(raw, example_shape, kind=None, white=None):
     """Return a batch of examples as a NumPy array of floats; ValueError unless it is one.
 
-    `kind` is that of the stream, None if `raw` is whole.
+    `kind` is that of the stream, None if `raw` is whole. `white` is the integer that 1 stands for,
+    if the model says so.
     """
     if isinstance(raw, collections.abc.Mapping):
         raise ValueError(_dictionary(raw, kind))
@@ -45,7 +55,7 @@ def as_examples(raw, example_shape, kind=None):
         )
     if x.ndim == 0:
         raise ValueError(f"The data are a {_type(raw)}, and a batch (n, ...) is expected.")
-    check_type(raw, x.dtype, "" if kind is None else "in each batch ")
+    check_type(raw, x.dtype, "" if kind is None else "in each batch ", white)
     return x
 
 
@@ -149,11 +159,12 @@ def as_labels(y, n, num_classes, owner):
     return labels.astype("int32")
 
 
-def check_type(x, dtype, where=""):
+def check_type(x, dtype, where="", white=None):
     """Raise ValueError unless `dtype`, that of the examples `x`, is a float."""
     dtype = keras.backend.standardize_dtype(dtype)
     if not keras.backend.is_float_dtype(dtype):
-        scale = {"uint8": " / 255", "uint16": " / 65535"}.get(dtype, "")
+        white = white or {"uint8": 255, "uint16": 65535}.get(dtype)
+        scale = f" / {white}" if white else ""
         raise ValueError(
             f"The data are of type {dtype}, but floats are expected: "
             f"{where}`{floats_line(x)}{scale}`."
@@ -167,15 +178,6 @@ def check_weights(sample_weight):
             f"`sample_weight` has shape {tuple(sample_weight.shape)}. Pass one weight for each "
             f"example, (n,)."
         )
-
-
-def shape_of(value):
-    """Return the shape of an array or of nested lists, judged by the first of them."""
-    if hasattr(value, "shape"):
-        return tuple(value.shape)
-    if isinstance(value, (list, tuple)):
-        return (len(value), *(shape_of(value[0]) if value else ()))
-    return ()
 
 
 def _host(value):
@@ -200,15 +202,8 @@ def _dense_line(value):
 
 
 def _no_array(value, name):
-    if isinstance(value, (list, tuple)):
-        shapes = list(dict.fromkeys(map(shape_of, value)))
-        if len(shapes) > 1:
-            line = "np.stack([keras.ops.image.resize(i, (64, 64)) for i in x])"
-            line = line if len(shapes[0]) > 2 else 'keras.utils.pad_sequences(x, dtype="float32")'
-            return (
-                f"`{name}` is a list whose items have different shapes, such as {shapes[0]} and "
-                f"{shapes[1]}. Give all the same: `{line}`."
-            )
+    if isinstance(value, (list, tuple)) and (line := unequal_line(value, name)):
+        return f"`{name}` is a list whose items have different shapes, such as {line}"
     return (
         f"`{name}` is a {_type(value)}, of which NumPy makes no array. Pass `{floats_line(value)}`."
     )
@@ -220,6 +215,8 @@ def _unknown(value, name):
             f"The data are a {_type(value)}, which is not batched. Pass "
             f"`torch.utils.data.DataLoader(data, batch_size=32)`."
         )
+    if isinstance(value, (str, os.PathLike)) and name in EXAMPLES:
+        return f"`{name}` is a {_type(value)}. {files_line(f'[{name}]')}"
     said = f"`{name}` is a {_type(value)}. Pass an array, a list of arrays, or a stream of batches"
     if hasattr(value, "__iter__") and not isinstance(value, str):
         return f"{said}: `iter({name})`."

@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+import os
 
 import keras
 import numpy as np
@@ -11,7 +12,8 @@ from keras_gen.backend.torch_tensors import tensor_of_torch
 from keras_gen.data.arrays import ArrayDataset
 from keras_gen.data.mapped import MappedDataset
 from keras_gen.data.ordered import OrderedDataset
-from keras_gen.door.arrays import as_examples, as_numpy, as_targets, as_weights, shape_of
+from keras_gen.door.arrays import as_examples, as_numpy, as_targets, as_weights
+from keras_gen.door.shapes import shape_of
 
 # Examples of a stream that a trained model is given at a time.
 PART = 128
@@ -106,6 +108,8 @@ def split(batch, example_shape, kind=None):
     A list of examples, each of the `example_shape`, is one x.
     """
     if not isinstance(batch, (tuple, list)) or not batch:
+        return batch, None, None
+    if isinstance(batch[0], (str, os.PathLike)):  # A list of paths, which is refused as such.
         return batch, None, None
     if kind in ("tf.data.Dataset", "grain dataset", "DataLoader"):  # They stack examples.
         is_x = False

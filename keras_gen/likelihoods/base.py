@@ -36,6 +36,7 @@ class Likelihood(configs.TakesVariables, seeds.SavesSeeds, keras.layers.Layer):
 
     parameters_per_value = 1  # Decoder outputs for every value of x.
     needs_raw_outputs = True  # Not from a sigmoid or the like.
+    white = None  # The integer that 1 stands for, where the data are levels.
     domain = None  # (least, greatest) value with a density; None if every finite one has one.
 
     def __init__(self, seed=None, **kwargs):

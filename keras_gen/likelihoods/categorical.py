@@ -42,6 +42,10 @@ class Categorical(Likelihood):
         self.num_classes = num_classes
         self.parameters_per_value = num_classes
 
+    @property
+    def white(self):
+        return self.num_classes - 1
+
     def value_log_prob(self, x, parameters):
         logits = self._logits(parameters)  # (..., num_classes, channels)
         level = ops.cast(levels.round_to_level(x, self.num_classes), "int32")[..., None, :]

@@ -57,6 +57,10 @@ class DiscretizedLogistic(Likelihood):
         self.num_levels = num_levels
         self.min_scale = min_scale
 
+    @property
+    def white(self):
+        return self.num_levels - 1
+
     def value_log_prob(self, x, parameters):
         mean, log_scale = self._mean_and_log_scale(parameters)
         level = 1 / (self.num_levels - 1)

@@ -176,6 +176,10 @@ class Autoencoder(Latents, GenerativeModel):
     def value_bounds(self):
         return self.likelihood.domain
 
+    @property
+    def white(self):
+        return self.likelihood.white
+
     def check_sized(self):
         if self.latent_dim is None:
             raise ValueError(

@@ -18,7 +18,12 @@ INTEGERS = {
 
 
 class ReadsData:
-    """Mixin of a model with `check_data`, `check_labels` and `example_shape`."""
+    """Mixin of a model with `check_data`, `check_labels` and `example_shape`.
+
+    `white` is the integer that stands for 1 where the data are integers, or None.
+    """
+
+    white = None
 
     def check_input_data(self, data, y=None):
         """Return the data, of any kind that `fit` accepts; ValueError if they are visibly wrong.
@@ -60,7 +65,7 @@ class ReadsData:
     def _admit_arrays(self, x, y, sample_weight, kind=None):
         if x is None:
             raise ValueError(door.NO_DATA)
-        examples = door.as_examples(x, self.example_shape, kind)
+        examples = door.as_examples(x, self.example_shape, kind, self.white)
         self.check_data(examples)
         self.largest = float(np.max(np.abs(examples)))  # For advice where losses are not finite.
         if sample_weight is not None:
@@ -126,7 +131,7 @@ class ReadsData:
 
     def as_input(self, x, kind=None):
         """Return a batch of examples for a call, NumPy; ValueError if a use must refuse them."""
-        x = door.as_examples(x, self.example_shape, kind)
+        x = door.as_examples(x, self.example_shape, kind, self.white)
         self.check_input(x)
         return x.astype(wide(self.variable_dtype), copy=False)
 

@@ -31,6 +31,6 @@ def check_halvings(image_shape, halvings):
     if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
         raise ValueError(
             f"`image_shape` is {tuple(image_shape)}. {halvings} convolutions of stride 2 need "
-            f"(height, width, channels) with both sides divisible by {factor}; shorten `filters`, "
+            f"(height, width, channels) with both sides divisible by {factor}; take fewer of them, "
             f"or resize or pad the images."
         )

@@ -69,7 +69,49 @@ def test_floats_are_no_picture_and_the_advice_makes_one(tmp_path):
     images = tiny.images(2, (4, 4, 3))
     for save, pictures in ((kg.callbacks.save_png, images[0]), (kg.callbacks.save_gif, images)):
         with pytest.raises(ValueError, match=r"type float32. Pass a uint8 array.*image_grid\(x\["):
-            save(tmp_path / "a.gif", pictures)
+            save(tmp_path / save.__name__.replace("save_", "a."), pictures)
     kg.callbacks.save_gif(tmp_path / "a.gif", [kg.callbacks.image_grid(x[None]) for x in images])
     with Image.open(tmp_path / "a.gif") as picture:
         assert picture.n_frames == 2
+
+
+PICTURE, IMAGES = np.zeros((4, 4, 3), "uint8"), np.zeros((3, 4, 4, 3), "float32")
+BAD = {
+    "a film as PNG": (lambda at: kg.callbacks.save_gif(at / "a.png", [PICTURE]), "end in .gif"),
+    "a film as MP4": (lambda at: kg.callbacks.save_gif(at / "a.mp4", [PICTURE]), "end in .gif"),
+    "a picture as JPEG": (lambda at: kg.callbacks.save_png(at / "a.jpg", PICTURE), "end in .png"),
+    "a preview as JPEG": (lambda at: kg.data.preview(IMAGES, at / "a.jpg"), "end in .png"),
+    "a film, swapped": (
+        lambda at: kg.callbacks.save_gif([PICTURE], at / "a.gif"),
+        "is a list",
+    ),
+    "a picture, swapped": (
+        lambda at: kg.callbacks.save_png(PICTURE, at),
+        "`path` is a ndarray",
+    ),
+    "a film of one path": (lambda at: kg.callbacks.save_gif(at / "a.gif", at), "is one path"),
+    "a path as picture": (lambda at: kg.callbacks.save_png(at / "a.png", at), "`picture` is a Po"),
+    "seconds as words": (
+        lambda at: kg.callbacks.save_gif(at / "a.gif", [PICTURE], seconds="1"),
+        "`seconds` is '1'. Pass a number of seconds",
+    ),
+    "columns below 1": (lambda at: kg.callbacks.image_grid(IMAGES, columns=-2), "`columns` is -2"),
+    "no scale": (lambda at: kg.callbacks.image_grid(IMAGES, scale=0), "`scale` is 0"),
+    "half a scale": (lambda at: kg.callbacks.image_grid(IMAGES, scale=1.5), "`scale` is 1.5"),
+    "no padding": (lambda at: kg.callbacks.image_grid(IMAGES, padding=-1), "`padding` is -1"),
+    "a grid of paths": (lambda at: kg.callbacks.image_grid(["a.png"]), "`images` holds no numbers"),
+    "samples of images": (lambda at: kg.callbacks.SampleGrid(IMAGES), "`directory` is a ndarray"),
+    "reconstructions, swapped": (
+        lambda at: kg.callbacks.ReconstructionGrid(at, IMAGES),
+        "`directory` is a ndarray, and a path is expected",
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("case", BAD)
+def test_arguments_of_pictures_are_checked_by_name(tmp_path, case):
+    call, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        call(tmp_path)
+    assert list(tmp_path.iterdir()) == []

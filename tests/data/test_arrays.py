@@ -335,6 +335,7 @@ def test_predict_reads_an_unshuffled_set_in_order():
         ({"x": np.eye(3), "y": np.ma.masked_equal([0, 1, 2], 1)}, "`y` has masked values"),
         ({"x": np.eye(3), "seed": None}, "`seed` is None. Pass an integer, at least 0"),
         ({"x": np.eye(3), "seed": 1.5}, "`seed` is 1.5"),
+        ({"x": [np.zeros((3, 2)), np.zeros((2, 2))]}, "examples of different shapes. Resize"),
     ],
 )
 def test_what_cannot_be_batched_is_refused(arguments, message):

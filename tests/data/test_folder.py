@@ -211,7 +211,9 @@ def test_labels_are_where_there_are_two_subfolders_and_nothing_next_to_them(tmp_
     assert isinstance(kg.data.folder(root, labels=False)[0][0], np.ndarray)
     assert kg.data.folder(root / "a" / "cat")[0].y is None
     write(root / "a" / "cover.png")
-    assert kg.data.folder(root)[0].y is None
+    with pytest.warns(UserWarning, match="1 images next to them, such as 'cover.png'.*no labels"):
+        assert kg.data.folder(root)[0].y is None
+    assert kg.data.folder(root, labels=False)[0].y is None
 
 
 @pytest.mark.once
@@ -312,8 +314,7 @@ def test_channels_are_those_of_the_files_unless_told(tmp_path):
 def test_a_list_a_zip_a_tar_and_arrays_are_read_as_the_folder_is(tmp_path):
     root = photos(tmp_path / "photos", ("cat", "dog"), each=12)
     expected = kg.data.folder(root)
-    files = sorted(root.rglob("*.png"), reverse=True)
-    sources = [files]
+    sources = [sorted(root.rglob("*.png"))]
     for kind in ("zip", "tar", "bztar", "xztar"):
         sources.append(shutil.make_archive(tmp_path / "in", kind, tmp_path, "photos"))
     for source in sources:
@@ -333,6 +334,27 @@ def test_a_list_a_zip_a_tar_and_arrays_are_read_as_the_folder_is(tmp_path):
     pixels, y = all_of(*kg.data.folder(tmp_path / "x.npz", labels=True))
     for image, label in zip(pixels, y, strict=True):
         assert np.all(image == noise(seed=_number(image))) and label == _number(image) % 2
+
+
+@pytest.mark.once
+def test_a_list_keeps_its_order_and_a_set_names_its_files(tmp_path):
+    root = photos(tmp_path / "photos", each=12)
+    listed = [str(path) for path in sorted(root.rglob("*.png"))]
+    random = np.random.default_rng(0)
+    random.shuffle(listed)
+    for cache in (None, tmp_path / "cache", tmp_path / "cache"):
+        data, _ = kg.data.folder(listed, test=0, cache=cache)
+        assert data.files == listed
+        for image, name in zip(data.images[data.rows], data.files, strict=True):
+            np.testing.assert_array_equal(image, np.asarray(Image.open(name)))
+    train, test = kg.data.folder(listed)
+    assert train.files == [name for name in listed if name not in test.files]
+    by_path = kg.data.folder(root)[1].files  # The split is the same, and its order the paths'.
+    assert by_path == sorted(test.files) and len(by_path) == 2
+    archive = shutil.make_archive(tmp_path / "photos", "zip", root)
+    assert [f"{root}/{name}" for name in kg.data.folder(archive)[1].files] == by_path
+    np.save(tmp_path / "x.npy", np.stack([noise(seed=i) for i in range(12)]))
+    assert kg.data.folder(tmp_path / "x.npy")[0].files is None
 
 
 def _number(image):
@@ -600,7 +622,12 @@ BAD = {
     "a number": (lambda root: 7, {}, "`path` is a int. Pass the path of a folder"),
     "an empty list": (lambda root: [], {}, "The list of files is empty"),
     "a list of nothing": (lambda root: ["a.png"], {}, "no file '.*a.png', which stands in the"),
-    "a list of folders": (lambda root: [good(root)], {}, "no file '.*photos', which stands in"),
+    "a list of folders": (
+        lambda root: [good(root)],
+        {},
+        "is a folder, and a list holds files",
+    ),
+    "a list of arrays": (lambda root: [noise()], {}, "holds a ndarray, and paths .*ArrayDataset"),
     "an empty folder": (lambda root: root, {}, "holds no images, and no files. Images end in"),
     "a folder of text": (in_text, {}, "holds no images, and 1 other files"),
     "one image": (alone(png(1, 1), "a.png"), {}, "'.*a.png' is a file. Pass a folder of images"),
@@ -626,7 +653,7 @@ BAD = {
         r"'a.tif' .* floats outside \[0, 1\]",
     ),
     "NaN": (image(np.full((6, 8), np.nan, "float32"), "photos/a.tif"), {}, r"outside \[0, 1\]"),
-    "only copies": (same, {}, "There are 1 different images among 12, too few .* Pass test=0"),
+    "only copies": (same, {}, "There are 1 different images among 12, too few .* In Python test=0"),
     "no labels": (parts("cat"), {"labels": True}, "has no labels: 0 subfolders with images, and 2"),
     "images next to classes": (
         file(b"", "photos/cover.png"),  # Refused before any is decoded.
@@ -694,6 +721,9 @@ BAD = {
     "4 channels": (good, {"channels": 4}, "`channels` is 4. Pass 1 for grey, 3 for colour"),
     "a stretch": (good, {"fit": "stretch"}, '`fit` is .stretch.. Pass "crop" or "pad"'),
     "no colour": (good, {"background": "whyte"}, "`background` is 'whyte'. Pass a name such as"),
+    "a colour of floats": (good, {"background": (1.0, 0, 1.0)}, "`background` .* integers from 0"),
+    "a way to flip": (good, {"flip": "none"}, "`flip` is 'none'. Pass True or False"),
+    "a number to skip": (good, {"skip_unreadable": 3}, "`skip_unreadable` is 3. Pass True or"),
     "all for testing": (good, {"test": 1}, "`test` is 1. Pass a share from 0 to below 1"),
     "a number of tests": (good, {"test": 100}, "`test` is 100. Pass a share from 0 to below 1"),
     "unknown labels": (good, {"labels": "yes"}, "`labels` is 'yes'. Pass \"auto\", True or False"),
@@ -705,6 +735,7 @@ BAD = {
 
 
 @pytest.mark.once
+@pytest.mark.filterwarnings("ignore:.*images next to them:UserWarning")
 @pytest.mark.parametrize("case", BAD)
 def test_bad_folders_and_files_are_refused_by_name(tmp_path, case):
     make, options, message = BAD[case]

@@ -89,3 +89,14 @@ def test_it_leaves_the_order_as_it_was_and_a_generator_alone(tmp_path):
         kg.data.preview(iter([X]))
     with pytest.raises(ValueError, match=r"first batch has shape \(10, 192\). A preview shows"):
         kg.data.preview(X.reshape(10, -1))
+
+
+def test_paths_and_images_of_several_sizes_are_told_how_to_become_images(tmp_path):
+    bad = {
+        "is a path. Read the images first: `train, _ = kg.data.folder": tmp_path,
+        "different shapes. Resize them": [X[0], X[1, :4], X[2]],
+        "no numbers but type <U5.*kg.data.folder": ["a.png", "b.png"],
+    }
+    for message, data in bad.items():
+        with pytest.raises(ValueError, match=message):
+            kg.data.preview(data, tmp_path / "a.png")

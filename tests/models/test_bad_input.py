@@ -299,3 +299,14 @@ def test_one_z_alone_is_told_with_its_own_shape():
     gan = kg.GAN(tiny._player(2, 8), tiny._player(8, 1), latent_dim=2)
     with pytest.raises(ValueError, match=r"`z` has shape \(2,\)"):
         gan.interpolate(np.zeros(2), np.ones(2))
+
+
+def test_indices_of_colours_are_divided_by_the_last_of_them():
+    likelihood = kg.likelihoods.Categorical(4)
+    networks = kg.networks.mlp_vae((8, 8, 1), 2, hidden=(4,), parameters_per_value=4)
+    vae = kg.VAE(*networks, likelihood)
+    x = np.random.default_rng(0).integers(4, size=(3, 8, 8, 1))
+    for kind in ("uint8", "int64"):
+        with pytest.raises(ValueError, match=f"type {kind}, but floats are .* / 3`"):
+            vae.check_input_data(x.astype(kind))
+    vae.check_input_data(x.astype("float32") / 3)

@@ -1,0 +1,19 @@
+"""Shapes of what need not be arrays."""
+
+import numpy as np
+
+
+def shape_of(value):
+    """Return the shape of an array or of nested lists, judged by the first of them."""
+    if hasattr(value, "shape"):
+        return tuple(value.shape)
+    if is_pil(value):
+        return np.shape(value)
+    if isinstance(value, (list, tuple)):
+        return (len(value), *(shape_of(value[0]) if value else ()))
+    return ()
+
+
+def is_pil(value):
+    """Return whether something is an image of Pillow."""
+    return type(value).__module__.startswith("PIL.")

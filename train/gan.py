@@ -13,6 +13,8 @@ from train import (
     plots,
     quality,
     r3gan,
+    recipes,
+    resume,
     run_folder,
     speed,
     subset,
@@ -205,7 +207,10 @@ def draw(args, history):
 
 
 def settle(args):
+    given = recipes.of_network(args)
     fill_in(args)
+    if not resume.goes_on(args):  # Its options were filled in when it began.
+        recipes.check_given(args, given)
     check(args)
     fine_tune.check(args)
 

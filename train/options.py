@@ -244,10 +244,12 @@ def folder_name(text):
     return text
 
 
-def output_file(text):
+def output_file(text, suffix=""):
     """Return the path of a file that can be written, as it is typed."""
     folder(text)
     path = pathlib.Path(text)
+    if suffix and path.suffix.lower() != suffix:
+        raise argparse.ArgumentTypeError(f"{text[:100]} does not end in {suffix}")
     if path.is_dir() or not path.absolute().parent.is_dir():
         problem = "is a folder" if path.is_dir() else "is in a folder that is not there"
         raise argparse.ArgumentTypeError(f"{text} {problem}")
@@ -293,7 +295,17 @@ def check_preview(args):
 
 
 def check_images(args):
-    """Raise ValueError on options for images of one's own where there are none."""
+    """Raise ValueError on options for images of one's own where there are none, and on --out there.
+
+    What a run draws would be among the images of the next.
+    """
+    if is_path(args.dataset):
+        place = pathlib.Path(args.dataset).expanduser().resolve()
+        if args.out.resolve().is_relative_to(place):
+            raise ValueError(
+                f"--out {args.out} lies in --dataset {args.dataset}: the pictures of the run would "
+                f"be among its images. Name a folder elsewhere."
+            )
     if len(args.size or ()) > 2:
         raise ValueError(f"--size has {len(args.size)} numbers. Pass one, or height and width.")
     given = [name for name in IMAGE_OPTIONS if getattr(args, name)]

@@ -5,6 +5,14 @@ from train import options
 LOSSES = ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic")
 PENALTIES = ("gradient_penalty", "dragan", "r1", "r2")
 
+# Options that only some networks have.
+OF_NETWORK = {
+    "filters": ("dcgan",),
+    "discriminator_norm": ("dcgan",),
+    "width": ("resnet",),
+    "depth": ("resnet",),
+}
+
 _IMAGES = {
     "conditional": False,
     "packing": 1,
@@ -152,3 +160,23 @@ def describe():
             **{f"--recipe {name}": values for name, values in RECIPES.items()},
         }
     )
+
+
+def of_network(args):
+    """Return the options of some networks that were given."""
+    return [name for name in OF_NETWORK if getattr(args, name) is not None]
+
+
+def check_given(args, given):
+    """Raise ValueError if options were given that would do nothing."""
+    for name in given:
+        if args.network not in OF_NETWORK[name]:
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for --network {' or '.join(OF_NETWORK[name])}, and "
+                f"the network is {args.network}. Leave it out."
+            )
+    if args.augment_ramp and args.augment != "adaptive":
+        raise ValueError(
+            f"--augment-ramp is for --augment adaptive, and this is "
+            f"{args.augment or 'chosen by the images'}. Leave out the ramp, or add that."
+        )

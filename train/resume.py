@@ -8,6 +8,11 @@ from train import config, environment, run_folder
 FREE = ("out", "overwrite", "resume", "data_dir", "manual_dir", "checkpoint_every")
 
 
+def goes_on(args):
+    """Return whether the run in --out is continued, with the arguments that it began with."""
+    return args.resume and (args.out / "config.json").exists()
+
+
 def resumed(parser, args, argv):
     """Return the arguments to resume with: those that the run in --out was started with.
 
@@ -16,7 +21,7 @@ def resumed(parser, args, argv):
     out = args.out
     if args.overwrite:
         raise ValueError("--resume continues the run in --out, and --overwrite replaces it.")
-    if not (out / "config.json").exists():
+    if not goes_on(args):
         print(f"There is no run in {out} to resume: one begins.")
         return args
     run_folder.check_links(out)

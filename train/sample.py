@@ -1,5 +1,6 @@
 """Draw new examples from a finished run: one picture, a folder of images, or an array."""
 
+import functools
 import pathlib
 import re
 
@@ -36,7 +37,7 @@ def make_parser():
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--grid",
-        type=options.output_file,
+        type=functools.partial(options.output_file, suffix=".png"),
         metavar="FILE",
         help="one picture, a PNG; else RUN/grid.png",
     )
@@ -49,7 +50,7 @@ def make_parser():
     )
     where.add_argument(
         "--npz",
-        type=options.output_file,
+        type=functools.partial(options.output_file, suffix=".npz"),
         metavar="FILE",
         help="arrays: the examples x, their z, and y if the model has classes",
     )
@@ -148,8 +149,6 @@ def write_arrays(path, z, y, generate):
     from keras_gen import files
 
     path = pathlib.Path(path)
-    if path.suffix != ".npz":
-        raise ValueError(f"--npz {path} does not end in .npz. Add it.")
     arrays = {"x": generate(slice(None)), "z": z, **({} if y is None else {"y": y})}
     with files.whole(path) as unfinished:
         np.savez_compressed(unfinished, **arrays)

@@ -204,6 +204,10 @@ def check(args):
             "The bound of --iwae has no KL term of its own to weight: leave out --beta, --warm-up "
             "and --free-bits."
         )
+    if args.warm_up and args.beta == 0:
+        raise ValueError(
+            "--warm-up lets beta rise from 0 to --beta, which is 0. Leave out one of them."
+        )
     if args.dynamic_binarization and args.likelihood != "bernoulli":
         raise ValueError(
             f"--dynamic-binarization makes pixels black or white, which --likelihood "

@@ -7,10 +7,11 @@ import keras
 import pytest
 from matplotlib import image as png
 
-from tests.data.test_folder import photos
+from tests.data.test_folder import noise, photos, write
 from train import evaluate, gan, vae
 
 pytestmark = pytest.mark.once
+CONV = ("--network", "conv", "--hidden", 4, 4)
 SMALL = ("--epochs", 1, "--latent-dim", 2, "--batch-size", 8)
 
 
@@ -65,15 +66,30 @@ def test_a_gan_of_a_folder_and_its_grey_half(run_here, folder, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("--dataset", "my photos/cat", "--conditional"), "has no labels: 0 subfolders"),
+        (
+            ("--dataset", "my photos/cat", "--conditional"),
+            "; or do without labels",
+        ),
         (("--dataset", "empty"), "The folder 'empty' holds no images, and no files"),
-        (("--dataset", "my photos/cat/00.png"), "is a file. Pass a folder of images"),
-        (("--dataset", "bad"), "'1.png' in '.*bad' cannot be read: it is no image"),
+        (
+            ("--dataset", "my photos/cat/00.png"),
+            "Pass a folder of images.*in Python also",
+        ),
+        (
+            ("--dataset", "bad"),
+            "(?s)'1.png' in '.*bad' cannot be read: it is no image.*by --skip-unreadable",
+        ),
+        (("--dataset", "my photos", "--size", 2, *CONV), "take fewer of them"),
+        (("--dataset", "few"), "There are 1 different images among 1.* Add others"),
+        (("--dataset", "sizes"), "--size 64, or .height, width., to make them equal"),
     ],
 )
 def test_bad_folders_end_in_one_message(run_here, folder, tmp_path, arguments, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad").mkdir()
+    write(tmp_path / "few" / "1.png")
+    for height in (6, 8):
+        write(tmp_path / "sizes" / f"{height}.png", noise(height))
     (tmp_path / "bad" / "1.png").write_text("text")
     process = run_here(vae, *SMALL, *arguments)
     assert process.returncode == 2 and "Traceback" not in process.stderr

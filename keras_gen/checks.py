@@ -166,6 +166,19 @@ def describe(outputs):
     return f"{len(outputs)} tensors" if isinstance(outputs, (list, tuple)) else "one tensor"
 
 
+def check_spectral_normalization(model):
+    """Raise ValueError if a discriminator overwrites kernels between the calls of one loss."""
+    if keras.config.backend() != "torch" or not hasattr(model, "discriminator"):
+        return
+    for layer in all_layers(model.discriminator):
+        if isinstance(layer, keras.layers.SpectralNormalization):
+            raise ValueError(
+                f"Keras's SpectralNormalization {layer.name!r} overwrites its kernel in each call, "
+                f"and a loss calls the discriminator twice: PyTorch has no gradient then. Use "
+                f"`kg.layers.SpectralNormalization`."
+            )
+
+
 def check_grouped_convolutions(model):
     """Raise ValueError if a compiled model has a layer whose gradient TensorFlow lacks."""
     if keras.config.backend() != "tensorflow" or model.jit_compile:

@@ -238,8 +238,10 @@ class GenerativeModel(
             arguments["verbose"] = 0
         self.check_trainable()
         if method.__name__ in ("fit", "train_on_batch"):
+            self.check_own_layers()
             self.check_frozen()
             checks.check_grouped_convolutions(self)
+            checks.check_spectral_normalization(self)
         if self.compiled and not (on_batch and self._same_on_all):
             distribution.check_trained(self)
             self._same_on_all = True

@@ -8,6 +8,8 @@ import keras
 
 from keras_gen import backend, borrowed, configs, settings
 
+BUILD = keras.layers.Layer.build
+
 
 class Compiled(configs.TakesVariables):
     """Mixin of models before Keras's trainer: a step is made again if a setting has changed."""
@@ -37,7 +39,7 @@ class Compiled(configs.TakesVariables):
         vars(self)["_times_changed"] = collections.Counter()  # Keras would make a dict of it.
 
     def check_frozen(self):
-        """Raise ValueError if all weights are frozen, and warn if all of one player are."""
+        """Raise ValueError if all weights are frozen, and warn of what `fit` will not change."""
         if not self.compiled:
             return
         frozen = [
@@ -56,6 +58,30 @@ class Compiled(configs.TakesVariables):
                 f"set `{player}.trainable = True` and compile again, with new optimizers.",
                 stacklevel=2,
             )
+        moved = {id(v) for _, variables in self.optimized() for v in variables}
+        left = [v.path for v in self.trainable_variables if id(v) not in moved]
+        if left:
+            warnings.warn(
+                f"`fit` will not change {', '.join(left[:3])}{', ...' * (len(left) > 3)}: they "
+                f"belong to no player ({', '.join(self.players)}). Let `optimized` add them to "
+                f"the variables of one, as its docstring shows.",
+                stacklevel=2,
+            )
+
+    def check_own_layers(self):
+        """Raise ValueError if a layer of the model's own would get its weights within a step."""
+        for layer in self.layers:
+            unbuilt = [part for part in borrowed.all_layers(layer) if not part.built]
+            # A layer without a `build` of its own makes no weights.
+            if not layer.built and any(type(part).build is not BUILD for part in unbuilt):
+                parts = {**vars(self), **vars(self).get("_modules", {})}
+                name = next((k for k, part in parts.items() if part is layer), layer.name)
+                raise ValueError(
+                    f"`{name}`, a {type(layer).__name__} of this {type(self).__name__}, is not "
+                    f"built, so the optimizer would not know its weights. Build it in `__init__` "
+                    f"for the shape of its input, as `self.{name}.build((None, 2))`, or leave it "
+                    f"out if nothing uses it."
+                )
 
     def check_trainable(self):
         """Raise ValueError if a layer was frozen or thawed since the model was compiled."""
@@ -66,14 +92,14 @@ class Compiled(configs.TakesVariables):
             for optimizer, variables in self.optimized()
         )
         # A layer without trainable variables has the flag too, such as batch norm.
-        flags = self._trainable_now()
-        if not same or any(
-            flags.get(key, was) != was for key, was in self._trainable_when_compiled.items()
-        ):
+        flags, before = self._trainable_now(), self._trainable_when_compiled
+        why = "the optimizer was built for others, of another model or of fewer layers"
+        if any(flags.get(key, was) != was for key, was in before.items()):
+            why, same = "a layer's `trainable` has changed", False
+        if not same:
             raise ValueError(
                 f"The trainable variables of {type(self).__name__} are not those that it was "
-                f"compiled with: a layer's `trainable` has changed. Compile again, with a new "
-                f"optimizer."
+                f"compiled with: {why}. Compile again, with a new optimizer."
             )
 
     def _layers_of(self, player):

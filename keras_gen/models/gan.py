@@ -134,8 +134,7 @@ class GAN(TwoPlayerModel):
         points = self.penalised_points(x_real, x_fake, self.noise)
         with gradient_penalties.explained() if self.penalties else contextlib.nullcontext():
             output = backend.descend(
-                self.optimizer.discriminator,
-                self.discriminator.trainable_variables,
+                *self.optimized()[1],
                 self.discriminator_objective,
                 *(x_real, x_fake, points, y, *self.draw_augmentation(x_real, self.noise)),
             )
@@ -147,8 +146,7 @@ class GAN(TwoPlayerModel):
     def generator_step(self, x_real, y=None):
         """Descend once with the generator, with fresh noise; some losses compare with `x_real`."""
         output = backend.descend(
-            self.optimizer.generator,
-            self.generator.trainable_variables,
+            *self.optimized()[0],
             self.generator_objective,
             *(self.draw_z(x_real, self.noise), x_real, y),
             *self.draw_augmentation(x_real, self.noise),

@@ -83,15 +83,20 @@ class TwoPlayerModel(Latents, GenerativeModel):
         return config
 
     def optimized(self):
+        """Return each player's optimizer and the variables that it moves; a subclass may add some.
+
+        ```python
+        (optimizer, variables), discriminator = super().optimized()
+        return [(optimizer, variables + self.q.trainable_variables), discriminator]
+        ```
+        """
         return [
             (self.optimizer.generator, self.generator.trainable_variables),
             (self.optimizer.discriminator, self.discriminator.trainable_variables),
         ]
 
     def build_optimizer(self):
-        self.optimizer.build_players(
-            self.generator.trainable_variables, self.discriminator.trainable_variables
-        )
+        self.optimizer.build_players(*(variables for _, variables in self.optimized()))
 
     def fakes(self, z, y=None, training=False):
         """Return the generator's examples in float32 or wider; labels `y` may be packed."""
@@ -229,4 +234,4 @@ class TwoPlayerModel(Latents, GenerativeModel):
         if not ema:
             return contextlib.nullcontext()
         optimizer = self.optimizer.generator if self.compiled else None
-        return averaged(optimizer, self.generator.trainable_variables)
+        return averaged(optimizer, self.optimized()[0][1] if self.compiled else ())

@@ -119,3 +119,96 @@ def test_wgan_has_its_own_loss(argument):
     networks = kg.networks.point_gan((6,), 2, (4,))
     with pytest.raises(ValueError, match=f"leave `{argument}` out"):
         kg.WGAN(*networks, latent_dim=2, **{argument: "r1"})
+
+
+class Head(kg.VAE):
+    """With a layer of its own, and others without weights or that are never called."""
+
+    built_in_init = False
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.head, self.drop = keras.layers.Dense(1), keras.layers.Dropout(0.1)
+        if self.built_in_init:
+            self.head.build((None, 2))
+
+    def objective(self, x, *args, **kwargs):
+        loss, terms = super().objective(x, *args, **kwargs)
+        error = ops.mean(ops.square(self.head(self.drop(self.encoder(x)[0])) - x[:, :1]))
+        return loss + error, {**terms, "error": error}
+
+
+class BuiltHead(Head):
+    built_in_init = True
+
+
+def test_a_layer_of_ones_own_is_built_before_training():
+    model = vae(Head)
+    for train in (lambda: model.fit(ROWS, verbose=0), lambda: model.train_on_batch(ROWS)):
+        with pytest.raises(ValueError, match=r"`head`, a Dense .*`self.head.build\(\(None, 2\)\)`"):
+            train()
+    assert not model.head.built
+    model = vae(BuiltHead)  # As advised.
+    before = ops.convert_to_numpy(model.head.kernel)
+    model.train_on_batch(ROWS)
+    model.train_on_batch(ROWS)
+    assert np.abs(ops.convert_to_numpy(model.head.kernel) - before).max() > 0
+
+
+@pytest.mark.once
+def test_what_an_optimizer_was_built_for_is_said():
+    late = vae(Head)
+    late.head.build((None, 2))  # After `compile`.
+    first, second = vae(), vae()
+    second.compile(first.optimizer)
+    for model in (late, second):
+        with pytest.raises(ValueError, match="built for others, of another model or of fewer"):
+            model.train_on_batch(ROWS)
+
+
+class Info(kg.GAN):
+    """InfoGAN: a network of its own, which no player has."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.q = keras.layers.Dense(2)
+        self.q.build((None, 6))
+
+    def generator_objective(self, z, *args, **kwargs):
+        loss, terms = super().generator_objective(z, *args, **kwargs)
+        return loss + ops.mean(ops.square(self.q(self.generator(z)) - z)), terms
+
+
+class InfoOfPlayer(Info):
+    def optimized(self):
+        (optimizer, variables), discriminator = super().optimized()
+        return [(optimizer, variables + self.q.trainable_variables), discriminator]
+
+
+def test_a_network_of_no_player_is_named_and_trains_once_a_player_has_it():
+    networks = kg.networks.point_gan((6,), 2, (4,))
+    info, trained = Info(*networks, latent_dim=2), InfoOfPlayer(*networks, latent_dim=2)
+    info.compile("sgd", "sgd")
+    with pytest.warns(UserWarning, match="not change .*kernel, .*belong to no player.*`optimized`"):
+        info.check_frozen()
+    trained.compile("sgd", keras.optimizers.SGD(0.01))
+    before = ops.convert_to_numpy(trained.q.kernel)
+    trained.train_on_batch(ROWS)  # Without a warning, which would be an error.
+    trained.train_on_batch(ROWS)
+    assert np.abs(ops.convert_to_numpy(trained.q.kernel) - before).max() > 0
+
+
+@pytest.mark.parametrize("layers", [keras.layers, kg.layers])
+def test_keras_spectral_normalization_is_replaced_on_torch(layers):
+    x = keras.Input((6, 1))
+    h = layers.SpectralNormalization(keras.layers.Conv1D(2, 3))(x)
+    discriminator = keras.Model(x, keras.layers.Dense(1)(keras.layers.Flatten()(h)))
+    z = keras.Input((2,))
+    generator = keras.Model(z, keras.layers.Reshape((6, 1))(keras.layers.Dense(6)(z)))
+    gan = kg.GAN(generator, discriminator, latent_dim=2)
+    gan.compile("sgd", "sgd")
+    if layers is keras.layers and keras.config.backend() == "torch":
+        with pytest.raises(ValueError, match="Use `kg.layers.SpectralNormalization`"):
+            gan.train_on_batch(ROWS[..., None])
+    elif keras.config.backend() == "torch":
+        gan.train_on_batch(ROWS[..., None])

@@ -86,8 +86,10 @@ class TwoPlayerModel(Latents, GenerativeModel):
         """Return each player's optimizer and the variables that it moves; a subclass may add some.
 
         ```python
-        (optimizer, variables), discriminator = super().optimized()
-        return [(optimizer, variables + self.q.trainable_variables), discriminator]
+        class InfoGAN(kg.GAN):  # With a network q of its own, which its generator's steps train.
+            def optimized(self):
+                (optimizer, variables), discriminator = super().optimized()
+                return [(optimizer, variables + self.q.trainable_variables), discriminator]
         ```
         """
         return [

@@ -187,7 +187,9 @@ def test_a_subclass_may_call_the_step_of_its_parent(run):
     class Twice(type(run.model)):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
-            self.extra = keras.layers.Dense(2)  # A model that is built takes more layers.
+            # A model that is built takes more layers.
+            self.extra = keras.layers.Dense(2, trainable=False)
+            self.extra.build((None, 2))
 
         @kg.backend.step
         def train_step(self, data):

@@ -132,10 +132,10 @@ class GAN(TwoPlayerModel):
         z = self.draw_z(x_real, self.noise)
         x_fake = self.pack(backend.without_gradient(self.fakes, z, y, True))
         points = self.penalised_points(x_real, x_fake, self.noise)
+        _, (optimizer, variables) = self.optimized()
         with gradient_penalties.explained() if self.penalties else contextlib.nullcontext():
             output = backend.descend(
-                *self.optimized()[1],
-                self.discriminator_objective,
+                *(optimizer, variables, self.discriminator_objective),
                 *(x_real, x_fake, points, y, *self.draw_augmentation(x_real, self.noise)),
             )
         terms = checks.terms_of(output)
@@ -145,9 +145,9 @@ class GAN(TwoPlayerModel):
 
     def generator_step(self, x_real, y=None):
         """Descend once with the generator, with fresh noise; some losses compare with `x_real`."""
+        (optimizer, variables), _ = self.optimized()
         output = backend.descend(
-            *self.optimized()[0],
-            self.generator_objective,
+            *(optimizer, variables, self.generator_objective),
             *(self.draw_z(x_real, self.noise), x_real, y),
             *self.draw_augmentation(x_real, self.noise),
         )

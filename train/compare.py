@@ -1,5 +1,6 @@
 """Compare finished runs: a table of their metrics.json, and a picture of samples side by side."""
 
+import functools
 import math
 import pathlib
 
@@ -25,7 +26,7 @@ def make_parser():
     add("runs", type=options.folder, nargs="+", metavar="RUN", help="folders of the runs")
     add(
         "--picture",
-        type=options.output_file,
+        type=functools.partial(options.output_file, suffix=".png"),
         default="compare.png",
         metavar="FILE",
         help="samples of each run, of the same seed",
@@ -62,14 +63,14 @@ def compare(args):
 def table(names, numbers):
     """Return the lines of a table: a column for each run, a row for each number of any of them."""
     rows = dict.fromkeys(name for known in numbers for name in known)
-    rows = [name for name in rows if name != "evaluation" and not name.endswith(("_sd", "_floor"))]
+    rows = [name for name in rows if name != "evaluation" and not _is_part(name, rows)]
     width = max(12, *(len(name) + 2 for name in names))
     lines = [" " * 28 + "".join(f"{name:>{width}}" for name in names) + f"{'floor':>12}"]
     for row in rows:
         cells = "".join(f"{_cell(known, row):>{width}}" for known in numbers)
-        floors = (known.get(f"{row}_floor") for known in numbers)
-        floor = next(filter(_is_number, floors), None)
-        lines.append(f"{row:<28}{cells}" + ("" if floor is None else f"{floor:>12.4g}"))
+        floors = {known.get(f"{row}_floor") for known in numbers} - {None}
+        floor = "" if not floors else _cell({row: floors.pop()}, row) if len(floors) == 1 else "-"
+        lines.append(f"{row:<28}{cells}{floor:>12}".rstrip())
     return lines
 
 
@@ -106,6 +107,11 @@ def _samples(model, settings, seed):
     from keras_gen.callbacks.grids import drawing_arguments
 
     return model.sample(n, seed=seed, **drawing_arguments(model, n, bool(averaged)))
+
+
+def _is_part(name, rows):
+    """Return whether a number is the deviation or the floor of another."""
+    return any(name == f"{row}{end}" for row in rows for end in ("_sd", "_floor"))
 
 
 def _cell(known, name):

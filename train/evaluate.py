@@ -76,6 +76,8 @@ def evaluate(args):
             f"{args.run} is a run of train.{script}, and its model is a {type(model).__name__}. "
             f"Pass a folder that a training script has left."
         )
+    if script == "gan" and not getattr(model.optimizer.generator, "use_ema", False):
+        settings.ema = None  # Today's default may be another than the run's.
     train, test = load(SCRIPTS[script], settings, model, class_names)
     measure = measure_gan if script == "gan" else measure_vae
     metrics, provenance = measure(model, train, test, settings, args)
@@ -96,6 +98,7 @@ def evaluate(args):
     )
     path = args.run / "metrics.json"
     before = results.read_json(path) if path.exists() else {}
+    before = {name: value for name, value in before.items() if not quality.is_figure(name)}
     measured = results.finite({**metrics, **figures})
     results.write_json(path, {**before, **measured, "evaluation": provenance})
     show(metrics, table, provenance)

@@ -233,7 +233,7 @@ def fill_in(args):
         settings.pop("penalty_weight", None)
     if args.penalty is not None or args.penalty_weight is not None:
         settings.pop("penalty_weight_end", None)
-    if args.latent_dim is not None and "latent_signs" in settings:
+    if "latent_signs" in settings and args.latent_dim not in (None, settings["latent_dim"]):
         settings["latent_signs"] = 0  # Those of another z.
     for name, value in settings.items():
         if getattr(args, name) is None:

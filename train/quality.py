@@ -70,6 +70,8 @@ def real_examples(train, test, limit):
 def features(dataset, train, test, kind=None):
     """Return the features of a data set: of a classifier where it has labels, else of pixels."""
     if dataset in POINTS:
+        if kind == "classifier":
+            raise ValueError(f"{dataset} is points, which are measured as they are.")
         return None
     import numpy as np
 
@@ -105,18 +107,41 @@ def measure(model, settings, train, test, args):
         return text, {}, {}
     is_ema = is_averaged(settings)
     arguments = drawing_arguments(model, num_samples, is_ema)
+    fake = model.sample(num_samples, seed=args.seed, **arguments)
+    taken = features(settings.dataset, train, test, args.features)
     result = kg.metrics.quality(
         real,
-        model.sample(num_samples, seed=args.seed, **arguments),
-        features(settings.dataset, train, test, args.features),
+        fake,
+        taken,
         # Held-out examples are needed next to those that were trained on.
         train=getattr(train, "x", None) if kind == "test" else None,
         draws=draws,
         seed=args.seed,
     )
+    if kind == "training" and hasattr(taken, "probabilities"):
+        _of_held_out(result, taken, fake, test.x)
     weights = {"weights_of_samples": "averaged" if is_ema else "raw"}
     how = {**result.provenance(), "real_examples": kind, **weights}
     return f"Samples next to real examples\n{result}", result.as_dict(), how
+
+
+def is_figure(name):
+    """Return whether a number of metrics.json is a figure of `kg.metrics.quality`."""
+    from keras_gen.metrics.samples import ALL
+
+    return name.removesuffix("_sd").removesuffix("_floor") in (*ALL, "frechet_ratio")
+
+
+def _of_held_out(result, classifier, fake, x):
+    """Measure the classes next to held-out images: a classifier knows the others by heart."""
+    import keras_gen as kg
+
+    known = classifier.probabilities(x)
+    figures = kg.metrics.confident_share(classifier.probabilities(fake), known)
+    floors = kg.metrics.confident_share(known, known)
+    for name in set(figures) & set(result.figures):
+        result.figures[name] = (figures[name], float("nan"))
+        result.floors[name] = (floors[name], float("nan"))
 
 
 def describe_modes(coverage, num_modes):

@@ -11,6 +11,9 @@ OF_NETWORK = {
     "discriminator_norm": ("dcgan",),
     "width": ("resnet",),
     "depth": ("resnet",),
+    "hidden": ("points",),
+    "frequencies": ("points",),
+    "latent_signs": ("points",),
 }
 
 _IMAGES = {

@@ -142,8 +142,8 @@ def quality(real, fake, features=None, *, train=None, metrics=None, draws=5, see
         A `Quality`. For 2,000 real images, 5,000 samples and 64 features it takes some seconds.
 
     Raises:
-        ValueError: If there are fewer than 20 real images or samples, if they hold NaN, or if a
-            name is none of the figures.
+        ValueError: If there are fewer than 20 real images or samples, if they hold NaN, if only
+            one of them is of floats, or if a named figure is unknown or cannot be measured.
 
     Example:
 
@@ -155,6 +155,10 @@ def quality(real, fake, features=None, *, train=None, metrics=None, draws=5, see
     """
     names = check_names(metrics)
     real, fake = _check_examples("real", real), _check_examples("fake", fake)
+    if real.dtype.kind != fake.dtype.kind:
+        raise ValueError(
+            f"`real` is {real.dtype} and `fake` {fake.dtype}. Pass both as floats, in one range."
+        )
     rows = min(len(real) // 2, len(fake))
     draws = min(draws, max(1, len(fake) // rows))
     known = None if train is None else describe(train, features)[0]
@@ -168,6 +172,12 @@ def quality(real, fake, features=None, *, train=None, metrics=None, draws=5, see
         figures.append(compare(half, samples, names, known))
         floors.append(compare(half, take(real, order[rows : 2 * rows]), names, known))
     figures, floors = _over_draws(figures), _over_draws(floors)
+    missing = [name for name in names if name not in figures]
+    if metrics is not None and missing:
+        raise ValueError(
+            f"{', '.join(missing)} cannot be measured: a classifier's figures need "
+            f"`features=kg.features.Classifier`, and copies need `train=`."
+        )
     if "frechet" in figures:
         floor = floors["frechet"][0]
         with np.errstate(divide="ignore", invalid="ignore"):

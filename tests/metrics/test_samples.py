@@ -99,3 +99,7 @@ def test_what_cannot_be_measured_is_refused():
         quality(law(40), broken)
     with pytest.raises(ValueError, match="`metrics` is .*'fid'.*Pass some of frechet, kid"):
         quality(law(40), law(40), metrics=("fid",))
+    with pytest.raises(ValueError, match="confident, copies cannot be measured.*`train=`"):
+        quality(law(40), law(40), metrics=("recall", "confident", "copies"))
+    with pytest.raises(ValueError, match="`real` is uint8 and `fake` float64. Pass both as floats"):
+        quality((255 * law(40)).astype("uint8"), law(40))

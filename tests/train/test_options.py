@@ -50,6 +50,12 @@ REFUSED = [
     ("gan", "--network resnet --filters 8 16", "--filters is for --network dcgan, and the network"),
     ("gan", "--recipe r3gan --discriminator-norm batch", "--discriminator-norm is for --network"),
     ("gan", "--network mlp --width 8", "--width is for --network resnet, and the network is mlp"),
+    ("gan", "--dataset mnist --hidden 512", "--hidden is for --network points, and the network is"),
+    (
+        "gan",
+        "--dataset ring --network mlp --frequencies 3",
+        "--frequencies is for --network points",
+    ),
     ("gan", "--dataset ring --depth 2", "--depth is for --network resnet"),
     ("gan", "--augment none --augment-ramp 9", "--augment-ramp is for --augment adaptive"),
     ("gan", "--dataset there --augment-ramp 9", "and this is chosen by the images"),

@@ -1,5 +1,6 @@
 """--keep-best and --stop-after, and the comparison of runs."""
 
+import argparse
 import csv
 import json
 
@@ -73,9 +74,56 @@ def test_examples_and_features_by_the_data(monkeypatch):
     assert kind == "training" and len(np.unique(found, axis=0)) == 200
     assert isinstance(quality.features("mnist", train, test), features.Pixels)
     assert quality.features("ring", train, test) is None
+    with pytest.raises(ValueError, match="ring is points, which are measured as they are"):
+        quality.features("ring", train, test, "classifier")
     with pytest.raises(ValueError, match="needs labels.*--features pixels"):
         quality.features("mnist", train, test, "classifier")
     train.y, test.y = np.arange(1100) % 3, np.arange(100) % 3
     monkeypatch.setattr(features.Classifier, "fit", lambda *parts: [len(part) for part in parts])
     assert quality.features("mnist", train, test) == [1100, 1100, 100, 100]
     assert isinstance(quality.features("mnist", train, test, "pixels"), features.Pixels)
+
+
+@pytest.mark.once
+def test_a_classifier_is_not_asked_how_sure_it_is_of_what_it_was_trained_on(monkeypatch):
+    class KnowsByHeart:
+        accuracy = 0.5
+
+        def __call__(self, x):
+            return x.reshape(len(x), -1)
+
+        def probabilities(self, x):
+            sure = np.where(np.isin(x[:, 0, 0, 0], train.x[:, 0, 0, 0]), 1.0, 0.6)
+            return np.stack([sure, 1 - sure], axis=1)
+
+    class Model:
+        num_classes = None
+
+        def sample(self, n, seed):
+            return random.random((n, 4, 4, 1))
+
+    monkeypatch.setattr(quality, "features", lambda *_: KnowsByHeart())
+    random = np.random.default_rng(0)
+    train, test = (data.ArrayDataset(random.random((n, 4, 4, 1), "float32")) for n in (300, 40))
+    args = argparse.Namespace(samples=400, seed=0, features=None)
+    _, figures, how = quality.measure(Model(), argparse.Namespace(dataset="x"), train, test, args)
+    assert how["real_examples"] == "training"
+    # As sure of samples as of held-out images: none is above their common 0.6.
+    assert figures["confident"] == figures["confident_floor"]
+
+
+@pytest.mark.once
+def test_a_table_has_each_metric_once_and_a_floor_that_is_everybodys():
+    numbers = [
+        {"mode_sd": 0.9, "recall": 0.5, "recall_sd": 0.1, "recall_floor": 0.8, "kid_floor": 1.0},
+        {"mode_sd": 0.7, "recall": 0.6, "recall_floor": 0.8},
+        {"kid": 3.0, "kid_floor": 2.0},
+    ]
+    lines = [line.split() for line in compare.table(["a", "b", "c"], numbers)]
+    assert lines[1:] == [
+        ["mode_sd", "0.9", "0.7", "-"],
+        ["recall", "0.5", "±0.1", "0.6", "-", "0.8"],
+        ["kid", "-", "-", "3", "-"],
+    ]
+    assert quality.is_figure("frechet_ratio") and quality.is_figure("confident_floor")
+    assert not quality.is_figure("mode_sd") and not quality.is_figure("modes")

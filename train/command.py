@@ -25,6 +25,7 @@ def carry_out(parser, settle, train, argv=None):
                 args = resume.resumed(parser, args, argv)
             settle(args)
             options.check_preview(args)
+            options.check_keep_best(args)
             environment.keep_memory()
             with devices.all_devices(args):
                 default = args.out if args.preview else options.default_out(parser.name)

@@ -156,7 +156,8 @@ def train(args):
     gan.check_input_data(test)
 
     run = run_folder.Run(args, "gan", gan, train)
-    callbacks = [*pictures(args, train), *quality.callbacks(args, train, test), *run.callbacks()]
+    drawn = pictures(args, train)
+    callbacks = [*drawn, *quality.callbacks(args, train, test), *run.callbacks()]
     run.begin()
     if args.dataset not in POINTS:
         run.preview(train)
@@ -165,7 +166,7 @@ def train(args):
 
     quality.take_best(args, gan)
     metrics = gan.evaluate(test, return_dict=True, verbose=0)
-    coverage = {name: float(history[name][-1]) for name in MODES if name in history}
+    coverage = count_modes(drawn) if args.dataset in POINTS else {}
     draw(args, history)
     run.finish({**metrics, **coverage})
     if coverage:
@@ -193,6 +194,13 @@ def pictures(args, train):
         kg.callbacks.SampleGrid(folder, **settings),
         kg.callbacks.InterpolationGrid(folder, **settings),
     ]
+
+
+def count_modes(drawn):
+    """Return the numbers of the model as it is now, which need not be that of the last epoch."""
+    (callback,) = drawn
+    callback.count()
+    return {name: float(callback.coverage[name]) for name in MODES}
 
 
 def draw(args, history):

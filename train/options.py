@@ -294,6 +294,15 @@ def check_preview(args):
     args.out = args.out / "preview"
 
 
+def check_keep_best(args):
+    """Raise ValueError on --keep-best with --distribute."""
+    if args.keep_best and args.distribute:
+        raise ValueError(
+            "--keep-best reads the best model from --out, which is not the same folder in all "
+            "processes. Leave out --distribute."
+        )
+
+
 def check_images(args):
     """Raise ValueError on options for images of one's own where there are none, and on --out there.
 

@@ -30,16 +30,11 @@ def callbacks(args, train, test):
 
 
 def take_best(args, model):
-    """Give the model its best weights, if they were kept; the file of them is removed."""
+    """Give the model its best weights, if they were kept; their file stays till the run's end."""
     path = args.out / BEST
-    if not (args.keep_best and path.exists()):
-        return
-    from keras_gen import distribution
-
-    model.load_weights(path)
-    print("The model is the one with the best samples, as history.csv has them.")
-    if distribution.is_chief():
-        path.unlink()
+    if args.keep_best and path.exists():
+        model.load_weights(path)
+        print("The model is the one with the best samples, as history.csv has them.")
 
 
 def is_averaged(settings):

@@ -6,12 +6,14 @@ import tempfile
 
 from train import config, interrupts, progress, results
 
+# Written while a run with --keep-best is trained.
+BEST = ("best.keras", "best.keras.json")
 # What a run writes: files, and files in folders. Nothing else in its folder is ever touched.
 FILES = (
     *("metrics.json", "config.json", "history.csv", "curves.png", "model.keras", "samples.gif"),
     "grid.png",  # Written by `train.sample`.
     "preview.png",
-    "best.keras",  # While a run with --keep-best is trained.
+    *BEST,
 )
 FOLDERS = {
     "samples": (
@@ -175,19 +177,25 @@ class Run:
         """
         if self.guard.message:
             save(self.out, self.model)
-            _clear(self.out, "checkpoint")  # From there it would diverge again.
+            self._clear_unfinished()  # From there it would diverge again.
             sys.exit(
                 f"Training diverged. The weights from before are in {self.out / 'model.keras'}."
             )
         results.check_converged({key: metrics[key] for key in metrics if key.endswith("loss")})
         save(self.out, self.model)
         results.write_json(self.out / "metrics.json", results.finite(metrics))
-        _clear(self.out, "checkpoint")
+        self._clear_unfinished()
         if self.checkpoint.size:  # A run that was resumed at its end wrote none.
             print(
                 f"Checkpoints of {self.checkpoint.size / 1e6:.1f} MB took "
                 f"{self.checkpoint.seconds:.1f} s, {self.checkpoint.share:.1%} of the training."
             )
+
+    def _clear_unfinished(self):
+        """Remove what a run needs to go on."""
+        _clear(self.out, "checkpoint")
+        for name in BEST:
+            (self.out / name).unlink(missing_ok=True)
 
 
 def save(out, model):

@@ -1,15 +1,17 @@
 """The callback that measures samples while a model is trained, and keeps the best weights."""
 
+import json
 import math
-import pathlib
+import sys
 import time
 
 import keras
 import numpy as np
 
 from keras_gen import distribution, door, files
-from keras_gen.arguments import check_integer
+from keras_gen.arguments import check_integer, check_path
 from keras_gen.callbacks.grids import drawing_arguments
+from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics.samples import HIGHER_IS_BETTER, check_names, compare, describe, take
 
 # Share of the time that measuring may need where `every` is None.
@@ -21,17 +23,22 @@ class SampleQuality(keras.callbacks.Callback):
 
     Adds figures of `kg.metrics.quality` to the logs, by name: so they are in the progress bar, the
     history, and in callbacks that come after this one, such as `CSVLogger`. In epochs without a
-    measurement they are NaN. Real images and samples are as many on both sides, and the samples
-    come from the same z each time. Training draws the same noise with and without this callback.
+    measurement they are NaN, with which Keras's `EarlyStopping`, `ReduceLROnPlateau` and
+    `ModelCheckpoint` do not work: pass `every=1` to let these monitor a figure, or see `stop_after`
+    and `keep_best`. Real images and samples are as many on both sides, and the samples come from
+    the same z each time. Training draws the same noise with and without this callback.
 
     Samples that are NaN or infinite count as a measurement without gain. With a `Checkpoint`
-    after it, a `fit` that goes on knows the best figure so far. Where several processes train, all
-    of them measure and the first one writes.
+    after it, a `fit` that goes on knows the best figure so far, also if it came after the
+    checkpoint. Where several processes train, they must share the folder of `keep_best`: all of
+    them measure and the first one writes.
 
     Args:
         data: Real images, best held-out ones: an array, or data as `fit` accepts, such as
-            `kg.data.load` gives. The first 2 * `samples` are used: half of them for each figure,
-            the other half for the floors.
+            `kg.data.load` gives. 2 * `samples` of them are used, in random order: half for each
+            figure, the other half for the floors. They are drawn from all of an array or of a set
+            of `kg.data`. Of a stream, such as a `tf.data.Dataset`, they are the first ones:
+            shuffle it if it is sorted.
         metrics: Names of figures as in `kg.metrics.quality`, without those that need the
             training images; the first decides what is best.
         features: As in `kg.metrics.quality`.
@@ -40,7 +47,8 @@ class SampleQuality(keras.callbacks.Callback):
         samples: Samples of a measurement. 1,000 MNIST digits cost about a second on a CPU with
             "frechet" and a `kg.features.Classifier`, most of it for drawing them.
         keep_best: Path of a `.keras` file for the model, with moving averages and optimizers, as
-            it was at its best figure; it is written again at each gain.
+            it was at its best figure; it is written again at each gain. The figure and its epoch
+            are next to it, in a file whose name ends in `.keras.json`.
         stop_after: Measurements without gain after which training ends.
         seed: Seed of the samples, as in `sample`.
         ema: True measures the images of a GAN's averaged weights, False those of the raw ones.
@@ -84,9 +92,10 @@ class SampleQuality(keras.callbacks.Callback):
         self.features = features
         self.every = None if every is None else check_integer("every", every)
         self.samples = check_integer("samples", samples, least=10)
-        self.keep_best = None if keep_best is None else pathlib.Path(keep_best)
-        if self.keep_best is not None and self.keep_best.suffix != ".keras":
-            raise ValueError(f"`keep_best` is {keep_best}. Pass the path of a .keras file.")
+        self.keep_best = self.note = None
+        if keep_best is not None:
+            self.keep_best = check_path("keep_best", keep_best, ".keras")
+            self.note = self.keep_best.with_suffix(".keras.json")
         self.stop_after = None if stop_after is None else check_integer("stop_after", stop_after)
         self.seed = seed
         self.ema = ema
@@ -94,6 +103,7 @@ class SampleQuality(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.best, self.best_epoch, self.waited = None, 0, 0
+        self.has_begun = False
         self.read()
         # Here, so that what cannot be measured raises before training.
         untrained = self.measure()
@@ -105,6 +115,12 @@ class SampleQuality(keras.callbacks.Callback):
                 f"`kg.metrics.quality(train=...)` takes."
             )
         self.seconds, self.cost, self.ended = 0.0, 0.0, time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Not earlier: a `Checkpoint`, which comes later, restores its state as training begins.
+        if self.keep_best is not None and not self.has_begun:
+            self.take_up(epoch)
+        self.has_begun = True
 
     def on_epoch_end(self, epoch, logs=None):
         is_due = self.is_due(epoch + 1)
@@ -130,9 +146,15 @@ class SampleQuality(keras.callbacks.Callback):
 
     def read(self):
         """Describe the real images: half of them for the figures, half for the floors."""
-        x, _ = door.head(self.data, 2 * self.samples)
+        data, most, random = self.data, 2 * self.samples, np.random.default_rng(0)
+        if isinstance(data, OrderedDataset):
+            data = data.examples(random.permutation(data.num_examples)[:most])
+        is_stream = door.stream_kind(data) is not None
+        x, _ = door.head(data, most if is_stream else sys.maxsize)
         if len(x) < 20:
             raise ValueError(f"`data` holds {len(x)} examples. Pass at least 20.")
+        # A set may be sorted by class.
+        x = x[random.permutation(len(x))[:most]]
         self.rows = len(x) // 2
         real = describe(x, self.features)
         self.real = take(real, slice(self.rows))
@@ -149,19 +171,32 @@ class SampleQuality(keras.callbacks.Callback):
 
     def judge(self, figure, epochs):
         """Keep the model if it is the best so far; end training if it has not been for long."""
-        sign = -1 if self.metrics[0] in HIGHER_IS_BETTER else 1
-        if math.isfinite(figure) and (self.best is None or sign * figure < sign * self.best):
+        if self.is_gain(figure):
             self.best, self.best_epoch, self.waited = figure, epochs, 0
             if self.keep_best is not None:
                 self.save()
             return
-        self.waited += 1
+        self.waited += epochs > self.best_epoch  # Up to there, a `fit` that goes on repeats epochs.
         if self.stop_after is not None and self.waited >= self.stop_after:
             print(
                 f"\nEpoch {epochs}: {self.waited} measurements without gain. The best "
                 f"{self.metrics[0]} was {self.best}, after epoch {self.best_epoch}."
             )
             self.model.stop_training = True
+
+    def is_gain(self, figure):
+        sign = -1 if self.metrics[0] in HIGHER_IS_BETTER else 1
+        return math.isfinite(figure) and (self.best is None or sign * figure < sign * self.best)
+
+    def take_up(self, epoch):
+        """Take the best figure from its file, which may be newer than the checkpoint."""
+        if epoch == 0:  # The files are another run's.
+            if distribution.is_chief():
+                self.note.unlink(missing_ok=True)
+        elif self.note.exists() and self.keep_best.exists():
+            kept = json.loads(self.note.read_text())
+            if kept["metric"] == self.metrics[0] and self.is_gain(kept["figure"]):
+                self.best, self.best_epoch, self.waited = kept["figure"], kept["epoch"], 0
 
     def save(self):
         if not distribution.is_chief():
@@ -170,3 +205,6 @@ class SampleQuality(keras.callbacks.Callback):
         self.keep_best.parent.mkdir(parents=True, exist_ok=True)
         with files.whole(self.keep_best) as path:
             self.model.save(path)
+        kept = {"metric": self.metrics[0], "figure": float(self.best), "epoch": self.best_epoch}
+        with files.whole(self.note) as path:
+            path.write_text(json.dumps(kept))

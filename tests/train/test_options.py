@@ -30,6 +30,7 @@ REFUSED = [
     ("vae", "--free-bits inf", "--free-bits: inf is not a finite number"),
     ("vae", "--dynamic-binarization --likelihood gaussian", "which --likelihood gaussian does not"),
     ("vae", "--iwae 5 --beta 2", "has no KL term of its own to weight"),
+    ("vae", "--keep-best --distribute", "--keep-best reads the best model from --out"),
     ("vae", "--dataset ring", "--dataset ring is for train.gan"),
     ("vae", "--dataset ./photos", "'./photos' is no folder or file, and not the name"),
     ("vae", "--size 32", "--size: for images of your own, and --dataset is digits"),

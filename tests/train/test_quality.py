@@ -2,13 +2,14 @@
 
 import argparse
 import csv
+import errno
 import json
 
 import numpy as np
 import pytest
 
-from keras_gen import callbacks, data, features, load_run
-from train import compare, evaluate, gan, quality
+from keras_gen import callbacks, data, features, load_run, metrics
+from train import compare, evaluate, gan, quality, run_folder
 
 
 @pytest.fixture
@@ -19,8 +20,12 @@ def small_ring(monkeypatch):
     )
 
 
+def fill_the_disk(out, model):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_the_best_model_is_left_and_runs_are_compared(run_here, tmp_path, monkeypatch, small_ring):
-    figures, weights = iter([9.0, 3.0, 1.0, 2.0, 4.0]), {}
+    figures, weights = iter([9.0, 3.0, 1.0, 2.0, 4.0, 9.0]), {}
 
     class Scripted(callbacks.SampleQuality):
         def measure(self):
@@ -35,18 +40,28 @@ def test_the_best_model_is_left_and_runs_are_compared(run_here, tmp_path, monkey
     runs = [tmp_path / name for name in ("kept", "plain")]
     ring_run = ("--dataset", "ring", "--epochs")
     options = ("--keep-best", "--stop-after", 2, "--out", runs[0])
-    process = run_here(gan, *ring_run, 9, *options)
-    assert process.returncode == 0, process.stderr
-    assert "2 measurements without gain. The best sliced_wasserstein was 1.0" in process.stdout
+    with monkeypatch.context() as patch:
+        # A ring that is trained for some steps has no modes to count.
+        patch.setattr(metrics, "mode_coverage", lambda x, *_: dict.fromkeys(gan.MODES, np.std(x)))
+        with monkeypatch.context() as full:
+            full.setattr(run_folder, "save", fill_the_disk)
+            process = run_here(gan, *ring_run, 9, *options)
+        assert process.returncode == 2 and "To continue after the last" in process.stderr
+        assert "2 measurements without gain. The best sliced_wasserstein was 1.0" in process.stdout
+        process = run_here(gan, "--resume", "--out", runs[0])
+        assert process.returncode == 0, process.stderr
     with open(runs[0] / "history.csv") as file:
-        history = [float(row["sliced_wasserstein"]) for row in csv.DictReader(file)]
-    assert history == [3, 1, 2, 4]
+        rows = list(csv.DictReader(file))
+    assert [float(row["sliced_wasserstein"]) for row in rows] == [3, 1, 2, 4]
+    modes = [float(row["modes"]) for row in rows]
+    left = json.loads((runs[0] / "metrics.json").read_text())["modes"]
+    assert left == pytest.approx(modes[1]) and left != pytest.approx(modes[3])
     for left, best, last in zip(
         load_run(runs[0]).model.generator.get_weights(), weights[1.0], weights[4.0], strict=True
     ):
         np.testing.assert_array_equal(left, best)
         assert not np.array_equal(left, last)
-    assert not (runs[0] / "best.keras").exists()
+    assert not list(runs[0].glob("best*"))
 
     assert run_here(gan, *ring_run, 1, "--out", runs[1]).returncode == 0
     assert run_here(evaluate, runs[0], "--samples", 200).returncode == 0

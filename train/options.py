@@ -151,9 +151,15 @@ def _add_quality(parser):
     add(
         "--keep-best",
         action="store_true",
-        help="measure samples while training, in at most 10%% of the time, and leave the model "
-        "with the best: its Fréchet distance to real images, on features of a small classifier "
-        "where there are labels, or of pixels",
+        help="measure samples while training, and leave the model with the best: its Fréchet "
+        "distance to real images, on features of a small classifier where there are labels, or of "
+        "pixels",
+    )
+    add(
+        "--evaluate-every",
+        type=positive,
+        metavar="EPOCHS",
+        help="epochs between such measurements; by default there are about 20 in a run",
     )
     add(
         "--stop-after",
@@ -295,7 +301,12 @@ def check_preview(args):
 
 
 def check_keep_best(args):
-    """Raise ValueError on --keep-best with --distribute."""
+    """Raise ValueError on --keep-best with --distribute, and on --evaluate-every without a use."""
+    if args.evaluate_every and not (args.keep_best or args.stop_after):
+        raise ValueError(
+            "--evaluate-every is how often --keep-best and --stop-after measure samples. Add one "
+            "of them, or leave it out."
+        )
     if args.keep_best and args.distribute:
         raise ValueError(
             "--keep-best reads the best model from --out, which is not the same folder in all "

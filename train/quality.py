@@ -4,7 +4,9 @@ from train.config import POINTS
 
 BEST = "best.keras"
 ROWS = 1000  # Of a measurement while a model is trained.
+MEASUREMENTS = 20  # Of a run, about.
 LEAST_FOR_A_CLASSIFIER = 1000  # Images, below which it learns them by heart.
+MOST_FOR_A_CLASSIFIER = 20_000  # Of those that are not floats in memory anyway.
 FEATURES = ("classifier", "pixels")
 
 
@@ -14,12 +16,15 @@ def callbacks(args, train, test):
         return []
     import keras_gen as kg
 
+    # By the settings and not by the clock: the same command leaves the same model.
+    args.evaluate_every = args.evaluate_every or max(1, args.epochs // MEASUREMENTS)
     return [
         kg.callbacks.SampleQuality(
             real_examples(train, test, 2 * ROWS)[0],
             # Mean and covariance of a ring's points say nothing of its modes.
             metrics="sliced_wasserstein" if args.dataset in POINTS else "frechet",
             features=features(args.dataset, train, test),
+            every=args.evaluate_every,
             samples=ROWS,
             keep_best=args.out / BEST if args.keep_best else None,
             stop_after=args.stop_after,
@@ -43,23 +48,17 @@ def is_averaged(settings):
 
 
 def real_examples(train, test, limit):
-    """Return up to `limit` real examples, and which they are: held-out ones if there are so many.
+    """Return (x, y) of up to `limit` real examples, and which they are.
 
-    Reading a training set moves its order, so only one in memory is taken.
+    They are held-out ones if there are so many. y is None without labels.
     """
-    import numpy as np
-
     from keras_gen import door
 
-    kind, data = "test", getattr(test, "x", None)
-    if data is None:
-        return door.head(test, limit)[0], kind
-    others = getattr(train, "x", None)
-    if others is not None and len(data) < min(limit, len(others)):
-        kind, data = "training", others
-    # A set may be sorted by class.
-    rows = np.random.default_rng(0).permutation(len(data))[:limit]
-    return np.asarray(data[np.sort(rows)]), kind
+    # A stream does not know its number, and reading it would move its order.
+    there, held_out = (getattr(data, "num_examples", None) for data in (train, test))
+    if there is not None and held_out is not None and held_out < min(limit, there):
+        return door.some(train, limit), "training"
+    return door.some(test, limit), "test"
 
 
 def features(dataset, train, test, kind=None):
@@ -72,11 +71,10 @@ def features(dataset, train, test, kind=None):
 
     import keras_gen as kg
 
-    parts = [getattr(data, name, None) for data in (train, test) for name in ("x", "y")]
     can_learn = (
-        all(part is not None for part in parts)
-        and len(parts[0]) >= LEAST_FOR_A_CLASSIFIER
-        and len(np.unique(parts[1])) > 1
+        all(_is_at_hand(data) and data.y is not None for data in (train, test))
+        and len(train.y) >= LEAST_FOR_A_CLASSIFIER
+        and len(np.unique(train.y)) > 1
     )
     if kind == "classifier" and not can_learn:
         raise ValueError(
@@ -86,7 +84,23 @@ def features(dataset, train, test, kind=None):
     if kind == "pixels" or not can_learn:
         return kg.features.Pixels(limit=256)
     print("The features are those of a classifier of the data's labels, trained once.", flush=True)
-    return kg.features.Classifier.fit(*parts)
+    return kg.features.Classifier.fit(*_labelled(train), *_labelled(test))
+
+
+def _is_at_hand(data):
+    """Return whether a set is arrays, or a folder's images, and no stream."""
+    return hasattr(data, "arrays") or hasattr(data, "images")
+
+
+def _labelled(data):
+    """Return images and labels of a set: all that are in memory, or some of a folder's."""
+    import numpy as np
+
+    if hasattr(data, "arrays"):
+        return data.x, data.y
+    rows = np.random.default_rng(0).permutation(len(data.y))[:MOST_FOR_A_CLASSIFIER]
+    x = data.examples(rows)
+    return x[0] if data.labels else x, data.y[rows]
 
 
 def measure(model, settings, train, test, args):
@@ -95,13 +109,13 @@ def measure(model, settings, train, test, args):
     from keras_gen.callbacks.grids import drawing_arguments
 
     draws = 5
-    real, kind = real_examples(train, test, 2 * args.samples // draws)
+    (real, y), kind = real_examples(train, test, 2 * args.samples // draws)
     num_samples = min(args.samples, draws * (len(real) // 2))
     if min(len(real), num_samples) < 20:
         text = f"{len(real)} real examples and {num_samples} samples: too few to measure quality."
         return text, {}, {}
     is_ema = is_averaged(settings)
-    arguments = drawing_arguments(model, num_samples, is_ema)
+    arguments = drawing_arguments(model, num_samples, is_ema, y)
     fake = model.sample(num_samples, seed=args.seed, **arguments)
     taken = features(settings.dataset, train, test, args.features)
     result = kg.metrics.quality(
@@ -109,12 +123,12 @@ def measure(model, settings, train, test, args):
         fake,
         taken,
         # Held-out examples are needed next to those that were trained on.
-        train=getattr(train, "x", None) if kind == "test" else None,
+        train=train if kind == "test" and _is_at_hand(train) else None,
         draws=draws,
         seed=args.seed,
     )
     if kind == "training" and hasattr(taken, "probabilities"):
-        _of_held_out(result, taken, fake, test.x)
+        _of_held_out(result, taken, fake, real_examples(None, test, args.samples)[0][0])
     weights = {"weights_of_samples": "averaged" if is_ema else "raw"}
     how = {**result.provenance(), "real_examples": kind, **weights}
     return f"Samples next to real examples\n{result}", result.as_dict(), how

@@ -112,10 +112,12 @@ def score(dataset, model, ema, data_dir):
     train, test = kg.data.load(dataset, labels=True, data_dir=data_dir)
     classifier = kg.features.Classifier.fit(train.x, train.y, test.x, test.y)
     # The digits have too few test images for a distance.
-    real = test.x if len(test.x) >= 5000 else np.concatenate([train.x, test.x])
-    real = real[np.random.default_rng(0).permutation(len(real))]
+    sets = [test] if len(test.x) >= 5000 else [train, test]
+    real, y = (np.concatenate([getattr(data, name) for data in sets]) for name in ("x", "y"))
+    order = np.random.default_rng(0).permutation(len(real))
+    real, y = real[order], y[order]
     n = len(real) // 2
-    labels = {} if model.num_classes is None else {"y": np.arange(n) % model.num_classes}
+    labels = {} if model.num_classes is None else {"y": y[n : 2 * n]}
     fake = model.sample(n, ema=ema, seed=0, **labels)
     a, b, f = classifier(real[:n]), classifier(real[n : 2 * n]), classifier(fake)
     shown = classifier.probabilities(fake), classifier.probabilities(test.x)

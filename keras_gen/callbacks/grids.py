@@ -112,8 +112,11 @@ class EpochPicture(keras.callbacks.Callback):
         return draw_grid(images, columns, padding, self.scale, self.value_range)
 
 
-def drawing_arguments(model, n, ema):
-    """Return a model's arguments besides z for `n` pictures: labels in turn, averaged weights."""
+def drawing_arguments(model, n, ema, y=None):
+    """Return a model's arguments besides z for `n` pictures: labels, and averaged weights.
+
+    The labels are those in `y`, as often as needed, or without them all classes in turn.
+    """
     if ema and not hasattr(model, "generator"):
         raise ValueError(
             f"`ema=True` draws with the averaged weights of a GAN's generator, and this is a "
@@ -121,7 +124,7 @@ def drawing_arguments(model, n, ema):
         )
     arguments = {"ema": True} if ema else {}
     if has_classes(model):
-        arguments["y"] = np.arange(n) % model.num_classes
+        arguments["y"] = np.resize(np.arange(model.num_classes) if y is None else y, n)
     return arguments
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 import time
 
 import keras
@@ -11,22 +10,17 @@ import numpy as np
 from keras_gen import distribution, door, files
 from keras_gen.arguments import check_integer, check_path
 from keras_gen.callbacks.grids import drawing_arguments
-from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics.samples import HIGHER_IS_BETTER, check_names, compare, describe, take
-
-# Share of the time that measuring may need where `every` is None.
-SHARE = 0.1
 
 
 class SampleQuality(keras.callbacks.Callback):
     """Measures samples next to real images while a model is trained, and keeps the best weights.
 
     Adds figures of `kg.metrics.quality` to the logs, by name: so they are in the progress bar, the
-    history, and in callbacks that come after this one, such as `CSVLogger`. In epochs without a
-    measurement they are NaN, with which Keras's `EarlyStopping`, `ReduceLROnPlateau` and
-    `ModelCheckpoint` do not work: pass `every=1` to let these monitor a figure, or see `stop_after`
-    and `keep_best`. Real images and samples are as many on both sides, and the samples come from
-    the same z each time. Training draws the same noise with and without this callback.
+    history, and in callbacks that come after this one, such as `CSVLogger` and `EarlyStopping`.
+    Real images and samples are as many on both sides, and the samples come from the same z each
+    time; a model with classes draws them with the labels of real images, if `data` has labels, else
+    with all classes in turn. Training draws the same noise with and without this callback.
 
     Samples that are NaN or infinite count as a measurement without gain. With a `Checkpoint`
     after it, a `fit` that goes on knows the best figure so far, also if it came after the
@@ -37,15 +31,16 @@ class SampleQuality(keras.callbacks.Callback):
         data: Real images, best held-out ones: an array, or data as `fit` accepts, such as
             `kg.data.load` gives. 2 * `samples` of them are used, in random order: half for each
             figure, the other half for the floors. They are drawn from all of an array or of a set
-            of `kg.data`. Of a stream, such as a `tf.data.Dataset`, they are the first ones:
-            shuffle it if it is sorted.
+            of `kg.data`, and no others are read. Of a stream, such as a `tf.data.Dataset`, they are
+            the first ones: shuffle it if it is sorted.
         metrics: Names of figures as in `kg.metrics.quality`, without those that need the
             training images; the first decides what is best.
         features: As in `kg.metrics.quality`.
-        every: Epochs between measurements. None: after the first epoch, after the last, and
-            otherwise as often as costs at most 10% of the time.
+        every: Epochs between measurements; the last epoch always has one. In the others the
+            figures are NaN, with which Keras's `EarlyStopping` and the like do not work.
         samples: Samples of a measurement. 1,000 MNIST digits cost about a second on a CPU with
-            "frechet" and a `kg.features.Classifier`, most of it for drawing them.
+            "frechet" and a `kg.features.Classifier`, most of it for drawing them: where an epoch
+            is as short, let `every` be more than 1.
         keep_best: Path of a `.keras` file for the model, with moving averages and optimizers, as
             it was at its best figure; it is written again at each gain. The figure and its epoch
             are next to it, in a file whose name ends in `.keras.json`.
@@ -80,7 +75,7 @@ class SampleQuality(keras.callbacks.Callback):
         data,
         metrics=("frechet",),
         features=None,
-        every=None,
+        every=1,
         samples=1000,
         keep_best=None,
         stop_after=None,
@@ -88,9 +83,9 @@ class SampleQuality(keras.callbacks.Callback):
         ema=False,
     ):
         super().__init__()
-        self.metrics = check_names(metrics)
+        self.metrics = self.logged = check_names(metrics)
         self.features = features
-        self.every = None if every is None else check_integer("every", every)
+        self.every = check_integer("every", every)
         self.samples = check_integer("samples", samples, least=10)
         self.keep_best = self.note = None
         if keep_best is not None:
@@ -114,7 +109,7 @@ class SampleQuality(keras.callbacks.Callback):
                 f"features=kg.features.Classifier, and copies the training images, which "
                 f"`kg.metrics.quality(train=...)` takes."
             )
-        self.seconds, self.cost, self.ended = 0.0, 0.0, time.perf_counter()
+        self.seconds = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         # Not earlier: a `Checkpoint`, which comes later, restores its state as training begins.
@@ -123,47 +118,32 @@ class SampleQuality(keras.callbacks.Callback):
         self.has_begun = True
 
     def on_epoch_end(self, epoch, logs=None):
-        is_due = self.is_due(epoch + 1)
         figures = dict.fromkeys(self.metrics, math.nan)
-        if is_due:
+        is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
+        if is_last or (epoch + 1) % self.every == 0:
             start = time.perf_counter()
             figures = self.measure()
             self.judge(figures[self.metrics[0]], epoch + 1)
-            self.ended = time.perf_counter()
-            self.cost = self.ended - start
-            self.seconds += self.cost
+            self.seconds += time.perf_counter() - start
         # All callbacks get one dictionary, and Keras's own history gets it last.
         if logs is not None:
             logs.update(figures)
 
-    def is_due(self, epochs):
-        if epochs == self.params["epochs"] or self.model.stop_training:
-            return True
-        if self.every is not None or distribution.processes() > 1:  # Their clocks differ.
-            return epochs % (self.every or 1) == 0
-        since = time.perf_counter() - self.ended
-        return SHARE * since >= (1 - SHARE) * self.cost
-
     def read(self):
         """Describe the real images: half of them for the figures, half for the floors."""
-        data, most, random = self.data, 2 * self.samples, np.random.default_rng(0)
-        if isinstance(data, OrderedDataset):
-            data = data.examples(random.permutation(data.num_examples)[:most])
-        is_stream = door.stream_kind(data) is not None
-        x, _ = door.head(data, most if is_stream else sys.maxsize)
+        x, y = door.some(self.data, 2 * self.samples)
         if len(x) < 20:
             raise ValueError(f"`data` holds {len(x)} examples. Pass at least 20.")
-        # A set may be sorted by class.
-        x = x[random.permutation(len(x))[:most]]
         self.rows = len(x) // 2
         real = describe(x, self.features)
         self.real = take(real, slice(self.rows))
-        others = take(real, slice(self.rows, 2 * self.rows))
+        others = slice(self.rows, 2 * self.rows)  # In whose place the samples are measured.
+        self.labels, others = None if y is None else y[others], take(real, others)
         self.floors = compare(self.real, others, self.metrics)
 
     def measure(self):
         """Return the figures of the model as it is, by name."""
-        arguments = drawing_arguments(self.model, self.rows, self.ema)
+        arguments = drawing_arguments(self.model, self.rows, self.ema, self.labels)
         samples = self.model.sample(self.rows, seed=self.seed, **arguments)
         if not np.isfinite(samples).all():
             return dict.fromkeys(self.metrics, math.nan)

@@ -15,7 +15,7 @@ from keras_gen.door.arrays import (
     check_type,
     check_weights,
 )
-from keras_gen.door.streams import NO_DATA, head, opened, parts, split, stream_kind
+from keras_gen.door.streams import NO_DATA, head, opened, parts, some, split, stream_kind
 
 __all__ = [
     "NO_DATA",
@@ -30,6 +30,7 @@ __all__ = [
     "head",
     "opened",
     "parts",
+    "some",
     "split",
     "stream_kind",
 ]

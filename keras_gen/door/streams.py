@@ -4,6 +4,7 @@ import copy
 import functools
 import math
 import os
+import sys
 
 import keras
 import numpy as np
@@ -100,6 +101,26 @@ def head(data, n, y=None):
     x, found = _joined(read)
     y = found if y is None else as_numpy(y, "y")
     return x[:n], None if y is None else y[:n].reshape(-1)
+
+
+def some(data, n):
+    """Return (x, y) of up to `n` examples, as `head`, in random order, the same each time.
+
+    They are drawn from all of an array or of a set of `kg.data`, and no others are read; of
+    another stream they are the first ones.
+    """
+    random = np.random.default_rng(0)
+    if isinstance(data, OrderedDataset):
+        return head(data.examples(random.permutation(data.num_examples)[:n]), n)
+    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    if not (isinstance(x, np.ndarray) and x.ndim):  # Such as a list, which is no file on a disk.
+        x, y = head(data, n if stream_kind(data) else sys.maxsize)
+    elif y is not None:
+        y = as_numpy(y, "y")
+    if y is not None and len(y) != len(x):
+        raise ValueError(f"There are {len(x)} examples and {len(y)} labels. Pass one for each.")
+    rows = random.permutation(len(x))[:n]
+    return head((x[rows], None if y is None else y[rows]), n)
 
 
 def split(batch, example_shape, kind=None):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_gen.arguments import as_sequence
+from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics.bins import ndb
 from keras_gen.metrics.confidence import confident_share
 from keras_gen.metrics.frechet import frechet_distance
@@ -40,6 +41,7 @@ OF_CLASSES = ("confident", "least_class", "most_class")
 COPYING = ("copies", "nearer")
 ALL = (*OF_FEATURES, *OF_CLASSES, *COPYING)
 LEAST = 20  # Examples on a side.
+PART = 1000  # Training images that are described at a time.
 HIGHER_IS_BETTER = ("precision", "recall", "density", "coverage", "confident", "least_class")
 MEANINGS = {
     "frechet": "Fréchet distance, in the features' unit squared",
@@ -127,11 +129,13 @@ def quality(real, fake, features=None, *, train=None, metrics=None, draws=5, see
     they last.
 
     Args:
-        real: Held-out images (n, height, width, channels), or other examples (n, ...).
+        real: Held-out images (n, height, width, channels), or other examples (n, ...); or a set
+            of `kg.data`. No more of them are read than as many halves as samples need.
         fake: Samples (m, ...); best m = draws * n / 2.
         features: Function of images to (n, d), such as a `kg.features.Classifier`, whose
             `probabilities` and `accuracy` are used too; None takes the numbers themselves.
         train: The images that the generator was trained on, for `copies` and `nearer`; or None.
+            A set of `kg.data` is read in parts: only its features are kept.
         metrics: Names of figures; by default all: "frechet", "kid", "mmd", "sliced_wasserstein",
             "precision", "recall", "density", "coverage", "ndb_share", "jensen_shannon"; of a
             classifier "confident", "least_class", "most_class"; with `train` "copies", "nearer".
@@ -154,16 +158,17 @@ def quality(real, fake, features=None, *, train=None, metrics=None, draws=5, see
     ```
     """
     names = check_names(metrics)
-    real, fake = _check_examples("real", real), _check_examples("fake", fake)
+    fake = _check_examples("fake", fake)
+    random = np.random.default_rng(seed)
+    real = _check_examples("real", _some(real, 2 * len(fake), random))
     if real.dtype.kind != fake.dtype.kind:
         raise ValueError(
             f"`real` is {real.dtype} and `fake` {fake.dtype}. Pass both as floats, in one range."
         )
     rows = min(len(real) // 2, len(fake))
     draws = min(draws, max(1, len(fake) // rows))
-    known = None if train is None else describe(train, features)[0]
+    known = None if train is None else _features_of_all(train, features)
     real, fake = describe(real, features), describe(fake, features)
-    random = np.random.default_rng(seed)
     figures, floors = [], []
     for draw in range(draws):
         order = random.permutation(len(real[0]))
@@ -186,6 +191,27 @@ def quality(real, fake, features=None, *, train=None, metrics=None, draws=5, see
     name = "pixels" if features is None else getattr(features, "__name__", type(features).__name__)
     accuracy = getattr(features, "accuracy", None)
     return Quality(figures, floors, rows, rows, draws, name, accuracy)
+
+
+def _some(x, n, random):
+    """Return `n` examples of an array or of a set of `kg.data`, or all if there are no more."""
+    if isinstance(x, OrderedDataset):
+        return _read(x, random.permutation(x.num_examples)[:n])
+    x = np.asarray(x)
+    return x[random.permutation(len(x))[:n]] if x.ndim and len(x) > n else x
+
+
+def _read(data, rows):
+    x = data.examples(rows)
+    return x[0] if isinstance(x, tuple) else x
+
+
+def _features_of_all(x, features):
+    if not isinstance(x, OrderedDataset):
+        return describe(np.asarray(x), features)[0]
+    starts = range(0, x.num_examples, PART)
+    parts = (_read(x, slice(start, min(start + PART, x.num_examples))) for start in starts)
+    return np.concatenate([describe(part, features)[0] for part in parts])
 
 
 def describe(images, features):

@@ -1,4 +1,5 @@
 import csv
+import itertools
 import json
 import math
 
@@ -105,6 +106,49 @@ def test_both_halves_are_drawn_from_all_of_a_sorted_set():
         assert quality.floors["recall"] == 1
 
 
+class Classes(Scripted):
+    num_classes = 3
+
+    def sample(self, n, seed, y):
+        self.asked = y
+        return OTHERS[:n]
+
+
+@pytest.mark.once
+def test_samples_have_the_classes_of_the_real_ones():
+    y = np.repeat([0, 2], [60, 20])  # Of class 1 there is none.
+    for data, expected in (
+        ((REAL, y), y[ORDER[40:]]),
+        (kg.data.ArrayDataset(REAL, y), y[ORDER[40:]]),
+        (REAL, np.arange(40) % 3),  # Not known.
+    ):
+        quality = kg.callbacks.SampleQuality(data, samples=40)
+        quality.set_model(Classes([]))
+        quality.read()
+        figures = quality.measure()
+        np.testing.assert_array_equal(quality.model.asked, expected)
+        assert figures["frechet"] == pytest.approx(frechet_distance(HALF, OTHERS), rel=1e-4)
+    with pytest.raises(ValueError, match="80 examples and 79 labels"):
+        kg.callbacks.SampleQuality((REAL, y[1:])).read()
+
+
+@pytest.mark.once
+def test_images_that_are_not_measured_are_not_read():
+    class Counted(kg.data.ImageDataset):
+        x = property(lambda self: pytest.fail("All images are read."))
+
+        def examples(self, rows):
+            read.append(rows)
+            return super().examples(rows)
+
+    read, images = [], np.random.default_rng(0).integers(256, size=(300, 2, 2, 1), dtype="uint8")
+    quality = kg.callbacks.SampleQuality(Counted(images), samples=30)
+    quality.read()
+    (rows,) = read
+    np.testing.assert_array_equal(rows, np.random.default_rng(0).permutation(300)[:60])
+    np.testing.assert_allclose(quality.real[0], images[rows[:30]].reshape(30, 4) / 255, rtol=1e-6)
+
+
 @pytest.mark.once
 def test_a_fit_that_goes_on_does_not_write_over_a_better_file(tmp_path):
     best = tmp_path / "best.keras"
@@ -176,18 +220,11 @@ def test_training_is_the_same_with_it_and_after_a_stop(tmp_path):
 
 
 @pytest.mark.once
-def test_measuring_takes_at_most_a_tenth_of_the_time(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    quality = kg.callbacks.SampleQuality(REAL)
-    quality.set_params({"epochs": 1000})
-    quality.set_model(Scripted([]))
-    quality.model.stop_training = False
-    quality.ended, quality.cost, spent = 0.0, 0.0, 0.0
-    for epoch in range(1, 1000):  # Of one second; a measurement takes seven.
-        now[0] += 1
-        if quality.is_due(epoch):
-            now[0] += 7
-            quality.ended, quality.cost, spent = now[0], 7.0, spent + 7
-    assert 0.08 < (spent - 7) / now[0] < 0.1  # Without the first, whose cost is not known before.
-    assert quality.is_due(1000)
+def test_no_clock_decides_when_to_measure(monkeypatch):
+    now = itertools.count()
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(now)))
+    _, history = fit([1.0, 2.0, 3.0])
+    expected = [frechet_distance(HALF, OTHERS + shift) for shift in (1, 2, 3)]
+    assert history["frechet"] == pytest.approx(expected)  # After each epoch.
+    _, history = fit([1.0, 2.0, 3.0], epochs=7, every=3)
+    assert np.flatnonzero(np.isfinite(history["frechet"])).tolist() == [2, 5, 6]

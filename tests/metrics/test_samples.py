@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from keras_gen.metrics import frechet_distance, quality
+from keras_gen.data import ArrayDataset
+from keras_gen.data.ordered import OrderedDataset
+from keras_gen.metrics import frechet_distance, quality, samples
 
 pytestmark = pytest.mark.once
 
@@ -72,6 +74,30 @@ def test_copies_of_training_images_are_counted():
     result = quality(real, train[:100], train=train, metrics=("copies", "nearer"))
     assert (result["copies"], result["nearer"]) == (1, 1)
     assert result.floors["copies"][0] < 0.05 and 0.4 < result.floors["nearer"][0] < 0.6
+
+
+def test_of_a_set_no_more_is_read_than_needed_and_training_images_in_parts(monkeypatch):
+    class Counted(ArrayDataset):
+        x = property(lambda self: pytest.fail("All images are read."))
+
+        def __init__(self, x):
+            self.all, self.read = x, []
+            OrderedDataset.__init__(self, len(x), 10, True, 0, False)
+
+        def examples(self, rows):
+            self.read.append(np.arange(len(self.all))[rows])
+            return self.all[rows]
+
+    monkeypatch.setattr(samples, "PART", 120)
+    train, real, fake = Counted(law(300)), Counted(law(200, seed=1)), law(30, seed=2)
+    result = quality(real, fake, train=train, metrics=("frechet", "nearer"), seed=3)
+    (rows,) = real.read
+    assert len(np.unique(rows)) == 60 and result.n_real == 30
+    assert [len(part) for part in train.read] == [120, 120, 60]
+    of_arrays = quality(
+        law(200, seed=1), fake, train=law(300), metrics=("frechet", "nearer"), seed=3
+    )
+    assert result.as_dict() == pytest.approx(of_arrays.as_dict(), nan_ok=True)
 
 
 def test_the_table_and_the_numbers_for_a_file():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_gen import callbacks, data, features, load_run, metrics
-from train import compare, evaluate, gan, quality, run_folder
+from train import compare, evaluate, gan, options, quality, run_folder
 
 
 @pytest.fixture
@@ -32,9 +32,6 @@ def test_the_best_model_is_left_and_runs_are_compared(run_here, tmp_path, monkey
             figure = next(figures)
             weights[figure] = self.model.generator.get_weights()
             return {"sliced_wasserstein": figure}
-
-        def is_due(self, epochs):
-            return True
 
     monkeypatch.setattr(callbacks, "SampleQuality", Scripted)
     runs = [tmp_path / name for name in ("kept", "plain")]
@@ -83,9 +80,9 @@ def test_one_run_and_a_folder_without_one_are_refused(run_here, tmp_path):
 def test_examples_and_features_by_the_data(monkeypatch):
     x = np.random.default_rng(0).random((1200, 4, 4, 1), "float32")
     train, test = (data.ArrayDataset(part, batch_size=8) for part in (x[:1100], x[1100:]))
-    found, kind = quality.real_examples(train, test, 60)
+    (found, _), kind = quality.real_examples(train, test, 60)
     assert kind == "test" and found.shape == (60, 4, 4, 1)
-    found, kind = quality.real_examples(train, test, 200)
+    (found, _), kind = quality.real_examples(train, test, 200)
     assert kind == "training" and len(np.unique(found, axis=0)) == 200
     assert isinstance(quality.features("mnist", train, test), features.Pixels)
     assert quality.features("ring", train, test) is None
@@ -97,6 +94,64 @@ def test_examples_and_features_by_the_data(monkeypatch):
     monkeypatch.setattr(features.Classifier, "fit", lambda *parts: [len(part) for part in parts])
     assert quality.features("mnist", train, test) == [1100, 1100, 100, 100]
     assert isinstance(quality.features("mnist", train, test, "pixels"), features.Pixels)
+
+
+@pytest.mark.once
+def test_a_folder_is_not_read_whole(monkeypatch):
+    images = np.random.default_rng(0).integers(256, size=(1300, 4, 4, 1), dtype="uint8")
+    y = np.repeat([0, 1, 2], [900, 300, 100])
+    order = np.random.default_rng(1).permutation(1300)
+    for name in ("x", "as_numpy_iterator"):
+        monkeypatch.setattr(data.ImageDataset, name, property(lambda self: 1 / 0), raising=False)
+    train, test = (
+        data.ImageDataset(images, y, rows=rows, labels=True)
+        for rows in (order[:1100], order[1100:])
+    )
+    (x, labels), kind = quality.real_examples(train, test, 500)
+    assert kind == "training" and x.shape == (500, 4, 4, 1)
+    np.testing.assert_array_equal(
+        labels, y[order[np.random.default_rng(0).permutation(1100)[:500]]]
+    )
+    monkeypatch.setattr(quality, "MOST_FOR_A_CLASSIFIER", 400)
+    monkeypatch.setattr(features.Classifier, "fit", lambda *parts: parts)
+    x, labels, x_test, _ = quality.features("photos", train, test)
+    assert len(x) == len(labels) == 400 and len(x_test) == 200
+    np.testing.assert_array_equal(
+        np.rint(255 * x[0]), images[order[np.random.default_rng(0).permutation(1100)[0]]]
+    )
+
+
+@pytest.mark.once
+def test_samples_are_measured_with_the_classes_of_real_examples():
+    class Model:
+        num_classes = 3
+
+        def sample(self, n, seed, y):
+            self.asked = y
+            return random.random((n, 4, 4, 1))
+
+    random, model = np.random.default_rng(0), Model()
+    y = np.repeat([0, 1, 2], [30, 9, 1])
+    train, test = (data.ArrayDataset(random.random((40, 4, 4, 1), "float32"), y) for _ in range(2))
+    args = argparse.Namespace(samples=400, seed=0, features="pixels")
+    quality.measure(model, argparse.Namespace(dataset="x"), train, test, args)
+    # 5 draws of 20, by the labels of the 40 real ones in their order.
+    assert len(model.asked) == 100 and not np.all(np.diff(model.asked[:40]) >= 0)
+    for labels in (model.asked[:40], model.asked[40:80]):
+        assert np.bincount(labels).tolist() == [30, 9, 1]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("typed, every", [((), 10), (("--evaluate-every", "3"), 3)])
+def test_when_samples_are_measured_is_a_rule_of_the_settings(typed, every, tmp_path):
+    typed = ["--keep-best", "--dataset", "ring", "--epochs", "200", *typed]
+    args = gan.make_parser().parse_args(typed)
+    x = np.random.default_rng(0).random((100, 2), "float32")
+    (callback,) = quality.callbacks(args, data.ArrayDataset(x), data.ArrayDataset(x))
+    assert callback.every == args.evaluate_every == every
+    args.keep_best = False
+    with pytest.raises(ValueError, match="Add one of them, or leave it out"):
+        options.check_keep_best(args)
 
 
 @pytest.mark.once

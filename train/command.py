@@ -1,6 +1,5 @@
 """How a command ends: one message and an exit code, whatever happens."""
 
-import re
 import shlex
 
 from train import devices, environment, interrupts, options, resume, run_folder
@@ -46,19 +45,8 @@ def carry_out(parser, settle, train, argv=None):
 
 
 def fail(parser, error):
-    """End a script on bad input: the message alone, exit code 2, nothing trained.
-
-    Where the library names an argument, as in size=64, and the script has that option: --size 64.
-    """
-    strings = [string for action in parser._actions for string in action.option_strings]
-    options = "|".join(string[2:] for string in strings if string.startswith("--"))
-
-    def as_option(found):
-        name, value = found[1].replace("_", "-"), found[2]
-        return f"--{name}" if value == "True" else f"--{name} {value}"
-
-    pattern = rf"(?<![\w/.'-])({options.replace('-', '_')})=(\w+)"
-    parser.exit(2, f"{parser.prog}: error: {re.sub(pattern, as_option, str(error))}\n")
+    """End a script on bad input: the message alone, exit code 2, nothing trained."""
+    parser.exit(2, f"{parser.prog}: error: {error}\n")
 
 
 def _how_to_resume(parser, args):

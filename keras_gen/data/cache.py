@@ -71,7 +71,7 @@ class _Decoding:
             if image.shape != self.first.shape:
                 raise ValueError(
                     f"{self.source.names[i]!r} has the size {_shape(image)}, and others have "
-                    f"{_shape(self.first)}. Pass size=64, or (height, width), to make them equal."
+                    f"{_shape(self.first)}. Name one `size` for all, such as 64."
                 )
             self.kept.append(i)
             self.checksums.append(hashlib.sha256(image).hexdigest()[:32])
@@ -90,7 +90,7 @@ class _Decoding:
             message = f"{self.source.names[i]!r} in {self.source.place!r} cannot be read: {reason}."
             if not self.skip:
                 raise ValueError(
-                    f"{message}\nRemove it, or leave such files out by skip_unreadable=True."
+                    f"{message}\nRemove it, or set `skip_unreadable` to leave such files out."
                 )
             self.skipped.append(message)
         if len(self.skipped) == len(self.source):

@@ -77,11 +77,11 @@ def test_a_gan_of_a_folder_and_its_grey_half(run_here, folder, tmp_path):
         ),
         (
             ("--dataset", "bad"),
-            "(?s)'1.png' in '.*bad' cannot be read: it is no image.*by --skip-unreadable",
+            "(?s)'1.png' in '.*bad' cannot be read: it is no image.*set `skip_unreadable` to",
         ),
         (("--dataset", "my photos", "--size", 2, *CONV), "take fewer of them"),
         (("--dataset", "few"), "There are 1 different images among 1.* Add others"),
-        (("--dataset", "sizes"), "--size 64, or .height, width., to make them equal"),
+        (("--dataset", "sizes"), "others have .*Name one `size` for all, such as 64"),
     ],
 )
 def test_bad_folders_end_in_one_message(run_here, folder, tmp_path, arguments, message):

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import warnings
 
 import keras
 import numpy as np
@@ -65,7 +66,7 @@ class Classifier:
             steps: Updates, with 100 images each.
             seed: Seed of the first weights and of the order of the images.
             cache: Folder of the files; by default `keras_gen/features` in the user's cache folder.
-                False writes none.
+                False writes none. If the file cannot be written, a warning says so.
 
         Raises:
             ValueError: If images and labels do not go together.
@@ -239,7 +240,7 @@ def _path(cache, x, y, num_classes, steps, seed):
     checksum = hashlib.sha256(json.dumps(settings).encode())
     checksum.update(np.ascontiguousarray(x))
     checksum.update(np.ascontiguousarray(y, "int64"))
-    return pathlib.Path(cache).expanduser() / f"{checksum.hexdigest()[:16]}.npz"
+    return pathlib.Path(os.path.expanduser(cache)) / f"{checksum.hexdigest()[:16]}.npz"
 
 
 def _read(path, network):
@@ -254,6 +255,13 @@ def _read(path, network):
 
 
 def _write(path, network):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.whole(path) as unfinished:
-        np.savez(unfinished, **{str(i): w for i, w in enumerate(network.get_weights())})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.whole(path) as unfinished:
+            np.savez(unfinished, **{str(i): w for i, w in enumerate(network.get_weights())})
+    except OSError as error:  # It is there all the same.
+        warnings.warn(
+            f"The classifier of features cannot be written to {path.parent}: {error.strerror}. "
+            f"The next run trains it again. Pass another folder as `cache`, or cache=False.",
+            stacklevel=3,
+        )

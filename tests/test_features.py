@@ -1,5 +1,7 @@
 """Features of images: which numbers they are, and that a classifier's file is worth its name."""
 
+import errno
+
 import keras
 import numpy as np
 import pytest
@@ -55,6 +57,25 @@ def test_a_classifier_is_read_from_its_file_and_a_damaged_file_is_replaced(train
     np.testing.assert_allclose(again(arguments[2]), classifier(arguments[2]), atol=1e-4)
     with np.load(path) as file:
         assert file.keys() == weights.keys()
+
+
+def test_a_file_that_cannot_be_written_is_a_warning(trained, tmp_path, monkeypatch):
+    classifier, arguments, settings = trained
+    (tmp_path / "file").write_text("no folder")
+    with pytest.warns(UserWarning, match="cannot be written to .*file/under: Not a directory"):
+        again = kg.features.Classifier.fit(
+            *arguments, **{**settings, "cache": tmp_path / "file" / "under"}
+        )
+    np.testing.assert_allclose(again(arguments[2]), classifier(arguments[2]), atol=1e-4)
+
+    def fill_the_disk(path, **arrays):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fill_the_disk)
+    with pytest.warns(UserWarning, match="No space left on device"):
+        kg.features.Classifier.fit(*arguments, steps=1, cache=tmp_path / "full")
+    assert not list((tmp_path / "full").iterdir())
 
 
 def test_other_data_or_another_seed_have_another_file(trained, tmp_path):

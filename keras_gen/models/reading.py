@@ -67,7 +67,8 @@ class ReadsData:
             raise ValueError(door.NO_DATA)
         examples = door.as_examples(x, self.example_shape, kind, self.white)
         self.check_data(examples)
-        self.largest = float(np.max(np.abs(examples)))  # For advice where losses are not finite.
+        # For advice where losses are not finite. Not np.abs, which would be a copy of all data.
+        self.largest = float(max(examples.max(), -examples.min()))
         if sample_weight is not None:
             sample_weight = door.as_weights(sample_weight)
         if self.num_classes is not None:

@@ -1,5 +1,7 @@
 """Bad input is refused before the first step, and the message says what to do."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -222,6 +224,17 @@ def test_heads_of_two_sizes_are_refused():
     _, decoder = kg.networks.mlp_vae((5,), 3)
     with pytest.raises(ValueError, match="mean has shape .*3.* and its log_var .*2"):
         kg.VAE(encoder, decoder)
+
+
+@pytest.mark.once
+def test_the_checks_of_data_copy_none_of_them():
+    gan = kg.GAN(tiny._player(2, 8), tiny._player(8, 1), latent_dim=2)
+    x = np.full((500_000, 8), -3.0, "float32")  # 16 MB.
+    tracemalloc.start()
+    gan.check_input_data(x)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert gan.largest == 3 and most < x.nbytes / 3  # A boolean for each number, by `isfinite`.
 
 
 def test_counts_and_codes_are_checked():

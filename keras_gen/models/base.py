@@ -87,6 +87,7 @@ class GenerativeModel(
                     f"part of the model and its logs are {', '.join(self.logged)}. Leave "
                     f"`{name}` out; for another loss, subclass {type(self).__name__}."
                 )
+        self.check_own_methods()
         self._jit_compile_argument = jit_compile
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         backend.parts.compiled(self)

@@ -9,6 +9,14 @@ import keras
 from keras_gen import backend, borrowed, configs, settings
 
 BUILD = keras.layers.Layer.build
+# Methods that a subclass may write, and those of the library's that say how they are called.
+CALLERS = {
+    "objective": ("unpack", "train_step", "test_step"),
+    "discriminator_step": ("train_step",),
+    "generator_step": ("train_step",),
+    "discriminator_objective": ("discriminator_step", "test_step"),
+    "generator_objective": ("generator_step", "test_step"),
+}
 
 
 class Compiled(configs.TakesVariables):
@@ -16,8 +24,12 @@ class Compiled(configs.TakesVariables):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        library = [base for base in cls.__mro__[1:] if _is_ours(base)]
         for name in ("train_step", "test_step"):
-            method = vars(cls).get(name)
+            owner = next((base for base in cls.__mro__ if name in vars(base)), None)
+            if owner is None or any(issubclass(base, owner) for base in library):
+                continue  # The library's own, or Keras's.
+            method = vars(owner)[name]
             # JAX's own take the state too. A step around a step changes nothing.
             if inspect.isfunction(method) and len(inspect.signature(method).parameters) == 2:
                 setattr(cls, name, backend.step(method))
@@ -68,6 +80,27 @@ class Compiled(configs.TakesVariables):
                 stacklevel=2,
             )
 
+    def check_own_methods(self):
+        """Raise ValueError if a subclass's method cannot take what the library's steps give."""
+        for name, callers in CALLERS.items():
+            owners = [cls for cls in type(self).__mro__ if name in vars(cls)]
+            ours = next(filter(_is_ours, owners), None)
+            if ours is None or ours is owners[0] or any(map(self._is_own, callers)):
+                continue
+            expected = inspect.signature(vars(ours)[name])
+            own = inspect.signature(getattr(owners[0], name))
+            parts = expected.parameters.values()
+            given = [part.name for part in parts if part.kind is part.POSITIONAL_OR_KEYWORD]
+            if getattr(self, "augment", None) is None and "draw" in given:
+                given.remove("draw")
+            try:
+                own.bind(*given, **{p.name: p for p in parts if p.kind is p.KEYWORD_ONLY})
+            except TypeError as error:
+                raise ValueError(
+                    f"`{name}{own}` of {owners[0].__name__} cannot be called as the steps of "
+                    f"{ours.__name__} do: {error}. Write `def {name}{expected}:`."
+                ) from error
+
     def check_own_layers(self):
         """Raise ValueError if a layer of the model's own would get its weights within a step."""
         for layer in self.layers:
@@ -102,6 +135,9 @@ class Compiled(configs.TakesVariables):
                 f"compiled with: {why}. Compile again, with a new optimizer."
             )
 
+    def _is_own(self, method):
+        return not _is_ours(next(cls for cls in type(self).__mro__ if method in vars(cls)))
+
     def _layers_of(self, player):
         return borrowed.all_layers(getattr(self, player, self))
 
@@ -122,6 +158,10 @@ class Compiled(configs.TakesVariables):
                 f"`.assign(value)`. Or beta is a schedule of `kg.schedules`.",
                 stacklevel=2,
             )
+
+
+def _is_ours(cls):
+    return cls.__module__.split(".")[0] == "keras_gen"
 
 
 class CheckEpoch(keras.callbacks.Callback):

@@ -107,6 +107,63 @@ def test_a_step_of_ones_own_needs_no_decorator():
     np.testing.assert_allclose(logs["twice"], 2 * logs["kl"], rtol=1e-6)
 
 
+class Steps:
+    def train_step(self, data):
+        x, *rest = self.unpack(data)
+        variables = self.trainable_variables
+        _, terms = kg.backend.descend(self.optimizer, variables, self.objective, x, *rest)
+        return self.update_metrics(terms, x)
+
+
+def test_a_step_of_a_mixin_needs_no_decorator_either():
+    class Mixed(Steps, kg.VAE):
+        pass
+
+    model = vae(Mixed)
+    model.fit(ROWS, batch_size=4, verbose=0)
+    assert int(model.optimizer.iterations) == 2
+    assert "train_step" not in vars(type("Plain", (kg.VAE,), {}))
+
+
+def _objective(*parameters):
+    line = f"def objective({', '.join(('self', *parameters))}): return 1 / 0"
+    exec(line, {}, methods := {})
+    return type("Own", (kg.VAE,), methods)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "parameters",
+    [("x",), ("x", "weight"), ("x", "w", "y"), ("x", "w", "y", "more", "*", "training")],
+)
+def test_an_objective_that_cannot_be_called_is_refused_by_compile(parameters):
+    line = r"`def objective\(self, x, sample_weight, y=None, \*, training=True\):`"
+    with pytest.raises(ValueError, match=rf"`objective\(self, x.*of Own cannot be.*{line}"):
+        vae(_objective(*parameters))
+
+
+@pytest.mark.once
+def test_an_objective_under_a_step_of_its_own_has_any_parameters():
+    own = _objective("x")
+    own.unpack = lambda self, data, training=True: super(own, self).unpack(data)[:1]
+    vae(own)
+    vae(_objective("x", "*rest", "**more"))
+    networks = kg.networks.point_gan((6,), 2, (4,))
+
+    class Players(kg.GAN):
+        def generator_objective(self, z, x_real, y=None, *, training=True):
+            return super().generator_objective(z, x_real, y, training=training)
+
+    Players(*networks, latent_dim=2).compile("sgd", "sgd")
+
+    class NoLabels(kg.GAN):
+        def discriminator_step(self, x_real):
+            return super().discriminator_step(x_real)
+
+    with pytest.raises(ValueError, match=r"`def discriminator_step\(self, x_real, y=None\):`"):
+        NoLabels(*networks, latent_dim=2).compile("sgd", "sgd")
+
+
 def test_a_gradient_outside_a_step_is_refused():
     model = vae()
     with pytest.raises(RuntimeError, match="inside a step. Decorate the `train_step`"):

@@ -33,6 +33,8 @@ class ModeCoverage(EpochPicture):
     ```
     """
 
+    logged = ("modes", "modes_near", "high_quality", "mode_sd", "mode_kl")
+
     def __init__(
         self,
         data,

@@ -28,7 +28,8 @@ class LogRate(keras.callbacks.Callback):
 
 def check(model, callbacks):
     """Tell callbacks the direction of what they monitor; ValueError for one that must fail."""
-    for callback in keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or [])):
+    callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or []))
+    for callback in callbacks:
         if isinstance(callback, type):
             name = callback.__name__
             raise ValueError(f"`callbacks` holds a class, {name}. Pass an object: `{name}(...)`.")
@@ -40,6 +41,9 @@ def check(model, callbacks):
         if getattr(callback, "mode", None) == "auto":
             if isinstance(getattr(callback, "monitor", None), str):
                 _choose_mode(callback, model.logged)
+        if isinstance(callback, MONITORS) and isinstance(callback.monitor, str):
+            if getattr(callback, "save_best_only", True):
+                _check_logged(callback, model, callbacks)
         if isinstance(callback, keras.callbacks.ModelCheckpoint):
             if not callback.save_weights_only:
                 check_file_name(callback.filepath)
@@ -71,10 +75,29 @@ def _choose_mode(callback, logged):
         )
     elif isinstance(callback, MONITORS) and asks:
         raise ValueError(
-            f"{type(callback).__name__} monitors {callback.monitor!r}, and `fit` logs "
-            f"{', '.join(logged)}, and with validation data val_{logged[0]} and so on. Monitor one "
-            f'of these; for a scalar that you add, pass mode="max" or mode="min".'
+            f'{_not_logged(callback, logged)}; for a scalar that you add, pass mode="max" or '
+            f'mode="min".'
         )
+
+
+def _check_logged(callback, model, callbacks):
+    """Raise ValueError if no epoch has what is monitored: nobody else can log it."""
+    names = {*model.logged, *model.metrics_names, "learning_rate"}
+    for other in (model, *callbacks):
+        names |= set(getattr(other, "logged", ()))
+        room = type(other).__module__.split(".")[0]
+        if room not in ("keras", "keras_gen") or isinstance(other, keras.callbacks.LambdaCallback):
+            return  # A class of one's own may log anything.
+    if callback.monitor.removeprefix("val_") not in names:
+        raise ValueError(f"{_not_logged(callback, model.logged)}.")
+
+
+def _not_logged(callback, logged):
+    return (
+        f"{type(callback).__name__} monitors {callback.monitor!r}, and `fit` logs "
+        f"{', '.join(logged)}, and with validation data val_{logged[0]} and so on. Monitor one of "
+        f"these"
+    )
 
 
 def _check_settable(callback, optimizer):

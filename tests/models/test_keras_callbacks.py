@@ -212,6 +212,37 @@ def test_what_must_fail_after_the_first_epoch_is_refused_before_it():
         tiny.vae().fit(tiny.images(8), callbacks=[keras.callbacks.ReduceLROnPlateau("loss")])
 
 
+@pytest.mark.parametrize("name", ["val_elbo_typo", "vall_loss", "my_loss", "d_loss"])
+def test_a_misspelt_monitor_is_named_before_training(name, tmp_path):
+    vae, x = compiled_vae(), tiny.images(8)
+    for callback in (
+        keras.callbacks.EarlyStopping(name, mode="max"),
+        keras.callbacks.ReduceLROnPlateau(name, mode="min"),
+        keras.callbacks.ModelCheckpoint(
+            tmp_path / "x.keras", name, mode="min", save_best_only=True
+        ),
+    ):
+        words = f"monitors {name!r}, and `fit` logs loss, reconstruction, kl, elbo, and with"
+        with pytest.raises(ValueError, match=words):
+            vae.fit(x, verbose=0, callbacks=[callback])
+    assert int(vae.optimizer.iterations) == 0
+
+
+def test_a_monitor_that_somebody_may_log_is_left_to_keras():
+    x, stop = tiny.images(8), keras.callbacks.EarlyStopping("figure", mode="max")
+
+    class Logs(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["figure"] = epoch + 0.5
+
+    compiled_vae().fit(x, verbose=0, callbacks=[Logs(), stop])
+    assert stop.best == 0.5
+    quality = kg.callbacks.SampleQuality(tiny.images(40), metrics="recall", samples=20)
+    stop = keras.callbacks.EarlyStopping("recall", mode="max")
+    history = compiled_vae().fit(x, verbose=0, callbacks=[quality, stop]).history
+    assert stop.best == history["recall"][0]
+
+
 def test_where_one_player_has_learned_the_rate_may_be_the_cause():
     gan = kg.GAN(tiny._player(2, 8), tiny._player(8, 1), latent_dim=2, loss="wasserstein")
     gan.compile(keras.optimizers.SGD(1e38), keras.optimizers.SGD(1e38))

@@ -21,7 +21,8 @@ class Gaussian(Likelihood):
             `keras.Variable` if it is not learned.
         learn_sigma: True trains log sigma, a weight that starts at log(`sigma`): the sigma-VAE of
             Rybkin et al. (2021), https://arxiv.org/abs/2006.13202. `likelihood.sigma` is then
-            what has been learned, and in the config where it started.
+            what has been learned, a number, and in the config where it started. Within a step it
+            is `ops.exp(likelihood.current_log_sigma())`, a tensor with a gradient.
         seed: Integer or None, for `sample`.
 
     Example:

@@ -4,12 +4,12 @@ A run that is already in the table is not repeated: start again after a stop.
 """
 
 import argparse
-import csv
+import functools
 import pathlib
 import tempfile
 import time
 
-from train import environment, gan, options, recipes
+from train import environment, gan, options, recipes, studies
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "studies" / "gan_images.csv"
 MNIST, DIGITS = "--dataset mnist --sample-every 50 ", "--sample-every 500 "
@@ -31,10 +31,13 @@ RECIPES = {
     "digits short labels packed": DIGITS + "--epochs 40",
     "digits labels packed": DIGITS,
 }
-HEADER = (
-    *("data", "recipe", "settings", "backend", "seed", "steps", "seconds", "ms_per_step"),
+SCORES = (
     *("confident", "least_class", "most_class", "frechet_ratio", "precision", "recall"),
     *("real_precision", "real_recall", "accuracy"),
+)
+HEADER = (
+    *("data", "recipe", "settings", "backend", "seed", "steps", "seconds", "ms_per_step"),
+    *SCORES,
 )
 
 
@@ -56,14 +59,19 @@ def run(name, typed, seed, args):
     environment.quiet_tensorflow()
     import keras
 
-    import keras_gen as kg
-
     settings = gan.make_parser().parse_args(typed.split())
     gan.settle(settings)
     key = {"data": settings.dataset, "recipe": name, "settings": describe(settings)}
     key |= {"backend": keras.config.backend(), "seed": str(seed)}
-    if any(key.items() <= row.items() for row in rows()):
-        return
+    trained = functools.partial(train_and_score, name, typed, seed, settings, args)
+    print(studies.row_of(PAGE, HEADER, key, trained), flush=True)
+
+
+def train_and_score(name, typed, seed, settings, args):
+    """Return the steps, seconds and scores of a run."""
+    import keras
+
+    data = {"data_dir": args.data_dir}
     folder = ["--data-dir", args.data_dir] if args.data_dir else []
     with tempfile.TemporaryDirectory() as out:
         begin = time.perf_counter()
@@ -71,19 +79,13 @@ def run(name, typed, seed, args):
         seconds = time.perf_counter() - begin
         model = keras.saving.load_model(f"{out}/run/model.keras")
     steps = int(model.optimizer.generator.iterations)
-    images, scores = score(settings.dataset, model, settings.ema is not None, args.data_dir)
-    row = {**key, "steps": steps, "seconds": round(seconds)}
-    row |= {"ms_per_step": round(1000 * seconds / steps, 1)}
-    row |= {name: round(value, 4) for name, value in scores.items()}
-    with open(PAGE, "a", newline="") as file:
-        table = csv.DictWriter(file, HEADER)
-        if not file.tell():
-            table.writeheader()
-        table.writerow(row)
-    print(row, flush=True)
+    *_, labels = load(settings.dataset, **data)
+    images = sample(model, settings.ema is not None, labels)
     if args.pictures:
-        picture = kg.callbacks.image_grid(images[:100], columns=10)
-        kg.callbacks.save_png(args.pictures / f"{name.replace(' ', '_')}_{seed}.png", picture)
+        draw(args.pictures / f"{name.replace(' ', '_')}_{seed}.png", images)
+    row = {"steps": steps, "seconds": round(seconds)}
+    row |= {"ms_per_step": round(1000 * seconds / steps, 1)}
+    return row | score(settings.dataset, images, **data)
 
 
 def describe(settings):
@@ -96,42 +98,53 @@ def describe(settings):
     )
 
 
-def rows():
-    if not PAGE.exists():
-        return []
-    with open(PAGE, newline="") as file:
-        return list(csv.DictReader(file))
+def sample(model, ema, labels, seed=0):
+    """Return a sample of a GAN for each label; labels mean nothing to one without classes."""
+    y = {} if model.num_classes is None else {"y": labels}
+    return model.sample(len(labels), ema=ema, seed=seed, **y)
 
 
-def score(dataset, model, ema, data_dir):
-    """Return samples of a GAN, and their scores next to held-out images."""
+def draw(path, images):
+    """Write a PNG of the first hundred."""
+    import keras_gen as kg
+
+    kg.callbacks.save_png(path, kg.callbacks.image_grid(images[:100], columns=10))
+
+
+def score(dataset, fake, **data):
+    """Return the scores of samples next to as many held-out images, rounded."""
+    import keras_gen as kg
+
+    train, test, real, _ = load(dataset, **data)
+    classifier = kg.features.Classifier.fit(train.x, train.y, test.x, test.y)
+    names = "frechet", "precision", "recall"
+    result = kg.metrics.quality(real, fake, classifier, metrics=names, draws=1)
+    shown = classifier.probabilities(fake), classifier.probabilities(test.x)
+    confidence = kg.metrics.confident_share(*shown)
+    values = {
+        **{name: confidence[name] for name in ("confident", "least_class", "most_class")},
+        **{name: result[name] for name in ("frechet_ratio", "precision", "recall")},
+        "real_precision": result.floors["precision"][0],
+        "real_recall": result.floors["recall"][0],
+        "accuracy": classifier.accuracy,
+    }
+    return {name: round(value, 4) for name, value in values.items()}
+
+
+@functools.cache
+def load(dataset, **data):
+    """Return training and test data, the real images to compare with, and labels for samples."""
     import numpy as np
 
     import keras_gen as kg
 
-    train, test = kg.data.load(dataset, labels=True, data_dir=data_dir)
-    classifier = kg.features.Classifier.fit(train.x, train.y, test.x, test.y)
+    train, test = kg.data.load(dataset, labels=True, **data)
     # The digits have too few test images for a distance.
     sets = [test] if len(test.x) >= 5000 else [train, test]
     real, y = (np.concatenate([getattr(data, name) for data in sets]) for name in ("x", "y"))
-    order = np.random.default_rng(0).permutation(len(real))
-    real, y = real[order], y[order]
     n = len(real) // 2
-    labels = {} if model.num_classes is None else {"y": y[n : 2 * n]}
-    fake = model.sample(n, ema=ema, seed=0, **labels)
-    a, b, f = classifier(real[:n]), classifier(real[n : 2 * n]), classifier(fake)
-    shown = classifier.probabilities(fake), classifier.probabilities(test.x)
-    confidence = kg.metrics.confident_share(*shown)
-    distance = kg.metrics.frechet_distance
-    floor = kg.metrics.precision_recall(a, b)
-    return fake, {
-        **{name: confidence[name] for name in ("confident", "least_class", "most_class")},
-        "frechet_ratio": distance(a, f) / distance(a, b),
-        **kg.metrics.precision_recall(a, f),
-        "real_precision": floor["precision"],
-        "real_recall": floor["recall"],
-        "accuracy": classifier.accuracy,
-    }
+    # Those of the half of the real images that samples are in the place of.
+    return train, test, real, y[np.random.default_rng(0).permutation(len(y))[n : 2 * n]]
 
 
 if __name__ == "__main__":

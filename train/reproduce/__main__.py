@@ -7,7 +7,7 @@ import sys
 import time
 
 from train import command, environment, options, results
-from train.reproduce import burda, examples, likelihoods, points, table, uses
+from train.reproduce import burda, examples, likelihoods, points, quality, table, uses
 
 ENTRIES = {
     "pytorch-vae": examples.pytorch_vae,
@@ -25,6 +25,7 @@ ENTRIES = {
     "denoise": uses.denoise,
     "inpaint": uses.inpaint,
     "points": points.points,
+    "quality": quality.quality,
 }
 
 

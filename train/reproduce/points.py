@@ -4,12 +4,12 @@ Every run appends a row to docs/studies/gan_points.csv, and a run that has a row
 again.
 """
 
-import csv
 import json
 import pathlib
 import tempfile
 import time
 
+from train import studies
 from train.recipes import DEFAULTS
 from train.reproduce.rows import AtLeast, AtMost, Row
 
@@ -63,34 +63,22 @@ def run(dataset, seed, *options):
         "backend": keras.config.backend(),
         "seed": str(seed),
     }
-    for row in finished():
-        if key.items() <= row.items():
-            return row
+    return studies.row_of(FILE, COLUMNS, key, lambda: train(argv, args))
+
+
+def train(argv, args):
+    """Return the steps, seconds and numbers of a run."""
+    from train import gan
+
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
         gan.main([*argv, "--out", f"{out}/run"])
         metrics = json.loads(pathlib.Path(out, "run", "metrics.json").read_text())
-    row = {
-        **key,
+    return {
         "steps": args.epochs * (100_000 // (args.batch_size * args.d_steps)),
         "seconds": round(time.perf_counter() - start),
         **{name: f"{_number(metrics[name]):.5g}" for name in MEASURED},
     }
-    is_new = not FILE.exists()
-    with open(FILE, "a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
-    return row
-
-
-def finished():
-    """Return the rows of the file, dictionaries of text."""
-    if not FILE.exists():
-        return []
-    with open(FILE, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _number(value):

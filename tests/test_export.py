@@ -34,6 +34,7 @@ results = {
     "decoded": vae.decode(z)["x"],
     "log_var": vae.encode(x)["log_var"],
     "default": vae.signatures["serving_default"](x=x)["reconstruction"],
+    "latents": vae.latents(tf.concat([z, z[:, :2]], axis=1))["z"],
     "sample": vae.sample(tf.zeros(5, tf.int32))["x"],
     "sample_again": vae.sample(tf.zeros(5, tf.int32))["x"],
     "seeded": vae.sample_seeded(tf.zeros(5, tf.int32), seed)["x"],
@@ -63,7 +64,7 @@ needs_onnx = pytest.mark.skipif(
 def exported(tmp_path_factory):
     """A VAE and a conditional GAN, the folder that holds both, and what they were asked."""
     folder = tmp_path_factory.mktemp("exported")
-    vae, gan = tiny.vae(), tiny.conditional_gan()
+    vae, gan = tiny.vae(prior=kg.priors.VampPrior(3)), tiny.conditional_gan()
     random = np.random.default_rng(0)
     inputs = {
         "z": random.standard_normal((5, 3)).astype("float32"),
@@ -86,6 +87,10 @@ def run(*command, **environment):
     )
 
 
+def latents(vae, noise):
+    return ops.convert_to_numpy(vae.z_of_noise(ops.convert_to_tensor(noise)))
+
+
 @needs_tensorflow
 @writes_saved_models
 def test_saved_models_answer_as_the_models_do(exported, tmp_path):
@@ -97,6 +102,7 @@ def test_saved_models_answer_as_the_models_do(exported, tmp_path):
         "decoded": vae.decode(inputs["z"]),
         "log_var": vae.encode(inputs["x"])[1],
         "default": vae.reconstruct(inputs["x"]),
+        "latents": latents(vae, np.concatenate([inputs["z"], inputs["z"][:, :2]], axis=1)),
         "generated": gan.generate(inputs["z"][:, :2], y=inputs["y"]),
         "logits": ops.convert_to_numpy(
             gan.logits(inputs["points"], np.stack([inputs["y"], inputs["y"]], axis=1))
@@ -149,10 +155,14 @@ def test_a_network_that_no_other_process_can_import_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def vamp_vae_of_maps():
+    return tiny.vae_of_maps(prior=kg.priors.VampPrior(3))
+
+
 @needs_onnx
-@pytest.mark.parametrize("build", [tiny.vae_of_maps, tiny.conditional_gan], ids=["vae", "gan"])
+@pytest.mark.parametrize("build", [vamp_vae_of_maps, tiny.conditional_gan], ids=["vae", "gan"])
 def test_onnx_files_answer_as_the_model_does(tmp_path, build):
-    if BACKEND == "jax" and build is tiny.vae_of_maps:
+    if BACKEND == "jax" and build is vamp_vae_of_maps:
         pytest.skip("JAX goes through torch: once is enough")
     import onnxruntime
 
@@ -171,7 +181,11 @@ def test_onnx_files_answer_as_the_model_does(tmp_path, build):
         x, expected = answer("generate", z=z, y=y)["x"], model.generate(z, y=y)
         assert np.isnan(answer("generate", z=z, y=y + 3)["x"]).all()  # Labels are 0, 1 and 2.
     else:
-        names = {"encode.onnx", "decode.onnx", "reconstruct.onnx"}
+        names = {"encode.onnx", "decode.onnx", "reconstruct.onnx", "latents.onnx"}
+        noise = np.random.default_rng(0).standard_normal((7, 14)).astype("float32")
+        z = answer("latents", noise=noise)["z"]
+        assert z.shape == (7, *tiny.MAPS)
+        np.testing.assert_allclose(z.reshape(7, -1), latents(model, noise), atol=1e-5)
         z = answer("encode", x=tiny.images(7))
         np.testing.assert_allclose(z["log_var"], model.encode(tiny.images(7))[1], atol=1e-5)
         x, expected = answer("decode", z=z["mean"])["x"], model.reconstruct(tiny.images(7))

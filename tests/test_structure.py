@@ -20,7 +20,7 @@ FLOORS = (
     | {"pictures", "settings"},
     {"backend"},
     {"distribution", "layers", "likelihoods", "losses", "metrics", "data"}
-    | {"augment", "bounds", "networks", "optimizers", "schedules", "accelerate"},
+    | {"priors", "augment", "bounds", "networks", "optimizers", "schedules", "accelerate"},
     {"inference", "export", "checks", "door"},
     {"models", "ppca", "features"},
     {"callbacks", "saving"},
@@ -36,7 +36,7 @@ READERS = {
 }
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 45
-MOST_OF_BACKEND, MOST_OF_ALL = 900, 17_590
+MOST_OF_BACKEND, MOST_OF_ALL = 900, 18_232
 MOST_BORROWED, MOST_FILES_THAT_BORROW = 20, 6
 
 pytestmark = pytest.mark.once

@@ -154,7 +154,7 @@ def measure_vae(vae, train, test, settings, args):
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
     mean, log_var = vae.encode(x, y=y)
     metrics["active_units"] = kg.metrics.active_units(mean)
-    surgery = kg.metrics.elbo_surgery(mean, log_var, seed=args.seed)
+    surgery = kg.metrics.elbo_surgery(mean, log_var, seed=args.seed, prior=vae.prior_of_z())
     metrics["mutual_information"] = surgery["mutual_information"]
     metrics["aggregate_kl"] = surgery["aggregate_kl"]
 

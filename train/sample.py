@@ -88,6 +88,12 @@ def draw_latents(model, n, seed, truncation=None):
     """Return z (n, ...) from the model's p(z), each number in [-truncation, truncation]."""
     import numpy as np
 
+    prior = getattr(model, "prior", None)
+    if truncation is not None and prior is not None and not prior.factorises:
+        raise ValueError(
+            f"--truncation is of draws from N(0, I), and the prior of this model is a "
+            f"{type(prior).__name__}. Leave it out."
+        )
     z = model.draw_latents(n, seed=seed)
     rng = np.random.default_rng((seed, 1))  # Of N(0, I), as z is but in a model of two layers.
     while truncation is not None and (outside := np.abs(z) > truncation).any():

@@ -5,7 +5,6 @@ from keras_gen import likelihoods
 from keras_gen.arguments import check_integer
 from keras_gen.checks import check_choice
 from keras_gen.inference.predict import predict
-from keras_gen.losses import divergences
 
 KINDS = ("elbo", "likelihood", "reconstruction", "distortion")
 
@@ -52,10 +51,23 @@ def _score(vae, x, y, kind, num_samples, seed, batch_size):
         reconstruction -= log_prob(vae, x, z, y, batch_size, compare=i == 0) / num_samples
     if kind == "distortion":
         return reconstruction
-    kl = divergences.kl_to_standard_normal(
-        *(ops.convert_to_tensor(v.reshape(len(x), -1)) for v in (mean, log_var))
-    )
-    return reconstruction + ops.convert_to_numpy(kl)
+    return reconstruction + _kl(vae, mean, log_var, noise, y, batch_size)
+
+
+def _kl(vae, mean, log_var, noise, y, batch_size):
+    """Return KL(q(z|x) || p(z)), (n,): where it has no closed form, the mean over the draws."""
+    kl = np.zeros(len(mean))
+    for start in range(0, len(mean), batch_size):
+        rows = slice(start, start + batch_size)
+        prior = vae.prior_of_z(None if y is None else y[rows])
+        draws = noise[:1] if prior.factorises else noise
+        for eps in draws:
+            z = (mean[rows] + np.exp(0.5 * log_var[rows]) * eps).astype(mean.dtype)
+            of_latents = prior.kl_of_latents(
+                *(vae.flat(ops.convert_to_tensor(v)) for v in (mean[rows], log_var[rows], z))
+            )
+            kl[rows] += ops.convert_to_numpy(ops.sum(of_latents, axis=-1)) / len(draws)
+    return kl.astype(mean.dtype)
 
 
 def log_prob(vae, x, z, y, batch_size, compare=True):

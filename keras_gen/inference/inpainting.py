@@ -9,7 +9,6 @@ from keras_gen.arguments import check_integer
 from keras_gen.checks import check_choice
 from keras_gen.dtypes import in_float32
 from keras_gen.inference.predict import predict
-from keras_gen.losses import divergences
 
 
 def inpaint(
@@ -138,12 +137,14 @@ class Descent(backend.Trainer, keras.Model):
 
     def objective(self, x, visible, y=None):
         """Return -log p(visible values, z), or -ELBO if q has a spread, summed over the batch."""
-        z = mean = ops.convert_to_tensor(self.mean)
-        cost = 0.5 * ops.sum(ops.square(z), axis=-1)  # -log p(z), but for a constant and a sum
-        if self.log_var is not None:
-            log_var = ops.convert_to_tensor(self.log_var)
+        z = mean = self.vae.flat(ops.convert_to_tensor(self.mean))
+        prior = self.vae.prior_of_z(y)
+        if self.log_var is None:
+            cost = -prior.log_prob(z)
+        else:
+            log_var = self.vae.flat(ops.convert_to_tensor(self.log_var))
             z = self.vae.user_sampling((mean, log_var))
-            cost = divergences.kl_to_standard_normal(mean, log_var)
+            cost = prior.kl_of_latents(mean, log_var, z)
         parameters = in_float32(self.vae.decoded(z, y))
         log_prob = self.vae.likelihood.value_log_prob(in_float32(x), parameters)
         return ops.sum(cost) - ops.sum(visible * log_prob)

@@ -4,20 +4,27 @@ The functions take the output of `VAE.encode`: `mean` and `log_var` of q(z|x), e
 or (n, ...) where z has another shape.
 """
 
+import functools
 import math
 
 import numpy as np
+from keras import ops
 
 from keras_gen.arguments import check_integer, check_one_array
+from keras_gen.dtypes import output_dtype
+from keras_gen.priors import UnitNormal
 
 # Values of q(z_i|x_j) in memory at a time.
 CHUNK = 2**22
+# Values of z whose density is computed at a time.
+ROWS = 1024
 
 
 def kl_per_latent(mean, log_var):
-    """Return KL(q(z_k|x) || p(z_k)) of every latent, in the shape of one z, in nats.
+    """Return KL(q(z_k|x) || N(0, 1)) of every latent, in the shape of one z, in nats.
 
-    They are means over examples. Their sum is the rate, the `kl` that a `VAE` logs. A latent whose
+    They are means over examples. Their sum is the rate, the `kl` that a `VAE` with the prior
+    N(0, I) logs. A latent whose
     KL is near 0 has collapsed onto the prior.
 
     Reference:
@@ -47,7 +54,7 @@ def active_units(mean, threshold=0.01):
     return int(np.sum(np.var(mean, axis=0) > threshold))
 
 
-def elbo_surgery(mean, log_var, num_samples=2, seed=0):
+def elbo_surgery(mean, log_var, num_samples=2, seed=0, prior=None):
     """Split the rate into the information of z about the example, and KL(q(z) || p(z)).
 
     With q(z) = 1/n sum_i q(z|x_i), the aggregate posterior of these n examples,
@@ -56,23 +63,26 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0):
 
     I(i; z) is the mutual information between z and the number of its example. It lies between 0
     and log n, and is near log n if z identifies its example: compare it with log n, and only
-    between equal n. The rate is exact, I(i; z) is a Monte Carlo estimate, and KL(q(z) || p(z)) is
-    their difference. So the identity holds for the results, and both estimates have the same error.
+    between equal n. The rate is exact under N(0, I), I(i; z) is a Monte Carlo estimate, and
+    KL(q(z) || p(z)) is their difference. So the identity holds for the results. Under another
+    prior the rate is an estimate too, at the same draws: log p(z) has no closed-form mean there.
 
     Args:
         mean: (n, latent_dim), or (n, ...).
         log_var: The same.
         num_samples: Draws of z per example, at least 2; the time grows as num_samples * n^2.
         seed: Seed of NumPy's generator.
+        prior: p(z), an object with `log_prob(z)`; None is N(0, I). Give that of a model with
+            another prior: `vae.prior.distribution(vae)`.
 
     Returns:
-        A dictionary of `rate`, `mutual_information`, `aggregate_kl`, and `standard_error`, that
-        of each of the last two, in nats.
+        A dictionary of `rate`, `mutual_information`, `aggregate_kl`, and `standard_error`, that of
+        `aggregate_kl`, in nats; under N(0, I) it is that of `mutual_information` as well.
 
     Example:
 
     ```python
-    kg.metrics.elbo_surgery(*vae.encode(test.x))
+    kg.metrics.elbo_surgery(*vae.encode(test.x), prior=vae.prior.distribution(vae))
     ```
 
     Reference:
@@ -83,21 +93,35 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0):
     # At least 2: the standard error comes from the differences between draws of one example.
     num_samples = check_integer("num_samples", num_samples, least=2)
     random = np.random.default_rng(seed)
+    if isinstance(prior, UnitNormal):
+        prior = None
     n = len(mean)
-    information = np.empty((num_samples, n))
-    for row in information:
+    information, cross_entropy = np.empty((num_samples, n)), np.zeros((num_samples, n))
+    for i in range(num_samples):
         z = mean + np.exp(0.5 * log_var) * random.normal(size=mean.shape)
-        row[:] = _information(z, mean, log_var)
+        information[i] = _information(z, mean, log_var)
+        if prior is not None:
+            cross_entropy[i] = -_log_prob(prior, z)
     rate = float(np.sum(kl_per_latent(mean, log_var)))
+    if prior is not None:
+        entropy = 0.5 * np.sum(1 + math.log(2 * math.pi) + log_var, axis=1)  # of q(z|x)
+        rate = float(np.mean(cross_entropy - entropy))
     mutual_information = float(information.mean())
     # Every example has its own draws, so differences between examples are not an error.
-    variance = information.var(axis=0, ddof=1).mean() / (num_samples * n)
+    variance = (cross_entropy - information).var(axis=0, ddof=1).mean() / (num_samples * n)
     return {
         "rate": rate,
         "mutual_information": mutual_information,
         "aggregate_kl": rate - mutual_information,
         "standard_error": math.sqrt(variance),
     }
+
+
+def _log_prob(prior, z):
+    """Return log p(z) of rows, NumPy (n,), some at a time: a mixture is large for many."""
+    parts = (z[start : start + ROWS] for start in range(0, len(z), ROWS))
+    z_of = functools.partial(ops.convert_to_tensor, dtype=output_dtype())
+    return np.concatenate([ops.convert_to_numpy(prior.log_prob(z_of(part))) for part in parts])
 
 
 def _information(z, mean, log_var):

@@ -145,7 +145,8 @@ class DenoisingVAE(_Denoising, VAE):
     richer than one normal. `encode`, `reconstruct` and `code` use x as it is.
 
     Args:
-        encoder, decoder, likelihood, beta, seed, num_classes: As in `VAE`.
+        encoder, decoder, likelihood, beta, seed, num_classes, prior: As in `VAE`. A `VampPrior`
+            encodes its pseudo-inputs without noise.
         stddev: As in `DenoisingAutoencoder`.
 
     Example:

@@ -17,13 +17,13 @@ class IWAE(VAE):
     (2016), equation 8. L_1 is the ELBO, and L_k rises to log p(x) with k. `fit` logs `loss` =
     -L_k (and regularisers) and, as means over the same k draws, `reconstruction`, `kl` =
     log q(z|x) - log p(z) and their negative sum, the `elbo`, the value of the same networks at
-    k = 1. With k = 1 this is `VAE`, which knows the KL in closed form.
+    k = 1. With k = 1 this is `VAE`, which knows the KL to N(0, I) in closed form.
 
     There is no `beta` and there are no `free_bits`: the bound has no KL term of its own that
     these could weight or clip.
 
     Args:
-        encoder, likelihood, seed, dynamic_binarization, num_classes: As in `VAE`.
+        encoder, likelihood, seed, dynamic_binarization, num_classes, prior: As in `VAE`.
         decoder: As in `VAE`; it is given k z for every x.
         num_samples: k, at least 1.
 
@@ -91,8 +91,11 @@ class DReGIWAE(IWAE):
     k = 1 it is the ELBO's gradient without the score of q (Roeder et al., 2017), so it is not
     quite `VAE`.
 
+    What reaches the encoder through the density of a `VampPrior`, and not through z_i, is part of
+    d log w_i of the model p, and has the weights v_i.
+
     Args:
-        encoder, decoder, likelihood, num_samples, seed, num_classes: As in `IWAE`.
+        encoder, decoder, likelihood, num_samples, seed, num_classes, prior: As in `IWAE`.
 
     Example:
 
@@ -109,7 +112,8 @@ class DReGIWAE(IWAE):
         z, mean, log_var = self.posterior_draws(x, self.num_samples, y, training)
         z, zero = with_weighted_gradient(z)
         log_p_x = self.log_prob_of_draws(x, z, y, training)
-        log_p_z = densities.log_standard_normal(z)
+        # Where the prior is made by the encoder, as VampPrior, that gradient has the plain weights.
+        log_p_z = self.prior.distribution(self, y).log_prob(z)
         # q's parameters move z alone: the gradient through its density is what is left out.
         log_q_z = densities.log_normal(z, ops.stop_gradient(mean), ops.stop_gradient(log_var))
         log_w = log_p_x + log_p_z - log_q_z  # (num_samples, batch)

@@ -91,6 +91,8 @@ class ReadsData:
         self.check_integers(arguments)
         names = ("x", "y", "sample_weight")
         x, y, sample_weight = self.admit(*map(arguments.get, names))
+        if method in ("fit", "train_on_batch"):
+            x = self.start_training(x)
         on_batch, is_array = "on_batch" in method, door.stream_kind(x) is None
         if not is_array:
             _check_arguments_of_stream(x, arguments, method)
@@ -112,6 +114,10 @@ class ReadsData:
             x = distribution.own_part(self, x)
         arguments.update(zip(names, (x, y, sample_weight), strict=True))
         return arguments
+
+    def start_training(self, data):
+        """Return the data of `fit`, as they will be read: weights may start at what they are."""
+        return data
 
     def admit_inputs(self, inputs):
         """Return what `predict` is given, inputs of a call, as Keras reads them; or ValueError."""

@@ -4,22 +4,23 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import checks
+from keras_gen import backend, checks
 from keras_gen.arguments import as_sequence, check_latent_dim
 from keras_gen.dtypes import in_float32
 from keras_gen.inference import predict
 from keras_gen.losses import densities
 from keras_gen.models.iwae import IWAE, log_mean_exp
+from keras_gen.priors import UnitNormal
 
 
 @keras.saving.register_keras_serializable("keras_gen")
 class TwoLayerIWAE(IWAE):
     """`IWAE` with two layers of latents; with `num_samples=1` the VAE of the same networks.
 
-    p(x, z, z_top) = p(x|z) p(z|z_top) p(z_top) and q(z, z_top|x) = q(z|x) q(z_top|z), with
-    p(z_top) = N(0, I) and the other densities of latents diagonal normals. The bound is L_k of
-    Burda et al. (2016), equation 8; the `kl` that `fit` logs is an estimate for k = 1 too, as
-    that between two layers has no closed form.
+    p(x, z, z_top) = p(x|z) p(z|z_top) p(z_top) and q(z, z_top|x) = q(z|x) q(z_top|z), with the
+    `prior` p(z_top), by default N(0, I), and the other densities of latents diagonal normals. The
+    bound is L_k of Burda et al. (2016), equation 8; the `kl` that `fit` logs is an estimate for
+    k = 1 too, as that between two layers has no closed form.
 
     z is the layer next to x, and has the place of z in a `VAE`: `encode`, `decode`,
     `reconstruct` and `interpolate` are those of p(x|z) and q(z|x). `sample` starts at z_top. With
@@ -27,6 +28,7 @@ class TwoLayerIWAE(IWAE):
 
     Args:
         encoder, decoder, likelihood, num_samples, seed, num_classes: As in `IWAE`.
+        prior: As in `VAE`, of z_top.
         top_encoder: Keras model, z -> (mean, log_var) of q(z_top|z).
         top_decoder: Keras model, z_top -> (mean, log_var) of p(z|z_top).
 
@@ -74,13 +76,13 @@ class TwoLayerIWAE(IWAE):
         return (
             self.log_prob_of_draws(x, z, y, training),
             densities.log_normal(z, *self._below(z_top, training))
-            + densities.log_standard_normal(z_top),
+            + self.prior.distribution(self, y).log_prob(z_top),
             densities.log_normal(z, mean, log_var)
             + densities.log_normal(z_top, top_mean, top_log_var),
         )
 
     def prior_draws(self, num_samples, batch):
-        z_top = self.evaluation_sampling.noise((num_samples, batch, math.prod(self.top_shape)))
+        z_top = super().prior_draws(num_samples, batch)
         return self.evaluation_sampling(self._below(z_top, training=False))
 
     def draw_latents(self, num_samples, batch_size=128, *, seed=None):
@@ -88,8 +90,9 @@ class TwoLayerIWAE(IWAE):
         num_samples = checks.check_integer("num_samples", num_samples)
         self.check_sized()
         noise = self.user_sampling.array((num_samples, self.noise_size), seed)
-        z_top, eps = np.split(noise, [math.prod(self.top_shape)], axis=1)
-        z_top = z_top.reshape(-1, *self.top_shape)
+        noise, eps = np.split(noise, [super().noise_size], axis=1)
+        z_top = backend.without_gradient(super().z_of_noise, ops.convert_to_tensor(noise))
+        z_top = ops.convert_to_numpy(z_top).reshape(-1, *self.top_shape)
         mean, log_var = predict(self.top_decoder, z_top, batch_size)
         return mean + np.exp(0.5 * log_var) * eps.reshape(mean.shape)
 
@@ -99,12 +102,24 @@ class TwoLayerIWAE(IWAE):
         return as_sequence(self.top_latent_dim)
 
     @property
+    def prior_shape(self):
+        return self.top_shape
+
+    def prior_posterior(self, x, y=None):
+        mean, _ = super().prior_posterior(x, y)
+        return [v[0] for v in _draw_by_draw(self.top_encoder, mean[None], self.latent_shape, False)]
+
+    def prior_of_z(self, y=None):
+        """Return N(0, I) in place of p(z), the mean of p(z|z_top) over p(z_top): no closed form."""
+        return UnitNormal(self.latent_size)
+
+    @property
     def noise_size(self):
-        return math.prod(self.top_shape) + self.latent_size
+        return super().noise_size + self.latent_size
 
     def z_of_noise(self, noise):
-        top_size = math.prod(self.top_shape)
-        z_top, eps = noise[None, :, :top_size], noise[:, top_size:]
+        noise, eps = noise[:, : super().noise_size], noise[:, super().noise_size :]
+        z_top = super().z_of_noise(noise)[None]
         mean, log_var = (v[0] for v in self._below(z_top, training=False))
         return mean + ops.exp(0.5 * log_var) * eps
 
@@ -117,6 +132,9 @@ class TwoLayerIWAE(IWAE):
     def build(self, input_shape):
         super().build(input_shape)
         self._fit_top()
+
+    def build_prior(self):
+        """Do nothing: `_fit_top` builds the prior, when the size of z_top is known."""
 
     def get_config(self):
         return {
@@ -135,6 +153,7 @@ class TwoLayerIWAE(IWAE):
                 f"{self.latent_shape}. Give both the same."
             )
         self.top_latent_dim = check_latent_dim(z_top.shape[1:])
+        super().build_prior()
 
     def _below(self, z_top, training):
         """Return (mean, log_var) of p(z|z_top), as `_draw_by_draw`."""

@@ -4,10 +4,11 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gen import backend, checks, configs, inference, likelihoods, seeds
 from keras_gen.dtypes import in_float32, total_in_float32, wide
-from keras_gen.export import samplers
+from keras_gen.export import Signature, samplers
 from keras_gen.layers import Sampling
-from keras_gen.losses import densities, divergences
+from keras_gen.losses import densities
 from keras_gen.models.autoencoder import Autoencoder
+from keras_gen.models.prior import HasPrior
 
 
 def _check_beta(name, beta):
@@ -17,17 +18,18 @@ def _check_beta(name, beta):
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class VAE(Autoencoder):
-    """Variational autoencoder: maximises the ELBO with prior N(0, I) by reparameterisation.
+class VAE(HasPrior, Autoencoder):
+    """Variational autoencoder: maximises the ELBO by reparameterisation.
 
     -ELBO = -E_q[log p(x|z)] + KL(q(z|x) || p(z)), Kingma and Welling (2014), equation 3, in
     nats per example: summed over pixels and latents, the mean over the batch. `fit` logs
     `loss` = `reconstruction` + beta * `kl` (and regularisers), `kl` and the `elbo` itself; with
-    free bits `loss` charges more than `kl`.
+    free bits `loss` charges more than `kl`. Under the prior N(0, I) the KL is a closed form; under
+    every other it is log q(z|x) - log p(z) at the same one draw of z, the KL in expectation.
 
     With `num_classes` it is the VAE of p(x|y), Sohn et al. (2015), equation 4:
     -ELBO = -E_q[log p(x|z, y)] + KL(q(z|x, y) || p(z)), a bound on -log p(x|y). The prior of z is
-    N(0, I) whatever the label, so z is left with what the label does not say. The networks are
+    the same whatever the label, so z is left with what the label does not say. The networks are
     called on [x, y] and [z, y], the model on [x, y], `fit` needs `(x, y)`, and the methods need
     `y=`, labels (n,) or one for all.
 
@@ -41,13 +43,16 @@ class VAE(Autoencoder):
             training step's value. Or a scalar `keras.Variable`, read in each step.
         free_bits: Nats that each latent may cost at no charge: the loss has max(free_bits, KL_j)
             in place of latent j's KL, the mean over the batch, and so no reason to push it
-            below, Kingma et al. (2016). A number or a scalar `keras.Variable`.
+            below, Kingma et al. (2016). A number or a scalar `keras.Variable`. Only N(0, I) among
+            the priors has a KL for each latent.
         dynamic_binarization: True reads grey values in [0, 1] as the probabilities of black and
             white pixels, and draws these afresh for each batch, in validation and
             `log_likelihood` too: the data are x from Bernoulli(grey), as in Burda et al. (2016).
             For the Bernoulli likelihood. `encode`, `reconstruct` and calls use x as it is.
         seed: Integer or None.
         num_classes: None, or the number of classes: labels are integers from 0 on.
+        prior: p(z), a layer of `kg.priors`, or its name: "standard_normal", "mixture",
+            "vamp_prior" or "flow".
 
     Example:
 
@@ -91,6 +96,7 @@ class VAE(Autoencoder):
         dynamic_binarization=False,
         seed=None,
         num_classes=None,
+        prior="standard_normal",
         **kwargs,
     ):
         super().__init__(encoder, decoder, likelihood, num_classes, **kwargs)
@@ -107,6 +113,7 @@ class VAE(Autoencoder):
         self.sampling, self.evaluation_sampling, self.user_sampling = (
             Sampling(stream, dtype=wide(self.variable_dtype)) for stream in seeds.split(seed, 3)
         )
+        self.set_prior(prior)
 
     @property
     def beta(self):
@@ -152,14 +159,18 @@ class VAE(Autoencoder):
         z = self._sampling(training)((mean, log_var))  # (batch, latent_size)
         parameters = self.decoded(z, y, training)  # of p(x|z)
         reconstruction = -likelihoods.log_prob(self.likelihood, x, parameters)  # (batch,)
-        kl = divergences.kl_of_latents(mean, log_var)  # (batch, latent_size)
+        prior = self.prior.distribution(self, y)  # p(z)
+        kl = prior.kl_of_latents(mean, log_var, z)  # (batch, latent_size), or (batch, 1)
 
         reconstruction = ops.mean(sample_weight * reconstruction)
         kl = ops.mean(sample_weight[:, None] * kl, axis=0)  # (latent_size,)
-        if isinstance(self.free_bits, keras.Variable) or self.free_bits:
+        if self.has_free_bits:
+            self.check_free_bits()
             # Compared with the mean over the batch of all devices.
             kl = backend.mean_over_replicas(kl)
-        charged_kl = ops.sum(ops.maximum(kl, configs.in_step(self.free_bits)))
+        # An estimate of a KL may be negative: there is nothing to charge for.
+        charged_kl = ops.maximum(kl, configs.in_step(self.free_bits)) if prior.factorises else kl
+        charged_kl = ops.sum(charged_kl)
         kl = ops.sum(kl)
         added_losses = total_in_float32(self.losses)
         loss = reconstruction + self.current_beta() * charged_kl + added_losses
@@ -182,7 +193,7 @@ class VAE(Autoencoder):
         z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
         return (
             self.log_prob_of_draws(x, z, y, training),
-            densities.log_standard_normal(z),
+            self.prior.distribution(self, y).log_prob(z),
             densities.log_normal(z, mean, log_var),
         )
 
@@ -208,9 +219,10 @@ class VAE(Autoencoder):
         log_prob = likelihoods.log_prob(self.likelihood, x, parameters)
         return ops.reshape(log_prob, (num_samples, -1))
 
-    def prior_draws(self, num_samples, batch):
-        """Return draws z of p(z) for evaluation, a tensor (num_samples, batch, latent_size)."""
-        return self.evaluation_sampling.noise((num_samples, batch, self.latent_size))
+    @property
+    def has_free_bits(self):
+        """Whether `free_bits` are above 0, or a variable that may be."""
+        return isinstance(self.free_bits, keras.Variable) or self.free_bits > 0
 
     def current_beta(self):
         """Return the number itself, or the schedule's value at the last training step."""
@@ -239,12 +251,6 @@ class VAE(Autoencoder):
         """
         z = self.draw_latents(num_samples, seed=seed)
         return self.decode(z, draw_pixels, batch_size, y=y, seed=seed)
-
-    def draw_latents(self, num_samples, *, seed=None):
-        """Return draws from p(z) for pictures, NumPy (num_samples, *latent_shape), as `sample`."""
-        num_samples = checks.check_integer("num_samples", num_samples)
-        self.check_sized()
-        return self.user_sampling.array((num_samples, *self.latent_shape), seed)
 
     def reconstruct(self, x, sample=False, batch_size=128, *, y=None, seed=None):
         """Return E[x|z] at the mean of q(z|x), or with `sample` at a draw from it, NumPy."""
@@ -288,20 +294,19 @@ class VAE(Autoencoder):
         def examples(noise, y):
             return self.likelihood.mean(self.decoded(self.z_of_noise(noise), y))
 
+        def latents(noise):
+            return {"z": self.shaped(self.z_of_noise(noise))}
+
         has_labels = self.num_classes is not None
-        return {
+        signatures = {
             **super().signatures(),
             **samplers(self.user_sampling, (self.noise_size,), examples, has_labels),
         }
-
-    @property
-    def noise_size(self):
-        """Number of normal draws that make a z of the prior."""
-        return self.latent_size
-
-    def z_of_noise(self, noise):
-        """Return z of the prior, (batch, latent_size), made of draws from N(0, I)."""
-        return noise
+        if not self.prior.factorises:  # Without it `decode` could be given no z of the prior.
+            shape = (None, self.noise_size)
+            noise = keras.InputSpec(shape=shape, dtype="float32", name="noise")
+            signatures["latents"] = Signature(latents, [noise])
+        return signatures
 
     def get_config(self):
         return {
@@ -310,6 +315,7 @@ class VAE(Autoencoder):
             "free_bits": configs.serialize(self.free_bits),
             "dynamic_binarization": self.dynamic_binarization,
             "seed": self.seed,
+            "prior": keras.saving.serialize_keras_object(self.prior),
         }
 
     def check_code(self, outputs):

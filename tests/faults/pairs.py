@@ -71,12 +71,13 @@ def vae_of_adamw():
 
 
 def vae_of_scaled_adam():
-    """Return a VAE with loss scaling around Adam."""
+    """Return a VAE with a prior that has weights, and loss scaling around Adam."""
     import keras
 
     import keras_gen as kg
 
-    vae = kg.VAE(*kg.networks.mlp_vae((8, 8, 1), 3, hidden=(6,)), seed=1)
+    prior = kg.priors.VampPrior(3, seed=1)
+    vae = kg.VAE(*kg.networks.mlp_vae((8, 8, 1), 3, hidden=(6,)), seed=1, prior=prior)
     adam = keras.optimizers.Adam(0.01)
     vae.compile(optimizer=keras.optimizers.LossScaleOptimizer(adam, initial_scale=1024.0))
     return vae

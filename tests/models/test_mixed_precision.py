@@ -46,9 +46,13 @@ def half_gan():
     return kg.GAN(generator, discriminator, latent_dim=3, penalties=penalties, seed=1)
 
 
+def vamp_vae():
+    return tiny.regular_vae(prior=kg.priors.VampPrior(3))
+
+
 TRAINED = [
-    (tiny.regular_vae, "mixed_float16"),
-    (tiny.dreg_iwae, "mixed_float16"),
+    (vamp_vae, "mixed_float16"),
+    (tiny.flow_dreg_iwae, "mixed_float16"),
     (tiny.conditional_gan, "mixed_float16"),
     (wgan_gp, "mixed_float16"),
     (comparing_gan, "mixed_float16"),

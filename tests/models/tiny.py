@@ -82,7 +82,7 @@ def two_layer_iwae(**kwargs):
     return kg.TwoLayerIWAE(*networks, *top, seed=1, **{"num_samples": 3, **kwargs})
 
 
-def regular_vae(rate=0.3):
+def regular_vae(rate=0.3, **kwargs):
     """With everything that keeps state: dropout, batch norm, a regulariser."""
     x = keras.Input(IMAGE_SHAPE)
     h = keras.layers.Flatten()(x)
@@ -91,7 +91,7 @@ def regular_vae(rate=0.3):
     h = keras.layers.Dropout(rate, seed=5)(h)
     encoder = keras.Model(x, [keras.layers.Dense(3)(h), keras.layers.Dense(3)(h)])
     _, decoder = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,))
-    return kg.VAE(encoder, decoder, seed=1)
+    return kg.VAE(encoder, decoder, seed=1, **kwargs)
 
 
 def denoising_autoencoder():
@@ -173,9 +173,22 @@ def conditional_iwae(**kwargs):
     return kg.IWAE(*networks, num_classes=3, seed=1, **kwargs)
 
 
-def conditional_denoising_vae():
+def conditional_denoising_vae(**kwargs):
     networks = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,), num_classes=3)
-    return kg.DenoisingVAE(*networks, stddev=0.3, num_classes=3, seed=1)
+    return kg.DenoisingVAE(*networks, stddev=0.3, num_classes=3, seed=1, **kwargs)
+
+
+def mixture_denoising_vae():
+    return denoising_vae(prior=kg.priors.Mixture(3, seed=1))
+
+
+def vamp_conditional_vae():
+    networks = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,), num_classes=3)
+    return kg.VAE(*networks, num_classes=3, seed=1, prior=kg.priors.VampPrior(4, seed=1))
+
+
+def flow_dreg_iwae():
+    return dreg_iwae(num_samples=3, prior=kg.priors.Flow(couplings=2, hidden=4, seed=1))
 
 
 MODELS = [
@@ -191,6 +204,9 @@ MODELS = [
     iwae,
     dreg_iwae,
     two_layer_iwae,
+    mixture_denoising_vae,
+    vamp_conditional_vae,
+    flow_dreg_iwae,
     gan,
     r3gan,
     augmented_gan,

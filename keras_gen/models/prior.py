@@ -1,0 +1,98 @@
+"""What a VAE does with the prior of its latents."""
+
+import math
+
+from keras import ops
+
+from keras_gen import backend, checks, door, priors
+from keras_gen.dtypes import in_float32
+
+
+class HasPrior:
+    """Mixin of a VAE before `Autoencoder`: `prior` is a layer of `kg.priors`."""
+
+    def set_prior(self, prior):
+        self.prior = priors.get(prior)
+        self.check_free_bits()
+        if self.built:
+            self.build_prior()
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.build_prior()
+
+    def build_prior(self):
+        """Build the prior for this model's z; ValueError if it was built for another."""
+        shape = self.prior.shape_in(self)
+        if not self.prior.built:
+            self.prior.build(shape)
+        built_for = (self.prior.get_build_config() or {}).get("input_shape", shape)
+        if tuple(built_for) != shape:
+            raise ValueError(
+                f"The `prior`, a {type(self.prior).__name__}, was built for {tuple(built_for)}, "
+                f"and this {type(self).__name__} needs {shape}. Pass a new one."
+            )
+
+    def check_free_bits(self):
+        """Raise ValueError if free bits are given to latents that have no KL of their own."""
+        if self.has_free_bits and not self.prior.factorises:
+            raise ValueError(
+                f"`free_bits` are of single latents, and under a {type(self.prior).__name__} these "
+                f'have no KL of their own. Leave them out, or pass `prior="standard_normal"`.'
+            )
+
+    def start_training(self, data):
+        if self.prior.has_started():
+            return data
+        kind, first = door.stream_kind(data), data
+        if kind is not None:
+            first, data = door.opened(data, self.example_shape)
+            first, *_ = door.split(first, self.example_shape, kind)
+        self.prior.start(door.as_examples(first, self.example_shape, kind, self.white))
+        return data
+
+    @property
+    def prior_shape(self):
+        """Shape of one z of the prior, a tuple."""
+        return self.latent_shape
+
+    @property
+    def prior_size(self):
+        """Number of values of one z of the prior."""
+        return math.prod(self.prior_shape)
+
+    def prior_posterior(self, x, y=None):
+        """Return mean and log_var of q(z|x) for a prior, as vectors, tensors (batch, prior_size).
+
+        x is used as it is, without noise or drawn pixels, by the encoder of `encode`.
+        """
+        posterior = self.encoder(x if y is None else [x, y], training=False)
+        return [self.flat(in_float32(v)) for v in posterior]
+
+    def prior_of_z(self, y=None):
+        """Return p(z) of the z next to x, a `kg.priors.Distribution`."""
+        return self.prior.distribution(self, y)
+
+    def prior_draws(self, num_samples, batch):
+        """Return draws z of p(z) for evaluation, a tensor (num_samples, batch, latent_size)."""
+        prior = self.prior.distribution(self)
+        return prior.from_noise(
+            self.evaluation_sampling.noise((num_samples, batch, prior.noise_size))
+        )
+
+    def draw_latents(self, num_samples, *, seed=None):
+        """Return draws from p(z) for pictures, NumPy (num_samples, *latent_shape), as `sample`."""
+        num_samples = checks.check_integer("num_samples", num_samples)
+        self.check_sized()
+        noise = self.user_sampling.array((num_samples, self.noise_size), seed)
+        z = backend.without_gradient(self.z_of_noise, ops.convert_to_tensor(noise))
+        return ops.convert_to_numpy(z).reshape(-1, *self.latent_shape)
+
+    @property
+    def noise_size(self):
+        """Number of normal draws that make a z of the prior."""
+        return self.prior.noise_size(self.prior_size)
+
+    def z_of_noise(self, noise):
+        """Return z of the prior, (batch, latent_size), made of draws from N(0, I)."""
+        return self.prior.distribution(self).from_noise(noise)

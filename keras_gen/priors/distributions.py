@@ -1,0 +1,91 @@
+"""Densities of z as plain objects, made of the weights of a prior as they are at the moment."""
+
+import numpy as np
+from keras import ops
+
+from keras_gen import seeds
+from keras_gen.arguments import check_integer
+from keras_gen.dtypes import output_dtype
+from keras_gen.losses import densities, divergences
+
+
+class Distribution:
+    """p(z): a subclass writes `log_prob` and `from_noise`.
+
+    Args:
+        noise_size: Number of draws from N(0, 1) that make one z.
+    """
+
+    factorises = False
+
+    def __init__(self, noise_size):
+        self.noise_size = noise_size
+
+    def log_prob(self, z):
+        """Return log p(z) in nats, summed over the latents, shape (..., d) -> (...)."""
+        raise NotImplementedError(f"{type(self).__name__} has no `log_prob`. Write it.")
+
+    def from_noise(self, noise):
+        """Return z from p(z), made of draws from N(0, I), (..., noise_size) -> (..., d)."""
+        raise NotImplementedError(f"{type(self).__name__} has no `from_noise`. Write it.")
+
+    def sample(self, n, seed=None):
+        """Return n draws of z, a tensor (n, d): the same on every backend for an integer `seed`."""
+        n = check_integer("n", n)
+        if seed is None:
+            (seed,) = seeds.split(None, 1)
+        noise = np.random.default_rng(seed).standard_normal((n, self.noise_size))
+        return self.from_noise(ops.convert_to_tensor(noise, dtype=output_dtype()))
+
+    def kl_of_latents(self, mean, log_var, z):
+        """Return log q(z|x) - log p(z) at a draw z of q = N(mean, exp(log_var)), (..., 1).
+
+        Its expectation is KL(q(z|x) || p(z)), for which there is no closed form.
+        """
+        return (densities.log_normal(z, mean, log_var) - self.log_prob(z))[..., None]
+
+
+class UnitNormal(Distribution):
+    """p(z) = N(0, I)."""
+
+    factorises = True
+
+    def log_prob(self, z):
+        return densities.log_standard_normal(z)
+
+    def from_noise(self, noise):
+        return noise
+
+    def kl_of_latents(self, mean, log_var, z):
+        """Return KL(N(mean, exp(log_var)) || N(0, 1)) of each latent, (..., d), a closed form."""
+        return divergences.kl_of_latents(mean, log_var)
+
+
+class NormalMixture(Distribution):
+    """p(z) = sum_k w_k N(z; mean_k, diag(exp(log_var_k))).
+
+    Args:
+        log_weights: log w_k, (k,), whose exponentials add up to 1.
+        mean: (k, d).
+        log_var: (k, d).
+    """
+
+    def __init__(self, log_weights, mean, log_var):
+        super().__init__(mean.shape[-1] + 2)
+        self.log_weights = log_weights
+        self.mean = mean
+        self.log_var = log_var
+
+    def log_prob(self, z):
+        # Not as products of matrices, which would be faster: they cancel where a variance is small.
+        log_p = densities.log_normal(z[..., None, :], self.mean, self.log_var)  # (..., k)
+        return ops.logsumexp(self.log_weights + log_p, axis=-1)
+
+    def from_noise(self, noise):
+        # Two numbers a, b choose k, as exp(-(a^2 + b^2) / 2) is uniform (Box and Muller, 1958). Not
+        # the distribution function of one: JAX exports no erf that TensorFlow can read.
+        u = ops.exp(-0.5 * ops.sum(ops.square(noise[..., :2]), axis=-1, keepdims=True))
+        ends = ops.cumsum(ops.exp(self.log_weights))[:-1]
+        k = ops.sum(ops.cast(u > ends, "int32"), axis=-1)  # (...)
+        mean, log_var = (ops.take(v, k, axis=0) for v in (self.mean, self.log_var))
+        return mean + ops.exp(0.5 * log_var) * noise[..., 2:]

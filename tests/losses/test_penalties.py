@@ -206,6 +206,7 @@ def test_penalty_gradients_are_the_same_compiled():
     discriminator = around(stack)
     x = np.random.default_rng(0).normal(size=(4, 4, 4, 2)).astype("float32")
     step = PenaltyStep(discriminator, losses.R1(), x)
+    step.compile(optimizer=keras.optimizers.SGD(1.0), run_eagerly=True)
     eager = step.gradient()
     step.compile(optimizer=keras.optimizers.SGD(1.0))
     for gradient, expected in zip(step.gradient(), eager, strict=True):

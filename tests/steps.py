@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_gen import backend, layers
 
-# JAX compiles each operation of an eager step by itself: one program takes a third of the time.
+# JAX compiles each operation of an eager step by itself: one program takes two thirds of the time.
 EAGER = {"run_eagerly": keras.config.backend() != "jax"}
 
 

@@ -38,4 +38,5 @@ class Prior(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**configs.deserialize(config))
+        # The dtype as in the file: Keras writes no config of arguments that are objects.
+        return super().from_config({**configs.deserialize(config), "dtype": config.get("dtype")})

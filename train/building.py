@@ -50,7 +50,7 @@ def penalty_weight(args, steps):
     if start is None:
         return []
     if end is not None:
-        return [keras.optimizers.schedules.ExponentialDecay(start, steps, end / start)]
+        return [keras.optimizers.schedules.CosineDecay(start, steps, end / start)]
     return [r3gan.gamma(start, steps) if args.recipe == "r3gan" else start]
 
 

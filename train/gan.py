@@ -95,7 +95,8 @@ def _add_loss(parser):
     add(
         "--penalty-weight-end",
         type=options.positive_float,
-        help="the same at the end, if the weight shall fall, by an equal factor in each step",
+        help="the same at the end, if the weight shall fall, along half a cosine like the "
+        "learning rates",
     )
 
 

@@ -50,7 +50,7 @@ _POINTS = {
     "augment": "none",
     "latent_dim": 10,
     "latent_signs": 8,
-    "epochs": 14,
+    "epochs": 24,
     "batch_size": 256,
     "generator_learning_rate": 1e-3,
     "discriminator_learning_rate": 3e-3,
@@ -64,15 +64,16 @@ DEFAULTS = {
     "ring": {
         **_POINTS,
         "frequencies": [3.0, 6.0, 12.0, 24.0, 48.0],
-        "penalty_weight": 1.0,
+        "penalty_weight": 0.4,
         "penalty_weight_end": 1e-4,
     },
     # Its lengths are 4 to 5 times those of the ring.
     "grid": {
         **_POINTS,
-        "epochs": 16,
+        "hidden": [128, 128, 128],
+        "generator_learning_rate": 5e-4,
         "frequencies": [0.75, 1.5, 3.0, 6.0, 12.0],
-        "penalty_weight": 16.0,
+        "penalty_weight": 8.0,
         "penalty_weight_end": 0.005,
     },
     "images": _IMAGES,

@@ -89,9 +89,14 @@ def train_and_score(name, typed, seed, settings, args):
 
 
 def describe(settings):
-    """Return all settings that a recipe may have, in one line."""
+    """Return all settings that a recipe may have, in one line, and what its samples are asked for.
+
+    y=real: the labels of real images. In the first rows of the table y=even: each class as often.
+    """
     names = dict.fromkeys([*recipes.DEFAULTS["images"], "ema", "penalty_weight"])
     values = {name: getattr(settings, name) for name in names}
+    if settings.conditional:
+        values["y"] = "real"
     return " ".join(
         f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in values.items()
@@ -143,8 +148,9 @@ def load(dataset, **data):
     sets = [test] if len(test.x) >= 5000 else [train, test]
     real, y = (np.concatenate([getattr(data, name) for data in sets]) for name in ("x", "y"))
     n = len(real) // 2
-    # Those of the half of the real images that samples are in the place of.
-    return train, test, real, y[np.random.default_rng(0).permutation(len(y))[n : 2 * n]]
+    real, y = real[: 2 * n], y[: 2 * n]
+    # Those of the half of the real images that samples are in the place of: `quality`'s seed is 0.
+    return train, test, real, y[np.random.default_rng(0).permutation(2 * n)[n:]]
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from tests.helpers import (
 
 STEPS = 24
 MANY = 50  # Seeds of the study.
+# Not one channel: PyTorch 2.13 fails in the gradient of a float64 convolution that gives one.
+SHAPES = (6, 6, 3), (4, 8, 2), (7,)
 against_eager = pytest.mark.parametrize(
     "mode", [mode for mode in (DEFAULT, COMPILED) if mode is not SAME_AS_DEFAULT]
 )
@@ -150,7 +152,7 @@ def random_optimizer(rng, sgd):
 
 
 def random_vae(rng, mode, model=kg.VAE, **arguments):
-    shape, latent_dim = pick(rng, (6, 6, 1), (4, 8, 2), (7,)), 3
+    shape, latent_dim = pick(rng, *SHAPES), 3
     trunk = random_network(rng, shape, (5,))
     heads = [layers.Dense(latent_dim)(trunk.output) for _ in range(2)]
     encoder = keras.Model(trunk.input, heads)
@@ -175,7 +177,7 @@ def random_iwae(rng, mode):
 
 
 def random_gan(rng, mode):
-    shape, latent_dim = pick(rng, (6, 6, 1), (4, 8, 2), (7,)), 3
+    shape, latent_dim = pick(rng, *SHAPES), 3
     R1, R2, GradientPenalty = kg.losses.R1, kg.losses.R2, kg.losses.GradientPenalty
     penalties = pick(rng, [], [R1(0.5)], [R1(0.5), R2(0.5)], [GradientPenalty(1.0)])
     loss = pick(rng, "non_saturating", "relativistic", "wasserstein", "least_squares")

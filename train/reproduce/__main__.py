@@ -67,7 +67,7 @@ def main(argv=None):
     except (ValueError, OSError, ImportError) as error:
         command.fail(parser, error)
     except KeyboardInterrupt:
-        parser.exit(130, f"\n{parser.prog}: stopped, with nothing obtained.\n")
+        parser.exit(130, f"\n{parser.prog}: stopped. Runs that are rows of a table are kept.\n")
     results.check_converged({f"{row.name} {row.quantity}": row.obtained for row in rows})
     seconds = time.perf_counter() - start
     print_rows(rows)

@@ -17,6 +17,8 @@ FILE = pathlib.Path(__file__).parents[2] / "docs" / "studies" / "gan_points.csv"
 MODES = {"ring": 8, "grid": 25}
 MEASURED = ("modes", "mode_kl", "high_quality", "mode_sd")
 RECIPE = sorted({*DEFAULTS["ring"], "packing"})
+# How a weight gets to its end: by an equal factor in each step in the first rows of the table.
+FALL = " penalty_weight_fall=cosine"
 COLUMNS = ("data", "recipe", "backend", "seed", "steps", "seconds", *MEASURED)
 
 
@@ -59,7 +61,7 @@ def run(dataset, seed, *options):
     gan.settle(args)
     key = {
         "data": dataset,
-        "recipe": " ".join(f"{name}={getattr(args, name)}" for name in RECIPE),
+        "recipe": " ".join(f"{name}={getattr(args, name)}" for name in RECIPE) + FALL,
         "backend": keras.config.backend(),
         "seed": str(seed),
     }

@@ -92,11 +92,15 @@ def train(function, backend, seed, budget, **data):
         command += [] if budget is None else ["--seconds", budget]
         process = subprocess.run(
             command,
-            env={**os.environ, "KERAS_BACKEND": backend},
+            # The loops of the peers place nothing on a GPU, so none has one.
+            env={**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""},
             stdout=subprocess.PIPE,
             text=True,
-            check=True,
         )
+        if process.returncode:
+            raise ValueError(
+                f"{function} ended with an error, printed above. Finished runs are kept."
+            )
         with np.load(made) as arrays:
             samples = {name: arrays[name] for name in arrays}
     return json.loads(process.stdout.splitlines()[-1]), samples

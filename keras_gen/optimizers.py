@@ -1,6 +1,7 @@
 """The optimizers of a GAN's two players, a head start for one of them, and averaged weights."""
 
 import contextlib
+import numbers
 
 import keras
 import numpy as np
@@ -51,6 +52,11 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
                 raise ValueError(
                     f"`compile` of a {owner} needs two optimizers: pass `generator_optimizer` and "
                     f"`discriminator_optimizer`; `{name}` is None."
+                )
+            if isinstance(optimizer, (type, numbers.Number)):
+                raise ValueError(
+                    f"`{name}` is {optimizer!r}. Pass an object, `keras.optimizers.Adam(1e-4)`, or "
+                    f'a name, "adam".'
                 )
         if generator is discriminator and not isinstance(generator, str):
             raise ValueError(

@@ -42,6 +42,8 @@ def clipping(images, value_range):
     low, high = check_range(value_range)
     margin = MARGIN * (high - low)
     values = np.asarray(images)[np.isfinite(images)]
+    if np.size(images) - values.size > CLIPPED * np.size(images):
+        return "Many pixels of the images are NaN or infinite. If a model made them, it diverged."
     if not values.size or np.mean((values < low - margin) | (values > high + margin)) < CLIPPED:
         return None
     return (

@@ -1,18 +1,21 @@
 """Schedules for numbers that change while a model trains: Keras `LearningRateSchedule`s."""
 
 import math
+import numbers
+import sys
 
 import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_gen.arguments import plain
 
 
 class Ramp(LearningRateSchedule):
     """Base class of what goes from `start` to `end` in `steps` steps, and stays there."""
 
     def __init__(self, steps, start=0.0, end=1.0):
-        if not steps >= 1:
-            raise ValueError(f"`steps` is {steps}. Pass at least 1.")
+        _check("steps", steps, 1, "at least 1")
         _check_values(start, end)
         self.steps = steps
         self.start = start
@@ -80,14 +83,16 @@ class Cyclical(LearningRateSchedule):
     """
 
     def __init__(self, period, ramp=0.5, cycles=None, start=0.0, end=1.0):
-        if not period >= 1:
-            raise ValueError(f"`period` is {period}. Pass at least 1.")
-        if not 0 < ramp <= 1:
-            raise ValueError(
-                f"`ramp` is {ramp}. Pass the share of a period that rises: above 0, up to 1."
-            )
-        if cycles is not None and not cycles >= 1:
-            raise ValueError(f"`cycles` is {cycles}. Pass at least 1, or None.")
+        _check("period", period, 1, "at least 1")
+        _check(
+            "ramp",
+            ramp,
+            math.ulp(0.0),
+            "the share of a period that rises: above 0, up to 1",
+            most=1,
+        )
+        if cycles is not None:
+            _check("cycles", cycles, 1, "at least 1, or None")
         _check_values(start, end)
         self.period = period
         self.ramp = ramp
@@ -153,5 +158,10 @@ class CosineRamp(Ramp):
 
 def _check_values(start, end):
     for name, value in (("start", start), ("end", end)):
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"`{name}` is {value}. Pass a number that is not negative.")
+        _check(name, value, 0, "a number that is not negative")
+
+
+def _check(name, value, least, wanted, most=sys.float_info.max):
+    number = plain(value)
+    if not isinstance(number, numbers.Real) or not least <= number <= most:
+        raise ValueError(f"`{name}` is {value!r}. Pass {wanted}.")

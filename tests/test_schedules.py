@@ -65,6 +65,12 @@ def test_beta_follows_it_in_the_compiled_step_and_after_loading(schedule, tmp_pa
         (lambda: Cyclical(5, ramp=0.0), "`ramp` is 0.0"),
         (lambda: Cyclical(5, ramp=1.5), "`ramp` is 1.5"),
         (lambda: Cyclical(5, cycles=0), "`cycles` is 0"),
+        (lambda: LinearWarmUp("10"), "`steps` is '10'. Pass at least 1"),
+        (lambda: LinearWarmUp(None), "`steps` is None"),
+        (lambda: CosineRamp(5, start="0"), "`start` is '0'. Pass a number"),
+        (lambda: CosineRamp(5, end=float("inf")), "`end` is inf"),
+        (lambda: Cyclical([5]), r"`period` is \[5\]"),
+        (lambda: Cyclical(5, cycles="2"), "`cycles` is '2'. Pass at least 1, or None"),
     ],
 )
 def test_what_is_no_schedule_is_refused(build, match):

@@ -134,6 +134,8 @@ class SampleQuality(keras.callbacks.Callback):
         x, y = door.some(self.data, 2 * self.samples)
         if len(x) < 20:
             raise ValueError(f"`data` holds {len(x)} examples. Pass at least 20.")
+        if hasattr(self.model, "check_data"):
+            self.model.check_data(x)  # Of another shape or range they would be far from any sample.
         self.rows = len(x) // 2
         real = describe(x, self.features)
         self.real = take(real, slice(self.rows))

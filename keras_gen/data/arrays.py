@@ -64,8 +64,8 @@ def as_float(x):
     """Return examples as float32: uint8 is divided by 255, floats are kept."""
     if x.ndim == 0 or not (x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating)):
         raise ValueError(
-            f"`x` has shape {x.shape} and type {x.dtype}. Pass examples (n, ...) as uint8, "
-            "which is divided by 255, or as floats in [0, 1]."
+            f"`x` has shape {x.shape} and type {x.dtype}. Pass examples (n, ...) as floats, "
+            f'`x.astype("float32")`; images in [0, 1], or as uint8, which is divided by 255.'
         )
     if x.dtype == np.uint8:
         return np.divide(x, 255, dtype="float32")

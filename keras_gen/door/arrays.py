@@ -80,7 +80,7 @@ def as_numbers(value, name="x"):
     if isinstance(value, (str, bytes)) or not (is_known or readable):
         raise ValueError(_unknown(value, name))
     try:
-        array = np.asarray(_host(value))
+        array = np.asarray(_host(_filled(value)))
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(_no_array(value, name)) from error
     if array.dtype.kind in "OUSVMmc" and "float" not in array.dtype.name:
@@ -180,6 +180,16 @@ def check_weights(sample_weight):
         )
 
 
+def _filled(value):
+    """Return numbers of pandas that may be missing as an array, with NaN for those that are."""
+    dtypes = getattr(value, "dtypes", None)
+    dtypes = list(dtypes) if hasattr(dtypes, "__iter__") else [dtypes]
+    can_miss = [hasattr(dtype, "na_value") for dtype in dtypes]
+    if not any(can_miss) or not all(getattr(dtype, "kind", "O") in "fiu" for dtype in dtypes):
+        return value
+    return value.to_numpy("float64", na_value=np.nan)
+
+
 def _host(value):
     """Return what NumPy can read: a tensor of PyTorch without its gradient, from any device."""
     if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
@@ -239,7 +249,9 @@ def _dictionary(batch, kind):
     keys = sorted(batch, key=lambda key: -len(shape_of(batch[key])))  # The examples come first.
     name = "data" if kind is None else "batch"
     line = f'{name}["{keys[0]}"]'
-    if len(keys) > 1 and len(shape_of(batch[keys[1]])) < len(shape_of(batch[keys[0]])):
+    if len(keys) > 2 and {len(shape_of(values)) for values in batch.values()} == {1}:
+        line = f"np.stack(list({name}.values()), axis=1)"  # Columns of a table.
+    elif len(keys) > 1 and len(shape_of(batch[keys[1]])) < len(shape_of(batch[keys[0]])):
         line = f'({line}, {name}["{keys[1]}"])'
     if kind == "tf.data.Dataset":
         line = f"data.map(lambda batch: {line})"

@@ -161,6 +161,11 @@ def quality(real, fake, features=None, *, train=None, metrics=None, draws=5, see
     fake = _check_examples("fake", fake)
     random = np.random.default_rng(seed)
     real = _check_examples("real", _some(real, 2 * len(fake), random))
+    if real.shape[1:] != fake.shape[1:]:
+        raise ValueError(
+            f"`real` holds examples of shape {real.shape[1:]} and `fake` {fake.shape[1:]}. Pass "
+            f"both of one shape."
+        )
     if real.dtype.kind != fake.dtype.kind:
         raise ValueError(
             f"`real` is {real.dtype} and `fake` {fake.dtype}. Pass both as floats, in one range."

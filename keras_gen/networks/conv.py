@@ -49,7 +49,7 @@ def conv_vae(
     vae = kg.VAE(*kg.networks.conv_vae((32, 32, 3), latent_dim=64))
     ```
     """
-    image_shape, latent_dim, filters = check_sizes(image_shape, latent_dim, filters)
+    image_shape, latent_dim, filters = check_sizes(image_shape, latent_dim, filters=filters)
     num_classes = labels.check_num_classes(num_classes)
     inputs, h = _encoder_trunk(image_shape, filters, activation, num_classes)
     encoder = keras.Model(inputs, posterior_outputs(h, latent_dim), name="encoder")
@@ -63,7 +63,7 @@ def conv_autoencoder(
     image_shape, latent_dim, filters=(32, 64), activation="relu", parameters_per_value=1
 ):
     """Build encoder and decoder of a plain autoencoder: `conv_vae` with an encoder x -> z."""
-    image_shape, latent_dim, filters = check_sizes(image_shape, latent_dim, filters)
+    image_shape, latent_dim, filters = check_sizes(image_shape, latent_dim, filters=filters)
     x, h = _encoder_trunk(image_shape, filters, activation)
     encoder = keras.Model(x, code_output(h, latent_dim), name="encoder")
     return encoder, _decoder(image_shape, latent_dim, filters, activation, parameters_per_value)

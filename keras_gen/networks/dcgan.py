@@ -3,7 +3,7 @@ import math
 import keras
 from keras import layers
 
-from keras_gen.arguments import check_integers
+from keras_gen.arguments import check_integer, check_integers
 from keras_gen.dtypes import output_dtype
 from keras_gen.layers import BatchNormalization, GroupNormalization, SpectralNormalization
 from keras_gen.networks import labels, players
@@ -67,7 +67,8 @@ def dcgan(
         https://arxiv.org/abs/1712.04086, for `packing`; Miyato and Koyama (2018), "cGANs with
         Projection Discriminator": https://arxiv.org/abs/1802.05637.
     """
-    image_shape, latent_dim, (kernel_size,) = check_sizes(image_shape, latent_dim, kernel_size)
+    image_shape, latent_dim = check_sizes(image_shape, latent_dim)
+    kernel_size = check_integer("kernel_size", kernel_size)
     num_classes = labels.check_num_classes(num_classes)
     _check_norm(discriminator_norm)
     if len(image_shape) != 3:
@@ -77,8 +78,8 @@ def dcgan(
         )
     filters = _default_filters(image_shape) if filters is None else filters
     discriminator_filters = filters if discriminator_filters is None else discriminator_filters
-    filters = check_integers("layer widths", filters)
-    discriminator_filters = check_integers("layer widths", discriminator_filters)
+    filters = check_integers("filters", filters)
+    discriminator_filters = check_integers("discriminator_filters", discriminator_filters)
     return (
         _generator(image_shape, latent_dim, filters, kernel_size, num_classes),
         _discriminator(

@@ -35,7 +35,7 @@ def linear_vae(image_shape, latent_dim):
         Lucas et al. (2019), "Don't Blame the ELBO! A Linear VAE Perspective on Posterior
         Collapse": https://arxiv.org/abs/1911.02469
     """
-    image_shape, latent_dim, _ = check_sizes(image_shape, latent_dim, latent_dim)
+    image_shape, latent_dim = check_sizes(image_shape, latent_dim)
     x = keras.Input(image_shape, name="x")
     h = layers.Flatten(data_format="channels_last")(x)
     mean = layers.Dense(latent_dim, dtype=output_dtype(), name="mean")(h)

@@ -49,7 +49,7 @@ def mlp_vae(
     Reference:
         Kingma and Welling (2014), section 5: one hidden layer of 500 units on MNIST.
     """
-    image_shape, latent_dim, hidden = check_sizes(image_shape, latent_dim, hidden)
+    image_shape, latent_dim, hidden = check_sizes(image_shape, latent_dim, hidden=hidden)
     num_classes = labels.check_num_classes(num_classes)
     inputs, h = _encoder_trunk(image_shape, hidden, activation, num_classes)
     encoder = keras.Model(inputs, posterior_outputs(h, latent_dim), name="encoder")
@@ -63,7 +63,7 @@ def mlp_autoencoder(
     image_shape, latent_dim, hidden=(500,), activation="relu", parameters_per_value=1
 ):
     """Build encoder and decoder of a plain autoencoder: `mlp_vae` with an encoder x -> z."""
-    image_shape, latent_dim, hidden = check_sizes(image_shape, latent_dim, hidden)
+    image_shape, latent_dim, hidden = check_sizes(image_shape, latent_dim, hidden=hidden)
     x, h = _encoder_trunk(image_shape, hidden, activation)
     encoder = keras.Model(x, code_output(h, latent_dim), name="encoder")
     return encoder, _decoder(image_shape, latent_dim, hidden, activation, parameters_per_value)

@@ -48,7 +48,9 @@ def mlp_gan(
         Lin et al. (2018), "PacGAN": https://arxiv.org/abs/1712.04086, for `packing`; Miyato and
         Koyama (2018): https://arxiv.org/abs/1802.05637, for projection.
     """
-    image_shape, latent_dim, hidden = check_sizes(image_shape, latent_dim, generator_hidden)
+    image_shape, latent_dim, hidden = check_sizes(
+        image_shape, latent_dim, generator_hidden=generator_hidden
+    )
     num_classes = labels.check_num_classes(num_classes)
     inputs, h = labels.latent_input(latent_dim, num_classes)
     for width in hidden:
@@ -63,7 +65,7 @@ def mlp_gan(
     label = players.LabelConditioning(num_classes, conditioning, packing)
     h = layers.Flatten(data_format="channels_last")(players.centre_pixels(x))
     inputs, h = label.inputs(x), label.concatenate(h)
-    for width in check_integers("layer widths", discriminator_hidden):
+    for width in check_integers("discriminator_hidden", discriminator_hidden):
         h = layers.Dense(width)(h)
         h = layers.LeakyReLU(negative_slope=0.2)(h)
     logit = label.project(players.logit_layer()(h), h)

@@ -137,7 +137,7 @@ def _append_waves(x, frequencies):
 
 
 def _check_points(shape, latent_dim, hidden):
-    sizes = check_sizes(shape, latent_dim, hidden)
+    sizes = check_sizes(shape, latent_dim, hidden=hidden)
     if len(sizes[0]) != 1:
         raise ValueError(
             f"`shape` is {sizes[0]}. Points are vectors, (size,); for images use `mlp_gan` "

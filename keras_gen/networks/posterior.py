@@ -17,12 +17,12 @@ def code_output(h, latent_dim):
     return layers.Dense(latent_dim, dtype=output_dtype(), name="code")(h)
 
 
-def check_sizes(image_shape, latent_dim, widths):
-    """Return a shape as a tuple, a size as an int, and widths, or one alone, as a tuple."""
+def check_sizes(image_shape, latent_dim, **widths):
+    """Return a shape as a tuple, a size as an int, and widths, or one alone, each as a tuple."""
     return (
         check_integers("image_shape", image_shape),
         check_integer("latent_dim", latent_dim),
-        check_integers("layer widths", widths),
+        *(check_integers(name, values) for name, values in widths.items()),
     )
 
 

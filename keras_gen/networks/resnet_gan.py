@@ -68,7 +68,8 @@ def resnet_gan(
         https://arxiv.org/abs/2501.05441
         Zhang et al. (2019), "Fixup Initialization": https://arxiv.org/abs/1901.09321
     """
-    image_shape, latent_dim, (width,) = check_sizes(image_shape, latent_dim, width)
+    image_shape, latent_dim = check_sizes(image_shape, latent_dim)
+    width = check_integer("width", width)
     depth = check_integer("depth", depth)
     groups, expansion = check_integer("groups", groups), check_integer("expansion", expansion)
     num_classes = labels.check_num_classes(num_classes)

@@ -57,7 +57,8 @@ def resnet_vae(
         https://arxiv.org/abs/1603.05027
         Wu and He (2018), "Group Normalization": https://arxiv.org/abs/1803.08494
     """
-    image_shape, latent_dim, (width,) = check_sizes(image_shape, latent_dim, width)
+    image_shape, latent_dim = check_sizes(image_shape, latent_dim)
+    width = check_integer("width", width)
     depth = check_integer("depth", depth)
     outputs = image_shape[-1] * check_integer("parameters_per_value", parameters_per_value)
     num_classes = labels.check_num_classes(num_classes)

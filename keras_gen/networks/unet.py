@@ -43,7 +43,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
         Ronneberger et al. (2015), "U-Net: Convolutional Networks for Biomedical Image
         Segmentation": https://arxiv.org/abs/1505.04597
     """
-    image_shape, _, filters = check_sizes(image_shape, 1, filters)
+    image_shape, _, filters = check_sizes(image_shape, 1, filters=filters)
     parameters_per_value = check_integer("parameters_per_value", parameters_per_value)
     if len(filters) < 2:
         raise ValueError(f"`filters` is {filters}. Pass at least two: one for each resolution.")

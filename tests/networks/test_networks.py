@@ -48,8 +48,8 @@ def test_an_mlp_takes_a_table():
     "build, arguments, match",
     [
         (networks.mlp_vae, ((28, 28, 1), 0), "latent_dim"),
-        (networks.mlp_vae, ((28, 28, 1), 2, ()), "widths"),
-        (networks.mlp_vae, ((28, 28, 1), 2, (5, -1)), "widths"),
+        (networks.mlp_vae, ((28, 28, 1), 2, ()), "`hidden` is"),
+        (networks.mlp_vae, ((28, 28, 1), 2, (5, -1)), "`hidden` is -1"),
         (networks.mlp_vae, ((28, None, 1), 2), "image_shape"),
         (networks.conv_vae, ((30, 30, 1), 2), "divisible by 4"),
         (networks.conv_vae, ((28, 28), 2), "height, width, channels"),

@@ -146,7 +146,7 @@ def test_the_residual_networks_are_made_of_keras_alone():
     "build, arguments, match",
     [
         (networks.resnet_gan, {"image_shape": (64,)}, "Pass \\(height, width, channels\\)"),
-        (networks.resnet_gan, {"width": 0}, "widths"),
+        (networks.resnet_gan, {"width": 0}, "`width` is 0"),
         (networks.resnet_gan, {"depth": 0}, "`depth` is 0"),
         (networks.resnet_gan, {"groups": 3}, "`groups` is 3, and a block has 16 channels"),
         (networks.resnet_gan, {"conditioning": "concat"}, "`conditioning` is 'concat'"),

@@ -28,7 +28,7 @@ def test_detail_passes_beside_what_is_coarse():
         ((30, 30, 1), (4, 4, 4), "divisible by 4"),
         ((28, 28), (4, 4), "height, width, channels"),
         ((28, 28, 1), (4,), "at least two"),
-        ((28, 28, 1), (4, 0), "widths"),
+        ((28, 28, 1), (4, 0), "`filters` is 0"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(shape, filters, match):

@@ -4,8 +4,10 @@ import csv
 import pathlib
 
 import keras
+import numpy as np
 import pytest
 
+import keras_gen as kg
 from train import gan, study
 
 pytestmark = pytest.mark.once
@@ -36,6 +38,15 @@ def test_a_run_that_is_in_the_table_is_not_repeated(monkeypatch, tmp_path):
     ((*typed, _, out),) = trained
     assert typed == ["--epochs", "2", "--seed", "2"]
     assert not pathlib.Path(out).exists()
+
+
+def test_samples_have_the_classes_of_the_real_images_in_whose_place_they_are(monkeypatch):
+    y = np.repeat([0, 1, 2], [150, 40, 10])
+    sets = [kg.data.ArrayDataset(np.zeros((200, 1), "float32"), y) for _ in range(2)]
+    monkeypatch.setattr(kg.data, "load", lambda *_, **__: sets)
+    *_, labels = study.load.__wrapped__("digits")
+    order = np.random.default_rng(0).permutation(400)
+    np.testing.assert_array_equal(labels, np.tile(y, 2)[order[200:]])
 
 
 def _stop():

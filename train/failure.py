@@ -154,9 +154,10 @@ def draw_curves(path, games, steps):
             of_d.plot(x, told_apart, label="D(x) above D(G(z)): exp(-loss of D)")
         of_d.axhline(0.5, color="0.5", lw=0.8)
         of_d.set(ylim=(-0.03, 1.03), title=game.name)
-        for name, color, value in zip(("d", "g"), ("C0", "C1"), game.at_equilibrium, strict=True):
-            of_losses.plot(x, history[f"{name}_loss"], color=color, label=f"loss of {name.upper()}")
-            of_losses.axhline(value, color=color, lw=0.8, ls="--")
+        names = {"d_loss": "loss of D", "g_loss": "loss of G"}
+        for i, (name, label) in enumerate(names.items()):
+            of_losses.plot(x, history[name], color=f"C{i}", label=label)
+            of_losses.axhline(game.at_equilibrium[i], color=f"C{i}", lw=0.8, ls="--")
         of_losses.set(title="losses, nats")
         of_norm.plot(x, history["g_gradient"], color="C2")
         limits = 0.7 * np.min(norms), 1.4 * np.max(norms)

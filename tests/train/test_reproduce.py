@@ -13,7 +13,7 @@ from scipy.special import logit, xlogy
 from sklearn import linear_model
 
 import keras_gen as kg
-from train.reproduce import likelihoods, points, rows, table, uses
+from train.reproduce import likelihoods, minibatch, points, rows, table, uses
 
 pytestmark = pytest.mark.once
 
@@ -144,6 +144,15 @@ def test_a_run_on_points_that_has_a_row_is_not_run_again(tmp_path, monkeypatch):
     assert (row["data"], row["seed"], row["steps"]) == ("ring", "3", "24")
     assert points.run(*run) == row
     assert len(points.FILE.read_text().splitlines()) == 2
+
+
+def test_minibatch_discrimination_is_the_only_difference(tmp_path, monkeypatch):
+    monkeypatch.setattr(minibatch, "FILE", tmp_path / "runs.csv")
+    monkeypatch.setattr(minibatch, "train", lambda kernels, seed: {"modes": 8 if kernels else seed})
+    made = minibatch.minibatch(1)
+    assert [(row.obtained, row.published) for row in made] == [(8, 1), (8, 2), (8, 3)]
+    plain, compared = (minibatch.players(kernels)[1].count_params() for kernels in (None, (10, 5)))
+    assert compared - plain == 128 * 10 * 5 + 10  # T, and ten weights of the last layer.
 
 
 def test_without_a_name_it_lists_what_it_can_reproduce():

@@ -7,7 +7,16 @@ import sys
 import time
 
 from train import command, environment, options, results
-from train.reproduce import burda, examples, likelihoods, points, quality, table, uses
+from train.reproduce import (
+    burda,
+    examples,
+    likelihoods,
+    minibatch,
+    points,
+    quality,
+    table,
+    uses,
+)
 
 ENTRIES = {
     "pytorch-vae": examples.pytorch_vae,
@@ -26,6 +35,7 @@ ENTRIES = {
     "inpaint": uses.inpaint,
     "points": points.points,
     "quality": quality.quality,
+    "minibatch": minibatch.minibatch,
 }
 
 

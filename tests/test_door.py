@@ -130,6 +130,11 @@ def refusal(call):
     return None
 
 
+def admitted(model, arguments, method):
+    model.admit_arguments(arguments, method)
+    return arguments
+
+
 def ways_in(model, container, x, y):
     """The ways for data into a model, without a step: name -> call."""
 
@@ -138,13 +143,13 @@ def ways_in(model, container, x, y):
 
     def admit(method):
         data, labels = made()
-        return model.admit_arguments({"x": data, "y": labels}, method)
+        return admitted(model, {"x": data, "y": labels}, method)
 
     def validation():
         data, labels = made()
         arguments = {"x": examples(), "y": y}
         arguments["validation_data"] = data if labels is None else (data, labels)
-        return model.admit_arguments(arguments, "fit")
+        return admitted(model, arguments, "fit")
 
     def use():
         data, labels = made()
@@ -269,8 +274,8 @@ def test_labels_of_every_kind_are_the_same_labels(kind):
     model = shared("conditional VAE")
     x, y = examples(), ACCEPTED_LABELS[kind]
     for arguments in (
-        model.admit_arguments({"x": x, "y": y, "validation_data": (x, y)}, "fit"),
-        model.admit_arguments({"x": (x, y)}, "train_on_batch"),
+        admitted(model, {"x": x, "y": y, "validation_data": (x, y)}, "fit"),
+        admitted(model, {"x": (x, y)}, "train_on_batch"),
     ):
         assert arguments["y"].dtype == "int32"
         np.testing.assert_array_equal(arguments["y"], LABELS)

@@ -5,6 +5,7 @@ from keras_gen import likelihoods
 from keras_gen.arguments import check_integer
 from keras_gen.checks import check_choice
 from keras_gen.inference.predict import predict
+from keras_gen.priors import UnitNormal
 
 KINDS = ("elbo", "likelihood", "reconstruction", "distortion")
 
@@ -21,7 +22,7 @@ def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y
         kind: "elbo" is -ELBO, and "distortion" its part -E_q[log p(x|z)] (An and Cho, 2015), at
             `num_samples` draws of z, the same for each example; "reconstruction" is -log p(x|z)
             at the mean of q(z|x); "likelihood" is -log p(x) by `log_likelihood`. With classes,
-            all of them are given the label.
+            all of them are given the label. "elbo" of a `TwoLayerIWAE` has N(0, I) for p(z).
         num_samples: Number of draws of z; "reconstruction" needs none.
         seed: Seed of the draws, an integer.
         batch_size: Number of examples in each call of a network.
@@ -51,16 +52,15 @@ def _score(vae, x, y, kind, num_samples, seed, batch_size):
         reconstruction -= log_prob(vae, x, z, y, batch_size, compare=i == 0) / num_samples
     if kind == "distortion":
         return reconstruction
-    return reconstruction + _kl(vae, mean, log_var, noise, y, batch_size)
+    return reconstruction + _kl(vae, mean, log_var, noise, batch_size)
 
 
-def _kl(vae, mean, log_var, noise, y, batch_size):
+def _kl(vae, mean, log_var, noise, batch_size):
     """Return KL(q(z|x) || p(z)), (n,): where it has no closed form, the mean over the draws."""
-    kl = np.zeros(len(mean))
+    kl, prior = np.zeros(len(mean)), vae.prior_of_z()
+    draws = noise[:1] if isinstance(prior, UnitNormal) else noise
     for start in range(0, len(mean), batch_size):
         rows = slice(start, start + batch_size)
-        prior = vae.prior_of_z(None if y is None else y[rows])
-        draws = noise[:1] if prior.factorises else noise
         for eps in draws:
             z = (mean[rows] + np.exp(0.5 * log_var[rows]) * eps).astype(mean.dtype)
             of_latents = prior.kl_of_latents(

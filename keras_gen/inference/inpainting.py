@@ -27,7 +27,8 @@ def inpaint(
             p(visible, z), by Adam too. "chains" draws z from q(z|x) and the hidden values from
             p(x|z) in turn (Rezende et al., 2014, appendix F), and uses the mean of E[x|z] over
             the second half. On MNIST "elbo" has the least mean squared error, and "chains" by
-            far the greatest: q(z|x) was not trained on such examples.
+            far the greatest: q(z|x) was not trained on such examples. Of a
+            `TwoLayerIWAE` "elbo" and "map" have N(0, I) for p(z).
         num_samples: Chains for each example, or runs of Adam; the result is their mean.
         steps: Length of a chain, or updates of Adam.
         batch_size: Number of examples at a time.
@@ -138,7 +139,7 @@ class Descent(backend.Trainer, keras.Model):
     def objective(self, x, visible, y=None):
         """Return -log p(visible values, z), or -ELBO if q has a spread, summed over the batch."""
         z = mean = self.vae.flat(ops.convert_to_tensor(self.mean))
-        prior = self.vae.prior_of_z(y)
+        prior = self.vae.prior_of_z()
         if self.log_var is None:
             cost = -prior.log_prob(z)
         else:

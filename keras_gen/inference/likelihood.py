@@ -40,7 +40,8 @@ def log_likelihood(
             from the spread of its weights, in nats (NaN for one draw). It is inf where fewer than
             about nine draws decide: the weights that would matter were not drawn, so the estimate
             is only a lower bound, and how far below log p(x) it lies cannot be known from it.
-        chunk_size: Draws through the decoder at a time; only this decides the memory needed.
+        chunk_size: Draws through the decoder at a time; only this decides the memory needed. Under
+            a `Mixture` or `VampPrior` of k components each draw needs k times the size of z too.
         verbose: 1 shows a progress bar, 0 does not.
         y: Labels (n,), or one for all, if the model has classes.
         seed: An integer draws the same z each time, on one backend, and leaves the streams of

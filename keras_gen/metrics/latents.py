@@ -73,7 +73,7 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0, prior=None):
         num_samples: Draws of z per example, at least 2; the time grows as num_samples * n^2.
         seed: Seed of NumPy's generator.
         prior: p(z), an object with `log_prob(z)`; None is N(0, I). Give that of a model with
-            another prior: `vae.prior.distribution(vae)`.
+            another prior: `vae.prior_of_z()`. Of a `TwoLayerIWAE` that is N(0, I), not its prior.
 
     Returns:
         A dictionary of `rate`, `mutual_information`, `aggregate_kl`, and `standard_error`, that of
@@ -82,13 +82,18 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0, prior=None):
     Example:
 
     ```python
-    kg.metrics.elbo_surgery(*vae.encode(test.x), prior=vae.prior.distribution(vae))
+    kg.metrics.elbo_surgery(*vae.encode(test.x), prior=vae.prior_of_z())
     ```
 
     Reference:
         Hoffman and Johnson (2016), "ELBO surgery: yet another way to carve up the variational
         evidence lower bound": http://approximateinference.org/accepted/HoffmanJohnson2016.pdf
     """
+    if prior is not None and not hasattr(prior, "log_prob"):
+        raise ValueError(
+            f"`prior` is {prior!r}, and an object with `log_prob(z)` is expected. Pass the density "
+            f"of a model's prior: `vae.prior_of_z()`."
+        )
     mean, log_var = (v.reshape(len(v), -1) for v in _posteriors(mean, log_var))
     # At least 2: the standard error comes from the differences between draws of one example.
     num_samples = check_integer("num_samples", num_samples, least=2)

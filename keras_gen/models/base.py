@@ -234,7 +234,7 @@ class GenerativeModel(
                 f"{self.weighting}"
             )
         on_batch = "on_batch" in method.__name__
-        self.admit_arguments(arguments, method.__name__)
+        examples = self.admit_arguments(arguments, method.__name__)
         if not on_batch and not distribution.is_chief():
             arguments["verbose"] = 0
         self.check_trainable()
@@ -252,6 +252,9 @@ class GenerativeModel(
             add_callback(arguments, CheckEpoch(), self, last=True)
             monitors.check(self, arguments.get("callbacks"))
             _tell_callbacks(arguments)
+        if self.compiled and method.__name__ in ("fit", "train_on_batch"):
+            self.initialize_from_data(examples)
+        del examples  # They may be a copy of the data.
         if self.compiled and not on_batch:
             arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)
         if method.__name__ == "fit" or arguments.get("return_dict"):

@@ -109,11 +109,12 @@ class DReGIWAE(IWAE):
     """
 
     def objective(self, x, sample_weight, y=None, *, training=True):
+        # p(z), first, as in `VAE`. Where the encoder makes it, that gradient has the plain weights.
+        prior = self.prior.distribution(self)
         z, mean, log_var = self.posterior_draws(x, self.num_samples, y, training)
         z, zero = with_weighted_gradient(z)
         log_p_x = self.log_prob_of_draws(x, z, y, training)
-        # Where the prior is made by the encoder, as VampPrior, that gradient has the plain weights.
-        log_p_z = self.prior.distribution(self, y).log_prob(z)
+        log_p_z = prior.log_prob(z)
         # q's parameters move z alone: the gradient through its density is what is left out.
         log_q_z = densities.log_normal(z, ops.stop_gradient(mean), ops.stop_gradient(log_var))
         log_w = log_p_x + log_p_z - log_q_z  # (num_samples, batch)

@@ -1,10 +1,10 @@
-"""What a VAE does with the prior of its latents."""
+"""A VAE's prior p(z): its place in training, in questions to the model and in samples."""
 
 import math
 
 from keras import ops
 
-from keras_gen import backend, checks, door, priors
+from keras_gen import backend, checks, distribution, priors
 from keras_gen.dtypes import in_float32
 
 
@@ -12,7 +12,7 @@ class HasPrior:
     """Mixin of a VAE before `Autoencoder`: `prior` is a layer of `kg.priors`."""
 
     def set_prior(self, prior):
-        self.prior = priors.get(prior)
+        self.prior = priors.get(prior, self.dtype_policy.name)
         self.check_free_bits()
         if self.built:
             self.build_prior()
@@ -41,15 +41,16 @@ class HasPrior:
                 f'have no KL of their own. Leave them out, or pass `prior="standard_normal"`.'
             )
 
-    def start_training(self, data):
-        if self.prior.has_started():
-            return data
-        kind, first = door.stream_kind(data), data
-        if kind is not None:
-            first, data = door.opened(data, self.example_shape)
-            first, *_ = door.split(first, self.example_shape, kind)
-        self.prior.start(door.as_examples(first, self.example_shape, kind, self.white))
-        return data
+    def initialize_from_data(self, examples):
+        if not self.prior.needs_data():
+            return
+        if distribution.processes() > 1:
+            raise ValueError(
+                f"The {type(self.prior).__name__} starts at the mean of the data, and each of "
+                f"{distribution.processes()} processes has data of its own. Pass "
+                f"`data_mean=x.mean(axis=0)`, the same in all of them."
+            )
+        self.prior.initialize_from_data(examples)
 
     @property
     def prior_shape(self):
@@ -69,9 +70,9 @@ class HasPrior:
         posterior = self.encoder(x if y is None else [x, y], training=False)
         return [self.flat(in_float32(v)) for v in posterior]
 
-    def prior_of_z(self, y=None):
-        """Return p(z) of the z next to x, a `kg.priors.Distribution`."""
-        return self.prior.distribution(self, y)
+    def prior_of_z(self):
+        """Return p(z) of the z next to x as it is now, a `kg.priors.Distribution`."""
+        return self.prior.distribution(self)
 
     def prior_draws(self, num_samples, batch):
         """Return draws z of p(z) for evaluation, a tensor (num_samples, batch, latent_size)."""
@@ -91,7 +92,7 @@ class HasPrior:
     @property
     def noise_size(self):
         """Number of normal draws that make a z of the prior."""
-        return self.prior.noise_size(self.prior_size)
+        return self.prior.distribution(self).noise_size
 
     def z_of_noise(self, noise):
         """Return z of the prior, (batch, latent_size), made of draws from N(0, I)."""

@@ -39,6 +39,11 @@ class ReadsData:
 
         x is a stream or an array. ValueError as `check_input_data`.
         """
+        _, *admitted = self._admit(data, y, sample_weight)
+        return admitted
+
+    def _admit(self, data, y, sample_weight):
+        """Return the examples that were checked, NumPy, next to what `admit` returns."""
         kind = door.stream_kind(data)
         if kind is None:
             x, *next_to = door.split(data, self.example_shape)
@@ -54,13 +59,13 @@ class ReadsData:
                     f"(x, y, sample_weight)."
                 )
         first, data = door.opened(data, self.example_shape)
-        x, *_ = self._admit_arrays(*door.split(first, self.example_shape, kind), kind=kind)
+        examples, *_ = self._admit_arrays(*door.split(first, self.example_shape, kind), kind=kind)
         if isinstance(data, OrderedDataset):
             self._check_batches(data.num_read, data.batch_size)
         else:
-            n = len(x) // distribution.count_devices(self)
+            n = len(examples) // distribution.count_devices(self)
             self.check_batch_size(n, n)
-        return data, None, None
+        return examples, data, None, None
 
     def _admit_arrays(self, x, y, sample_weight, kind=None):
         if x is None:
@@ -84,15 +89,16 @@ class ReadsData:
                 self.build_optimizer()
         if sample_weight is not None and y is None:
             y = np.zeros(len(examples), "float32")  # Without a y Keras drops the weights.
-        return x if ops.is_tensor(x) else examples, y, sample_weight
+        return examples, x if ops.is_tensor(x) else examples, y, sample_weight
 
     def admit_arguments(self, arguments, method):
-        """Put the data among the arguments of `fit` and others into the form that Keras reads."""
+        """Put the data among the arguments of `fit` and others into the form that Keras reads.
+
+        Returns the examples to train on that were checked, NumPy: all, or a stream's first batch.
+        """
         self.check_integers(arguments)
         names = ("x", "y", "sample_weight")
-        x, y, sample_weight = self.admit(*map(arguments.get, names))
-        if method in ("fit", "train_on_batch"):
-            x = self.start_training(x)
+        examples, x, y, sample_weight = self._admit(*map(arguments.get, names))
         on_batch, is_array = "on_batch" in method, door.stream_kind(x) is None
         if not is_array:
             _check_arguments_of_stream(x, arguments, method)
@@ -113,11 +119,10 @@ class ReadsData:
         if not on_batch:
             x = distribution.own_part(self, x)
         arguments.update(zip(names, (x, y, sample_weight), strict=True))
-        return arguments
+        return examples[: _num_trained(len(examples), arguments)]
 
-    def start_training(self, data):
-        """Return the data of `fit`, as they will be read: weights may start at what they are."""
-        return data
+    def initialize_from_data(self, examples):
+        """Set weights that start at what the data are like, from examples that are trained on."""
 
     def admit_inputs(self, inputs):
         """Return what `predict` is given, inputs of a call, as Keras reads them; or ValueError."""
@@ -217,14 +222,21 @@ class ReadsData:
 
     def _check_batches_of_arrays(self, arguments, n, num_held_out, on_batch):
         batch_size = arguments.get("batch_size") or (n if on_batch else 32)  # Keras's default.
-        num_trained, split = n, arguments.get("validation_split")
-        if split and arguments.get("validation_data") is None:
-            num_trained = int(n * (1 - split))  # As in Keras.
+        num_trained = _num_trained(n, arguments)
+        if num_trained < n:
             num_held_out = n - num_trained
         self._check_batches(num_trained, batch_size)
         if num_held_out:
             batch_size = arguments.get("validation_batch_size") or batch_size
             self._check_batches(num_held_out, batch_size)
+
+
+def _num_trained(n, arguments):
+    """Return how many of n examples `validation_split` leaves to train on."""
+    split = arguments.get("validation_split")
+    if not split or arguments.get("validation_data") is not None:
+        return n
+    return int(n * (1 - split))  # As in Keras.
 
 
 def _check_arguments_of_stream(data, arguments, method):

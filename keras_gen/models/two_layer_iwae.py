@@ -26,6 +26,10 @@ class TwoLayerIWAE(IWAE):
     `reconstruct` and `interpolate` are those of p(x|z) and q(z|x). `sample` starts at z_top. With
     `num_classes` the label goes to p(x|z, y) and q(z|x, y); the top networks have none.
 
+    p(z), the mean of p(z|z_top) over p(z_top), has no closed form. So `anomaly_score(kind="elbo")`
+    and `inpaint` by "elbo" and "map" have N(0, I) in its place, whatever the `prior`.
+    `log_likelihood` and `anomaly_score(kind="likelihood")` are of the model itself.
+
     Args:
         encoder, decoder, likelihood, num_samples, seed, num_classes: As in `IWAE`.
         prior: As in `VAE`, of z_top.
@@ -70,13 +74,13 @@ class TwoLayerIWAE(IWAE):
 
     def log_densities(self, x, num_samples, y=None, training=False):
         """Return log p(x|z), log p(z, z_top), log q(z, z_top|x), tensors (num_samples, batch)."""
+        prior = self.prior.distribution(self)  # p(z_top), first, as in `VAE`
         z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
         top_mean, top_log_var = _draw_by_draw(self.top_encoder, z, self.latent_shape, training)
         z_top = self._sampling(training)((top_mean, top_log_var))
         return (
             self.log_prob_of_draws(x, z, y, training),
-            densities.log_normal(z, *self._below(z_top, training))
-            + self.prior.distribution(self, y).log_prob(z_top),
+            densities.log_normal(z, *self._below(z_top, training)) + prior.log_prob(z_top),
             densities.log_normal(z, mean, log_var)
             + densities.log_normal(z_top, top_mean, top_log_var),
         )
@@ -90,7 +94,7 @@ class TwoLayerIWAE(IWAE):
         num_samples = checks.check_integer("num_samples", num_samples)
         self.check_sized()
         noise = self.user_sampling.array((num_samples, self.noise_size), seed)
-        noise, eps = np.split(noise, [super().noise_size], axis=1)
+        noise, eps = np.split(noise, [-self.latent_size], axis=1)
         z_top = backend.without_gradient(super().z_of_noise, ops.convert_to_tensor(noise))
         z_top = ops.convert_to_numpy(z_top).reshape(-1, *self.top_shape)
         mean, log_var = predict(self.top_decoder, z_top, batch_size)
@@ -109,7 +113,7 @@ class TwoLayerIWAE(IWAE):
         mean, _ = super().prior_posterior(x, y)
         return [v[0] for v in _draw_by_draw(self.top_encoder, mean[None], self.latent_shape, False)]
 
-    def prior_of_z(self, y=None):
+    def prior_of_z(self):
         """Return N(0, I) in place of p(z), the mean of p(z|z_top) over p(z_top): no closed form."""
         return UnitNormal(self.latent_size)
 
@@ -118,7 +122,7 @@ class TwoLayerIWAE(IWAE):
         return super().noise_size + self.latent_size
 
     def z_of_noise(self, noise):
-        noise, eps = noise[:, : super().noise_size], noise[:, super().noise_size :]
+        noise, eps = noise[:, : -self.latent_size], noise[:, -self.latent_size :]
         z_top = super().z_of_noise(noise)[None]
         mean, log_var = (v[0] for v in self._below(z_top, training=False))
         return mean + ops.exp(0.5 * log_var) * eps

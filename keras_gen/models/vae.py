@@ -155,11 +155,12 @@ class VAE(HasPrior, Autoencoder):
 
     def objective(self, x, sample_weight, y=None, *, training=True):
         """Return -ELBO, with beta and regularisers, and the scalars to log, in nats per example."""
+        # p(z), first: a VampPrior calls the encoder, and Keras keeps the losses of the last call.
+        prior = self.prior.distribution(self)
         mean, log_var = self.posterior(x, y, training)  # of q(z|x)
         z = self._sampling(training)((mean, log_var))  # (batch, latent_size)
         parameters = self.decoded(z, y, training)  # of p(x|z)
         reconstruction = -likelihoods.log_prob(self.likelihood, x, parameters)  # (batch,)
-        prior = self.prior.distribution(self, y)  # p(z)
         kl = prior.kl_of_latents(mean, log_var, z)  # (batch, latent_size), or (batch, 1)
 
         reconstruction = ops.mean(sample_weight * reconstruction)
@@ -168,8 +169,9 @@ class VAE(HasPrior, Autoencoder):
             self.check_free_bits()
             # Compared with the mean over the batch of all devices.
             kl = backend.mean_over_replicas(kl)
-        # An estimate of a KL may be negative: there is nothing to charge for.
-        charged_kl = ops.maximum(kl, configs.in_step(self.free_bits)) if prior.factorises else kl
+        charged_kl = kl
+        if self.prior.factorises:  # Any other's is an estimate, which may be negative.
+            charged_kl = ops.maximum(kl, configs.in_step(self.free_bits))
         charged_kl = ops.sum(charged_kl)
         kl = ops.sum(kl)
         added_losses = total_in_float32(self.losses)
@@ -190,10 +192,11 @@ class VAE(HasPrior, Autoencoder):
 
     def log_densities(self, x, num_samples, y=None, training=False):
         """Return log p(x|z), log p(z), log q(z|x) at draws from q, tensors (num_samples, batch)."""
+        prior = self.prior.distribution(self)  # p(z), first, as in `objective`
         z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
         return (
             self.log_prob_of_draws(x, z, y, training),
-            self.prior.distribution(self, y).log_prob(z),
+            prior.log_prob(z),
             densities.log_normal(z, mean, log_var),
         )
 

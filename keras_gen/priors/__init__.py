@@ -15,6 +15,7 @@ from keras_gen.priors.vamp import VampPrior
 KINDS = (StandardNormal, Mixture, VampPrior, Flow)
 
 
-def get(identifier):
-    """Return a prior as it is, or make one from a name such as "standard_normal"."""
-    return resolve(identifier, Prior, KINDS, "`prior`", "prior object such as VampPrior(500)")
+def get(identifier, dtype=None):
+    """Return a prior as it is, or make one of `dtype` from a name such as "standard_normal"."""
+    example = "prior object such as VampPrior(500)"
+    return resolve(identifier, Prior, KINDS, "`prior`", example, dtype=dtype)

@@ -12,29 +12,20 @@ class Prior(keras.layers.Layer):
 
     factorises = False  # Whether p(z) is a product over latents, each with a KL of its own.
 
-    def distribution(self, model, y=None):
-        """Return p(z), a `Distribution`, with the weights as they are now.
-
-        Args:
-            model: The VAE whose prior this is.
-            y: Labels, a tensor (batch,), for a prior of your own that is p(z|y).
-        """
+    def distribution(self, model):
+        """Return p(z) of the VAE `model`, a `Distribution`, with the weights as they are now."""
         raise NotImplementedError(f"{type(self).__name__} has no `distribution`. Write it.")
 
     def shape_in(self, model):
         """Return the shape that `build` is given: that of a batch of z, vectors."""
         return (None, model.prior_size)
 
-    def noise_size(self, latent_size):
-        """Return how many draws from N(0, 1) make one z."""
-        return latent_size
+    def needs_data(self):
+        """Return whether `initialize_from_data` is to be called when training begins."""
+        return False
 
-    def has_started(self):
-        """Return False as long as `start` is to be called, once, with data of the first `fit`."""
-        return True
-
-    def start(self, x):
-        """Let weights start at what examples are like, NumPy (n, ...)."""
+    def initialize_from_data(self, x):
+        """Set weights to where examples, NumPy (n, ...), say that they are to start."""
 
     @classmethod
     def from_config(cls, config):

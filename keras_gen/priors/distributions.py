@@ -5,18 +5,19 @@ from keras import ops
 
 from keras_gen import seeds
 from keras_gen.arguments import check_integer
-from keras_gen.dtypes import output_dtype
+from keras_gen.dtypes import in_float32, output_dtype
 from keras_gen.losses import densities, divergences
 
 
 class Distribution:
     """p(z): a subclass writes `log_prob` and `from_noise`.
 
+    Both return the dtype of their argument, or float32 where that is narrower, whatever the dtype
+    of the prior's weights.
+
     Args:
         noise_size: Number of draws from N(0, 1) that make one z.
     """
-
-    factorises = False
 
     def __init__(self, noise_size):
         self.noise_size = noise_size
@@ -48,8 +49,6 @@ class Distribution:
 class UnitNormal(Distribution):
     """p(z) = N(0, I)."""
 
-    factorises = True
-
     def log_prob(self, z):
         return densities.log_standard_normal(z)
 
@@ -77,15 +76,22 @@ class NormalMixture(Distribution):
         self.log_var = log_var
 
     def log_prob(self, z):
+        z, log_weights, mean, log_var = self._in_dtype_of(z)
         # Not as products of matrices, which would be faster: they cancel where a variance is small.
-        log_p = densities.log_normal(z[..., None, :], self.mean, self.log_var)  # (..., k)
-        return ops.logsumexp(self.log_weights + log_p, axis=-1)
+        log_p = densities.log_normal(z[..., None, :], mean, log_var)  # (..., k)
+        return ops.logsumexp(log_weights + log_p, axis=-1)
 
     def from_noise(self, noise):
         # Two numbers a, b choose k, as exp(-(a^2 + b^2) / 2) is uniform (Box and Muller, 1958). Not
         # the distribution function of one: JAX exports no erf that TensorFlow can read.
+        noise, log_weights, *components = self._in_dtype_of(noise)
         u = ops.exp(-0.5 * ops.sum(ops.square(noise[..., :2]), axis=-1, keepdims=True))
-        ends = ops.cumsum(ops.exp(self.log_weights))[:-1]
+        ends = ops.cumsum(ops.exp(log_weights))[:-1]
         k = ops.sum(ops.cast(u > ends, "int32"), axis=-1)  # (...)
-        mean, log_var = (ops.take(v, k, axis=0) for v in (self.mean, self.log_var))
+        mean, log_var = (ops.take(v, k, axis=0) for v in components)
         return mean + ops.exp(0.5 * log_var) * noise[..., 2:]
+
+    def _in_dtype_of(self, z):
+        z = in_float32(ops.convert_to_tensor(z))
+        parameters = (self.log_weights, self.mean, self.log_var)
+        return z, *(ops.cast(v, z.dtype) for v in parameters)

@@ -60,7 +60,7 @@ class Flow(ChecksNumbers, Prior):
         for stream in seeds.split(self.seed, self.couplings):
             self.dense += self._network(kept, size - kept, stream)
 
-    def distribution(self, model, y=None):
+    def distribution(self, model):
         networks = [self.dense[i : i + 3] for i in range(0, len(self.dense), 3)]
         return _Flow(model.prior_size, networks)
 
@@ -94,7 +94,7 @@ class _Flow(Distribution):
 
     def to_noise(self, z):
         """Return eps = f^-1(z) and log |det d eps / dz|, shapes (..., d) and (...)."""
-        log_det = 0.0
+        z, log_det = in_float32(ops.convert_to_tensor(z)), 0.0
         for network in self.networks:
             z_a, z_b = z[..., : self.kept], z[..., self.kept :]
             t, s = self._shift_and_scale(network, z_a)
@@ -103,7 +103,7 @@ class _Flow(Distribution):
         return z, log_det
 
     def from_noise(self, noise):
-        z = noise
+        z = in_float32(ops.convert_to_tensor(noise))
         for network in reversed(self.networks):
             moved, z_a = z[..., : -self.kept], z[..., -self.kept :]
             t, s = self._shift_and_scale(network, z_a)
@@ -111,7 +111,8 @@ class _Flow(Distribution):
         return z
 
     def _shift_and_scale(self, network, z_a):
+        h = z_a
         for layer in network:
-            z_a = layer(z_a)
-        t, s = ops.split(in_float32(z_a), 2, axis=-1)
+            h = layer(h)
+        t, s = ops.split(ops.cast(h, z_a.dtype), 2, axis=-1)
         return t, LARGEST * ops.tanh(s / LARGEST)

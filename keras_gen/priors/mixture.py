@@ -44,18 +44,15 @@ class Mixture(ChecksNumbers, Prior):
         (stream,) = seeds.split(self.seed, 1)
         means = np.random.default_rng(stream).standard_normal((self.k, size))
         self.logits = self.add_weight(shape=(self.k,), initializer="zeros", name="logits")
-        self.mean = self.add_weight(shape=(self.k, size), initializer="zeros", name="mean")
+        # The initial value: `tf.distribute` gives that of the first process to all, and no other.
+        self.mean = self.add_weight(shape=(self.k, size), initializer=means, name="mean")
         self.log_var = self.add_weight(shape=(self.k, size), initializer="zeros", name="log_var")
-        self.mean.assign(means)
 
-    def distribution(self, model, y=None):
+    def distribution(self, model):
         logits, *components = (
             in_float32(ops.convert_to_tensor(v)) for v in (self.logits, self.mean, self.log_var)
         )
         return NormalMixture(ops.log_softmax(logits), *components)
-
-    def noise_size(self, latent_size):
-        return latent_size + 2  # Two choose the component.
 
     def get_config(self):
         return {**super().get_config(), "k": self.k, "seed": self.seed}

@@ -27,5 +27,5 @@ class StandardNormal(Prior):
         super().__init__(**kwargs)
         self.built = True
 
-    def distribution(self, model, y=None):
+    def distribution(self, model):
         return UnitNormal(model.prior_size)

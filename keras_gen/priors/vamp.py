@@ -11,7 +11,7 @@ from keras_gen.dtypes import in_float32
 from keras_gen.priors.base import Prior
 from keras_gen.priors.distributions import NormalMixture
 
-SPREAD = 0.01  # Of the pseudo-inputs around the mean where they start, as in the paper.
+SPREAD = 0.01  # Of the pseudo-inputs around the mean where they start, that of the paper.
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -22,7 +22,8 @@ class VampPrior(ChecksNumbers, Prior):
     the same with few u_k in place of many x_i, trained with the model (Tomczak and Welling, 2018,
     equation 9). The encoder is the model's own: this layer holds the u_k alone. It encodes them as
     in `encode`, without dropout and with the moving statistics of batch norm, so that p(z) in
-    training is p(z) in use. Each step encodes K more examples.
+    training is p(z) in use. Each step encodes K more examples, and log p(z) of n draws of a z of
+    size d holds n K d numbers in memory.
 
     The KL is estimated at the one draw of z that the step makes: log q(z|x) - log p(z).
 
@@ -33,8 +34,9 @@ class VampPrior(ChecksNumbers, Prior):
         k: K, the number of pseudo-inputs; the paper's is 500.
         data_mean: Mean of the data, in the shape of an example, or None. All u_k start there, with
             a little noise. With None the first `fit` takes the mean of its data, or of the first
-            batch of a stream; the file says that this was done. Where the likelihood has
-            bounds, such as [0, 1] of Bernoulli, the u_k are clipped to them, as in the paper.
+            batch of a stream; the file says that this was done. Several processes need a mean,
+            as each has data of its own. Where the likelihood has bounds, such as [0, 1] of
+            Bernoulli, the u_k are clipped to them.
         seed: Integer or None, of that noise.
 
     Example:
@@ -58,33 +60,35 @@ class VampPrior(ChecksNumbers, Prior):
         self.seed = seed
 
     def shape_in(self, model):
+        """Return the shape of a batch of examples; ValueError if `data_mean` is not like them."""
+        if self.data_mean is not None:
+            self._check_data_mean(tuple(model.example_shape), model.value_bounds())
         return (None, *model.example_shape)
 
     def build(self, input_shape):
         shape = tuple(input_shape[1:])
-        if self.data_mean is not None and self.data_mean.shape != shape:
-            raise ValueError(
-                f"`data_mean` has shape {self.data_mean.shape}, and an example has {shape}. Pass "
-                f"`x.mean(axis=0)`."
-            )
-        self.pseudo_inputs = self.add_weight(
-            shape=(self.k, *shape), initializer="zeros", name="pseudo_inputs"
-        )
-        self.started = self.add_weight(
-            shape=(), initializer="zeros", dtype="int32", trainable=False, name="started"
-        )
         given = self.data_mean is not None
-        self._start_at(self.data_mean if given else np.full(shape, 0.5))
-        self.started.assign(int(given))
+        self.pseudo_inputs = self.add_weight(
+            shape=(self.k, *shape),
+            initializer=self._around(self.data_mean if given else np.full(shape, 0.5)),
+            name="pseudo_inputs",
+        )
+        self.initialized = self.add_weight(
+            shape=(),
+            initializer="ones" if given else "zeros",
+            dtype="int32",
+            trainable=False,
+            name="initialized",
+        )
 
-    def has_started(self):
-        return bool(ops.convert_to_numpy(self.started))
+    def needs_data(self):
+        return not ops.convert_to_numpy(self.initialized)
 
-    def start(self, x):
-        self._start_at(x.mean(axis=0, dtype="float64"))
-        self.started.assign(1)
+    def initialize_from_data(self, x):
+        self.pseudo_inputs.assign(self._around(x.mean(axis=0, dtype="float64")))
+        self.initialized.assign(1)
 
-    def distribution(self, model, y=None):
+    def distribution(self, model):
         u = in_float32(ops.convert_to_tensor(self.pseudo_inputs))
         if model.value_bounds() is not None:
             u = ops.clip(u, *model.value_bounds())
@@ -94,16 +98,28 @@ class VampPrior(ChecksNumbers, Prior):
         mean, log_var = model.prior_posterior(u, labels)  # of q(z|u_k), (k, prior_size)
         return NormalMixture(-math.log(self.k) * ops.ones_like(mean[:, 0]), mean, log_var)
 
-    def noise_size(self, latent_size):
-        return latent_size + 2  # Two choose the pseudo-input.
-
     def get_config(self):
         data_mean = None if self.data_mean is None else self.data_mean.tolist()
         return {**super().get_config(), "k": self.k, "data_mean": data_mean, "seed": self.seed}
 
-    def _start_at(self, mean):
+    def _check_data_mean(self, shape, bounds):
+        mean = self.data_mean
+        if mean.shape != shape:
+            raise ValueError(
+                f"`data_mean` has shape {mean.shape}, and an example has {shape}. Pass "
+                f"`x.mean(axis=0)`."
+            )
+        low, high = bounds or (-np.inf, np.inf)
+        if not (np.isfinite(mean).all() and low <= mean.min() and mean.max() <= high):
+            expected = "finite" if bounds is None else f"in [{low:g}, {high:g}]"
+            raise ValueError(
+                f"`data_mean` lies in [{mean.min():g}, {mean.max():g}], and this model's data are "
+                f"{expected}. Pass `x.mean(axis=0)` of such data."
+            )
+
+    def _around(self, mean):
+        """Return where the u_k start, NumPy (K, ...)."""
         (stream,) = seeds.split(self.seed, 1)
-        noise = np.random.default_rng(stream).standard_normal(self.pseudo_inputs.shape)
+        noise = np.random.default_rng(stream).standard_normal((self.k, *mean.shape))
         # Half of those around a pixel that is always 0 would be clipped, and have no gradient: |.|.
-        inwards = np.where(mean > 0.5, -np.abs(noise), np.abs(noise))
-        self.pseudo_inputs.assign(mean + SPREAD * inwards)
+        return mean + SPREAD * np.where(mean > 0.5, -np.abs(noise), np.abs(noise))

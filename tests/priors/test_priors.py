@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -71,6 +72,26 @@ def test_samples_in_ten_dimensions_come_from_the_density(kind):
     error = ratio.std() / np.sqrt(len(z))
     assert error < 0.05
     assert abs(ratio.mean() - 1) < 4 * error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_z_may_be_wider_than_the_weights(kind):
+    p = distribution(kind, 2)
+    z = np.random.default_rng(0).standard_normal((3, p.noise_size))  # float64
+    for function, argument in ((p.log_prob, z[:, :2]), (p.from_noise, z)):
+        narrow = function(ops.convert_to_tensor(argument, "float32"))
+        wide = ops.convert_to_numpy(function(argument))
+        np.testing.assert_allclose(wide, ops.convert_to_numpy(narrow), rtol=1e-4)
+
+
+def test_weights_start_where_they_are_made(monkeypatch):
+    """`tf.distribute` gives all processes the same initial values, and none that are assigned."""
+    monkeypatch.setattr(keras.Variable, "assign", None)
+    prior, model = Mixture(3, seed=0), SimpleNamespace(prior_size=2)
+    prior.build(prior.shape_in(model))
+    assert np.abs(prior.get_weights()[1]).min() > 0
+    vae = tiny.vae(prior=VampPrior(3, data_mean=tiny.images(1)[0]))
+    assert np.abs(vae.prior.get_weights()[0] - tiny.images(1)).max() < 0.05
 
 
 def test_samples_of_a_seed_are_the_same_and_of_none_are_not():
@@ -202,6 +223,16 @@ def test_names_are_of_the_classes_and_others_are_refused():
             r"`data_mean` has shape \(64,\), and an example has \(8, 8, 1\)",
         ),
         (
+            lambda: tiny.vae(prior=VampPrior(data_mean=np.full(tiny.IMAGE_SHAPE, 127))),
+            r"`data_mean` lies in \[127, 127\], and this model's data are in \[0, 1\]. Pass",
+        ),
+        (
+            lambda: tiny.vae(
+                likelihood="gaussian", prior=VampPrior(data_mean=np.full((8, 8, 1), np.nan))
+            ),
+            r"`data_mean` lies in \[nan, nan\], and this model's data are finite. Pass",
+        ),
+        (
             lambda: tiny.vae(prior=make("mixture", 2)[0]),
             r"a Mixture, was built for \(None, 2\), and this VAE needs \(None, 3\)",
         ),
@@ -222,7 +253,7 @@ def test_free_bits_that_come_later_are_refused_too():
 
 def test_the_density_follows_its_weights_and_holds_no_encoder():
     vae = tiny.vae(prior=VampPrior(2))
-    assert [w.name for w in vae.prior.weights] == ["pseudo_inputs", "started"]
+    assert [w.name for w in vae.prior.weights] == ["pseudo_inputs", "initialized"]
     z = np.zeros((1, 3))
     before = log_prob(vae.prior.distribution(vae), z)
     randomised(vae.encoder, 0.5)

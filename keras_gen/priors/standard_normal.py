@@ -29,3 +29,7 @@ class StandardNormal(Prior):
 
     def distribution(self, model):
         return UnitNormal(model.prior_size)
+
+    def get_config(self):
+        # Keras writes none for a layer that was given a policy, as one that comes from a file.
+        return super().get_config()

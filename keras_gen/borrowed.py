@@ -26,6 +26,19 @@ def all_layers(layer):
     return list(layer._flatten_layers())
 
 
+def replace_layer(model, name, layer):
+    """Put another layer in the place of one of a model, which may be built."""
+    # Keras 3.15.1: a replaced layer stays in `model.layers`, and what is built takes no other
+    # layer. A public method that replaces a layer would replace it.
+    tracker = model._tracker
+    locked = tracker.locked
+    tracker.unlock()
+    tracker.untrack(getattr(model, name))
+    setattr(model, name, layer)
+    if locked:
+        tracker.lock()
+
+
 def variables_of(optimizer):
     """Return the variables that an optimizer was built for."""
     # Keras 3.15.1: a public `Optimizer.trainable_variables` would replace it.

@@ -33,6 +33,7 @@ PICTURES = (
     "with 2 the pictures show the plane of z (manifold) and the test images in it by class "
     "(scatter), else traversals, one latent a row"
 )
+PRIORS = {"standard_normal": None, "mixture": 10, "vamp": 100, "flow": None}  # And --components.
 LIKELIHOODS = (
     "bernoulli",
     "continuous_bernoulli",
@@ -69,6 +70,26 @@ def make_parser():
         help="p(x|z); gaussian: with one learned sigma; discretized_logistic and categorical: "
         "of 8-bit images, the latter best with the conv network",
     )
+    add_bound(add)
+    add("--conditional", action="store_true", help="give encoder and decoder the labels")
+    add("--learning-rate", type=options.positive_float, default=1e-3, help="of Adam")
+    return parser
+
+
+def add_bound(add):
+    """Add the options of the bound that is maximised: its prior, weights and draws."""
+    add(
+        "--prior",
+        choices=PRIORS,
+        default="standard_normal",
+        help="p(z); all but the standard normal are learned with the model",
+    )
+    add(
+        "--components",
+        type=options.positive,
+        metavar="K",
+        help=f"of the mixture ({PRIORS['mixture']}), or pseudo-inputs of vamp ({PRIORS['vamp']})",
+    )
     add("--beta", type=options.not_negative, default=1.0, help="weight of the KL term")
     add(
         "--free-bits",
@@ -88,9 +109,6 @@ def make_parser():
         metavar="K",
         help="train the importance-weighted bound with K draws of z",
     )
-    add("--conditional", action="store_true", help="give encoder and decoder the labels")
-    add("--learning-rate", type=options.positive_float, default=1e-3, help="of Adam")
-    return parser
 
 
 def train(args):
@@ -204,6 +222,16 @@ def check(args):
             "The bound of --iwae has no KL term of its own to weight: leave out --beta, --warm-up "
             "and --free-bits."
         )
+    if args.free_bits and args.prior != "standard_normal":
+        raise ValueError(
+            f"--free-bits are of single latents, and under --prior {args.prior} these have no KL "
+            f"of their own. Leave out one of them."
+        )
+    if args.components and not PRIORS[args.prior]:
+        raise ValueError(
+            f"--components is for --prior mixture or vamp, and the prior is {args.prior}. Leave it "
+            f"out."
+        )
     if args.warm_up and args.beta == 0:
         raise ValueError(
             "--warm-up lets beta rise from 0 to --beta, which is 0. Leave out one of them."
@@ -250,6 +278,7 @@ def build(args, image_shape, num_classes=None, steps_per_epoch=None):
         "dynamic_binarization": args.dynamic_binarization,
         "seed": args.seed,
         "num_classes": num_classes,
+        "prior": make_prior(args),
     }
     if args.iwae:
         return kg.IWAE(encoder, decoder, num_samples=args.iwae, **settings)
@@ -258,6 +287,17 @@ def build(args, image_shape, num_classes=None, steps_per_epoch=None):
     if args.warm_up:
         settings["beta"] = kg.schedules.LinearWarmUp(args.warm_up * steps_per_epoch, end=args.beta)
     return kg.VAE(encoder, decoder, **settings)
+
+
+def make_prior(args):
+    import keras_gen as kg
+
+    if args.prior == "standard_normal":
+        return kg.priors.StandardNormal()
+    if args.prior == "flow":
+        return kg.priors.Flow(seed=args.seed)
+    kinds = {"mixture": kg.priors.Mixture, "vamp": kg.priors.VampPrior}
+    return kinds[args.prior](args.components or PRIORS[args.prior], seed=args.seed)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,6 @@ def as_features(least=1, **arrays):
 
 def needs_sklearn():
     return ImportError(
-        "Neighbours and k-means need scikit-learn. Install it with `pip install scikit-learn`, or "
-        "as the extra `keras_gen[metrics]`."
+        "Neighbours, k-means and mixtures need scikit-learn. Install it with `pip install "
+        "scikit-learn`, or as the extra `keras_gen[metrics]`."
     )

@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from keras_gen import backend, checks, distribution, priors
+from keras_gen import backend, checks, distribution, inference, priors
 from keras_gen.dtypes import in_float32
 
 
@@ -20,6 +20,10 @@ class HasPrior:
     def build(self, input_shape):
         super().build(input_shape)
         self.build_prior()
+
+    def fit_prior(self, x, kind="gaussian_mixture", k=50, steps=2_000, *, y=None, seed=None):
+        """Replace the prior by one fitted to the codes of x: see `kg.inference.fit_prior`."""
+        return inference.fit_prior(self, x, kind, k, steps, y, seed)
 
     def build_prior(self):
         """Build the prior for this model's z; ValueError if it was built for another."""

@@ -113,6 +113,13 @@ class TwoLayerIWAE(IWAE):
         mean, _ = super().prior_posterior(x, y)
         return [v[0] for v in _draw_by_draw(self.top_encoder, mean[None], self.latent_shape, False)]
 
+    def fit_prior(self, *args, **kwargs):
+        """Raise ValueError: q(z_top|x) is no normal, and its mean over x no mixture of normals."""
+        raise ValueError(
+            "A fitted prior needs the normal q(z|x) of each example, and q(z_top|x) of a "
+            "TwoLayerIWAE is none. Train it with `prior=kg.priors.Mixture()`."
+        )
+
     def prior_of_z(self):
         """Return N(0, I) in place of p(z), the mean of p(z|z_top) over p(z_top): no closed form."""
         return UnitNormal(self.latent_size)

@@ -29,6 +29,8 @@ REFUSED = [
     ("vae", "--free-bits -1", "--free-bits: -1 is not a finite number that is not negative"),
     ("vae", "--free-bits inf", "--free-bits: inf is not a finite number"),
     ("vae", "--dynamic-binarization --likelihood gaussian", "which --likelihood gaussian does not"),
+    ("vae", "--prior flow --free-bits 1", "under --prior flow these have no KL of their own"),
+    ("vae", "--prior flow --components 5", "--components is for --prior mixture or vamp"),
     ("vae", "--iwae 5 --beta 2", "has no KL term of its own to weight"),
     ("vae", "--keep-best --distribute", "--keep-best reads the best model from --out"),
     ("vae", "--dataset ring", "--dataset ring is for train.gan"),

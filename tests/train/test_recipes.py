@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gen import augment, callbacks, likelihoods, networks
+from keras_gen import augment, callbacks, likelihoods, networks, priors
 from keras_gen.losses import adversarial, penalties
 from train import gan, recipes, run_folder, vae
 
@@ -112,6 +112,19 @@ def test_a_likelihood_is_made_by_its_name_with_a_network_that_fits(name):
     assert type(model.likelihood) is type(likelihoods.get(name))
     assert model.likelihood.seed == 5
     assert model.sample(3, draw_pixels=True).shape == (3, 4, 4, 2)
+
+
+def test_each_prior_of_the_library_is_made_by_a_name_of_the_script():
+    made = []
+    for name in vae.PRIORS:
+        args = vae.make_parser().parse_args(["--prior", name, "--seed", "5"])
+        vae.settle(args)
+        made.append(vae.make_prior(args))
+        assert getattr(made[-1], "k", None) == vae.PRIORS[name]
+        assert getattr(made[-1], "seed", 5) == 5
+    assert set(map(type, made)) == set(priors.KINDS), "Add its name to the script."
+    args = vae.make_parser().parse_args(["--prior", "vamp", "--components", "7"])
+    assert vae.make_prior(args).k == 7
 
 
 def test_a_run_folder_knows_the_names_of_all_pictures():

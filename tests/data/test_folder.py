@@ -640,8 +640,12 @@ BAD = {
     "a smaller bomb": (file(png(BOMB, 5000)), {}, "'a.png' .* more than 89478485 pixels"),
     "a link to nowhere": (broken_link, {}, "'cat/link.png' .* cannot be read: .*No such file"),
     "another script": (file(b"", "photos/кот/猫 é.png"), {}, "'кот/猫 é.png' .* cannot be read"),
-    "two sizes": (image(noise(9, 9)), {}, r"has the size 6x8x3, and others have .* Pass size=64"),
-    "two forms": (image(noise(8, 6)), {}, r"has the size .* to make them equal"),
+    "two sizes": (
+        image(noise(9, 9)),
+        {},
+        r"has the size 6x8x3, and others have .* Name one `size` for all, such as 64",
+    ),
+    "two forms": (image(noise(8, 6)), {}, r"has the size .* Name one `size` for all"),
     "32 bits": (
         image(np.full((6, 8), 70_000, "int32"), "photos/a.tif"),
         {},

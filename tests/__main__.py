@@ -24,13 +24,6 @@ QUICK_XLA = (
     "--xla_cpu_parallel_codegen_split_count=1 --xla_llvm_disable_expensive_passes=true"
 )
 
-# glibc keeps what is freed for the next test, and need not ask the system for it again.
-KEEP_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-    "MALLOC_TOP_PAD_": str(2**26),
-}
-
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
@@ -75,7 +68,6 @@ def run(backend, pytest_args):
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.xml"
         environment = {
-            **KEEP_MEMORY,
             **os.environ,
             "KERAS_BACKEND": backend,
             # Tests build the same tiny models over and over: XLA compiles each once.

@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # Tracing makes hundreds of thousands of objects: by default Python looks for garbage among them,
 # and the frameworks' own million, for a tenth of the time.
-gc.set_threshold(20_000, 10, 10)
+gc.set_threshold(20_000, 5, 2)
 
 
 # Keras is imported where it is used: the process that hands out the tests needs none.

@@ -136,6 +136,8 @@ class SampleQuality(keras.callbacks.Callback):
             raise ValueError(f"`data` holds {len(x)} examples. Pass at least 20.")
         if hasattr(self.model, "check_data"):
             self.model.check_data(x)  # Of another shape or range they would be far from any sample.
+            has_classes = y is not None and self.model.num_classes is not None
+            y = self.model.labels(y, len(x)) if has_classes else None
         self.rows = len(x) // 2
         real = describe(x, self.features)
         self.real = take(real, slice(self.rows))

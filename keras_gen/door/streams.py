@@ -100,7 +100,9 @@ def head(data, n, y=None):
         raise ValueError(NO_DATA)
     x, found = _joined(read)
     y = found if y is None else as_numpy(y, "y")
-    return x[:n], None if y is None else y[:n].reshape(-1)
+    if y is not None and y.size == len(y):  # Labels; what has more numbers is left as it is.
+        y = y.reshape(-1)
+    return x[:n], None if y is None else y[:n]
 
 
 def some(data, n):

@@ -228,3 +228,17 @@ def test_no_clock_decides_when_to_measure(monkeypatch):
     assert history["frechet"] == pytest.approx(expected)  # After each epoch.
     _, history = fit([1.0, 2.0, 3.0], epochs=7, every=3)
     assert np.flatnonzero(np.isfinite(history["frechet"])).tolist() == [2, 5, 6]
+
+
+@pytest.mark.once
+def test_labels_of_real_images_are_checked_before_training():
+    """One-hot labels, read as integers, would ask for classes 0 and 1 alone."""
+    networks = kg.networks.point_gan((3,), 2, hidden=(4,), num_classes=3)
+    gan = kg.GAN(*networks, latent_dim=2, num_classes=3)
+    gan.compile("sgd", "sgd")
+    y = np.arange(80) % 3
+    for labels, said in ((np.eye(3)[y], "one-hot"), (y + 1, "0 to 2")):
+        quality = kg.callbacks.SampleQuality((REAL, labels), samples=10)
+        with pytest.raises(ValueError, match=said):
+            gan.fit(REAL[:8], y[:8], verbose=0, callbacks=[quality])
+    assert int(gan.optimizer.iterations) == 0

@@ -15,6 +15,10 @@ PAGE = pathlib.Path(__file__).parents[1] / "docs" / "studies" / "gan_images.csv"
 MNIST, DIGITS = "--dataset mnist --sample-every 50 ", "--sample-every 500 "
 SHORT = MNIST + "--epochs 2 --ema 0.995 "
 PLAIN = SHORT + "--no-conditional --filters 32 64 "
+# One category of a folder of images in categories: --images.
+FACES = "--dataset {images}/smileys_emotion --size 32 --flip --sample-every 1000 "
+EMOJI = FACES + "--epochs 600 --filters 32 64 128 --augment diff_augment "
+NO_NORM = EMOJI + "--discriminator-norm none "
 # What is added to `python -m train.gan`: what differs from the defaults.
 RECIPES = {
     "mnist as before": PLAIN,
@@ -30,6 +34,19 @@ RECIPES = {
     "digits short labels augmented": DIGITS + "--epochs 40 --augment diff_augment",
     "digits short labels packed": DIGITS + "--epochs 40",
     "digits labels packed": DIGITS,
+    "emoji": EMOJI,
+    "emoji no augmentation": EMOJI.replace("diff_augment", "none"),
+    "emoji adaptive": EMOJI.replace("diff_augment", "adaptive"),
+    "emoji spectral": EMOJI + "--discriminator-norm spectral",
+    "emoji r1": NO_NORM + "--penalty r1 --penalty-weight 1 --beta-1 0",
+    "emoji r3gan loss": NO_NORM
+    + "--loss relativistic --penalty r1 r2 --penalty-weight 1 --beta-1 0",
+    "emoji hinge spectral": EMOJI + "--loss hinge --discriminator-norm spectral",
+    "emoji wide": EMOJI.replace("32 64 128", "64 128 256"),
+    "emoji slow D": EMOJI + "--discriminator-learning-rate 1e-4",
+    "emoji batch 64": EMOJI.replace("600", "1200") + "--batch-size 64",
+    "emoji short average": EMOJI + "--ema 0.99",
+    "emoji no flip": EMOJI.replace("--flip ", ""),
 }
 SCORES = (
     *("confident", "least_class", "most_class", "frechet_ratio", "precision", "recall"),
@@ -47,27 +64,32 @@ def main(argv=None):
     add("recipe", nargs="*", help="default: all")
     add("--seed", type=options.seed, nargs="+", default=[0])
     add("--data-dir", type=options.folder_name, help="where TFDS keeps data sets")
+    add("--images", type=pathlib.Path, help="folder of images in folders, for the emoji recipes")
     add("--pictures", type=pathlib.Path, help="folder for a grid of each run")
     args = parser.parse_args(argv)
     for name in args.recipe or RECIPES:
+        if "{images}" in RECIPES[name] and not args.images:
+            parser.error(f"the recipe {name!r} needs --images FOLDER")
         for seed in args.seed:
-            run(name, RECIPES[name], seed, args)
+            words = [word.format(images=args.images) for word in RECIPES[name].split()]
+            run(name, words, seed, args)
 
 
-def run(name, typed, seed, args):
+def run(name, words, seed, args):
     """Train and score, and append the row, unless it is there."""
     environment.quiet_tensorflow()
     import keras
 
-    settings = gan.make_parser().parse_args(typed.split())
+    settings = gan.make_parser().parse_args(words)
     gan.settle(settings)
-    key = {"data": settings.dataset, "recipe": name, "settings": describe(settings)}
+    key = {"data": pathlib.Path(settings.dataset).name, "recipe": name}
+    key |= {"settings": describe(settings)}
     key |= {"backend": keras.config.backend(), "seed": str(seed)}
-    trained = functools.partial(train_and_score, name, typed, seed, settings, args)
+    trained = functools.partial(train_and_score, name, words, seed, settings, args)
     print(studies.row_of(PAGE, HEADER, key, trained), flush=True)
 
 
-def train_and_score(name, typed, seed, settings, args):
+def train_and_score(name, words, seed, settings, args):
     """Return the steps, seconds and scores of a run."""
     import keras
 
@@ -75,7 +97,7 @@ def train_and_score(name, typed, seed, settings, args):
     folder = ["--data-dir", args.data_dir] if args.data_dir else []
     with tempfile.TemporaryDirectory() as out:
         begin = time.perf_counter()
-        gan.main([*typed.split(), *folder, "--seed", str(seed), "--out", f"{out}/run"])
+        gan.main([*words, *folder, "--seed", str(seed), "--out", f"{out}/run"])
         seconds = time.perf_counter() - begin
         model = keras.saving.load_model(f"{out}/run/model.keras")
     steps = int(model.optimizer.generator.iterations)
@@ -123,7 +145,7 @@ def score(dataset, fake, **data):
     train, test, real, _ = load(dataset, **data)
     classifier = kg.features.Classifier.fit(train.x, train.y, test.x, test.y)
     names = "frechet", "precision", "recall"
-    result = kg.metrics.quality(real, fake, classifier, metrics=names, draws=1)
+    result = kg.metrics.quality(real, fake, classifier, metrics=names)
     shown = classifier.probabilities(fake), classifier.probabilities(test.x)
     confidence = kg.metrics.confident_share(*shown)
     values = {
@@ -143,6 +165,8 @@ def load(dataset, **data):
 
     import keras_gen as kg
 
+    if options.is_path(dataset):
+        return load_category(pathlib.Path(dataset))
     train, test = kg.data.load(dataset, labels=True, **data)
     # The digits have too few test images for a distance.
     sets = [test] if len(test.x) >= 5000 else [train, test]
@@ -151,6 +175,21 @@ def load(dataset, **data):
     real, y = real[: 2 * n], y[: 2 * n]
     # Those of the half of the real images that samples are in the place of: `quality`'s seed is 0.
     return train, test, real, y[np.random.default_rng(0).permutation(2 * n)[n:]]
+
+
+def load_category(path, size=32):
+    """Return what `load` does for one folder among others: their names are the classes.
+
+    So few images make few rows: five times as many samples as half of them, for five draws.
+    """
+    import numpy as np
+
+    import keras_gen as kg
+
+    train, test = kg.data.folder(path.parent, size=size)
+    sets = kg.data.folder(path, size=size, labels=False)
+    real = np.concatenate([data.examples(range(data.num_examples)) for data in sets])
+    return train, test, real, np.zeros(5 * (len(real) // 2), int)
 
 
 if __name__ == "__main__":

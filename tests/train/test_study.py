@@ -13,9 +13,10 @@ from train import gan, study
 pytestmark = pytest.mark.once
 
 
-def test_each_recipe_is_accepted_by_the_script():
+def test_each_recipe_is_accepted_by_the_script(tmp_path):
+    (tmp_path / "smileys_emotion").mkdir()
     for typed in study.RECIPES.values():
-        gan.settle(gan.make_parser().parse_args(typed.split()))
+        gan.settle(gan.make_parser().parse_args(typed.format(images=tmp_path).split()))
 
 
 def test_a_run_that_is_in_the_table_is_not_repeated(monkeypatch, tmp_path):

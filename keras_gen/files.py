@@ -84,6 +84,28 @@ class Lock:
             os.close(descriptor)
 
 
+def is_locked(folder):
+    """Return whether a process holds the lock on a folder. It changes nothing there."""
+    path = pathlib.Path(folder).resolve() / ".lock"
+    if path in Lock._held:
+        return True
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except (ImportError, OSError):  # On Windows, or without such a file.
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # A file system without locks.
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _open(path):
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)

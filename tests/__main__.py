@@ -1,6 +1,6 @@
 """Runs the tests once per installed backend, one after the other, and adds them up.
 
-python -m tests [--fast | --studies] [--workers N] [pytest arguments]
+python -m tests [--fast | --studies | --browser] [--workers N] [pytest arguments]
 """
 
 import argparse
@@ -29,6 +29,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="leave out the tests marked slow")
     parser.add_argument("--studies", action="store_true", help="run the long studies, alone")
+    parser.add_argument("--browser", action="store_true", help="run the tests in Chromium, alone")
     parser.add_argument(
         "--backend", choices=BACKENDS, action="append", help="default: all installed"
     )
@@ -47,8 +48,10 @@ def main():
         pytest_args += ["-n", str(args.workers), "--dist", "loadfile", "--no-loadscope-reorder"]
 
     rows = []
-    for backend in backends:
-        marks = ["study"] if args.studies else ["not study"]
+    for backend in backends[:1] if args.browser else backends:  # A page knows no backend.
+        alone = {"study": args.studies, "browser": args.browser}
+        marks = [name for name, asked in alone.items() if asked]
+        marks = marks or [f"not {name}" for name in alone]
         if args.fast:
             marks.append("not slow")
         if rows:

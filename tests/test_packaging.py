@@ -18,6 +18,7 @@ FRAMEWORKS = ("tensorflow", "jax", "torch")
 OTHERS = (
     *("tensorflow_datasets", "array_record", "importlib_resources", "requests", "sklearn"),
     *("matplotlib", "tensorboard", "onnx", "onnxruntime", "tf2onnx", "optax", "pytest", "pandas"),
+    *("jinja2", "plotly", "selenium"),
 )
 
 # Python looks for these packages in vain, as where they are not installed. Not
@@ -74,7 +75,8 @@ def run(program, folder, missing, **environment):
 
 
 def test_models_train_on_arrays_with_one_framework_and_no_extra(tmp_path, backend):
-    brought = {"tensorflow": {"requests"}}.get(backend, set())  # By the framework.
+    # By the framework.
+    brought = {"tensorflow": {"requests"}, "torch": {"jinja2"}}.get(backend, set())
     missing = sorted({*OTHERS, *FRAMEWORKS} - {backend} - brought)
     process = run(TRAIN % (missing,), tmp_path, missing)
     assert process.returncode == 0, process.stderr

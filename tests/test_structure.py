@@ -23,7 +23,7 @@ FLOORS = (
     | {"priors", "augment", "bounds", "networks", "optimizers", "schedules", "accelerate"},
     {"inference", "export", "checks", "door"},
     {"models", "ppca", "features"},
-    {"callbacks", "saving"},
+    {"callbacks", "saving", "report"},
     {"runs"},
     {"keras_gen"},
     {"train"},
@@ -36,7 +36,7 @@ READERS = {
 }
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 45
-MOST_OF_BACKEND, MOST_OF_ALL = 900, 18_490
+MOST_OF_BACKEND, MOST_OF_ALL = 900, 19_360
 MOST_BORROWED, MOST_FILES_THAT_BORROW = 20, 6
 
 pytestmark = pytest.mark.once

@@ -156,7 +156,7 @@ def train(args):
     gan.check_input_data(train)
     gan.check_input_data(test)
 
-    run = run_folder.Run(args, "gan", gan, train)
+    run = run_folder.Run(args, "gan", gan, train, test)
     drawn = pictures(args, train)
     callbacks = [*drawn, *quality.callbacks(args, train, test), *run.callbacks()]
     run.begin()
@@ -174,7 +174,8 @@ def train(args):
         print(quality.describe_modes(coverage, len(train.centres)))
     print(
         f"Pictures in {args.out / 'samples'} and {args.out / 'samples.gif'}, curves in "
-        f"{args.out / 'curves.png'}, model in {args.out / 'model.keras'}"
+        f"{args.out / 'curves.png'}, model in {args.out / 'model.keras'}, all of it in "
+        f"{args.out / 'report.html'}"
     )
 
 

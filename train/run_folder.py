@@ -4,7 +4,7 @@ import contextlib
 import sys
 import tempfile
 
-from train import config, interrupts, progress, results
+from train import config, interrupts, looks, progress, reporting, results
 
 # Written while a run with --keep-best is trained.
 BEST = ("best.keras", "best.keras.json")
@@ -13,6 +13,7 @@ FILES = (
     *("metrics.json", "config.json", "history.csv", "curves.png", "model.keras", "samples.gif"),
     "grid.png",  # Written by `train.sample`.
     "preview.png",
+    *("report.html", "report.json"),
     *BEST,
 )
 FOLDERS = {
@@ -23,6 +24,8 @@ FOLDERS = {
         "manifold_*.png",
         "scatter_*.png",
         "traversals_*.png",
+        "directions_*.png",  # At the end, for the report; and:
+        "nearest_*.png",
     ),
     "tensorboard": ("events.out.*",),
     # Written by `train.export`; a folder stands behind those that are in it.
@@ -104,7 +107,7 @@ def has_checkpoint(out):
 class Run:
     """A model's run: its folder, the callbacks that write to it, its beginning and its end."""
 
-    def __init__(self, args, name, model, data):
+    def __init__(self, args, name, model, data, test):
         import keras_gen as kg
 
         self.args, self.name, self.model, self.out = args, name, model, args.out
@@ -112,6 +115,9 @@ class Run:
         # Of a stream only the number of batches is known.
         self.num_examples = getattr(data, "num_read", args.batch_size * len(data))
         self.class_names = getattr(data, "class_names", None)
+        self.sets = (data, test)
+        facts = reporting.facts(model, data, test)
+        self.report = reporting.Report(args.out, args.sample_every, facts)
         self.guard = kg.callbacks.StopAtNonFinite()
         folder = args.checkpoints or args.out / "checkpoint"
         self.checkpoint = kg.callbacks.Checkpoint(folder, args.checkpoint_every)
@@ -130,6 +136,7 @@ class Run:
             keras.callbacks.CSVLogger(self.out / "history.csv", append=self.args.resume),
             self.guard,
             *([] if is_preview else [self.checkpoint]),
+            self.report.callback(),
             interrupts.stop_when_interrupted(),
         ]
 
@@ -178,6 +185,7 @@ class Run:
         if self.guard.message:
             save(self.out, self.model)
             self._clear_unfinished()  # From there it would diverge again.
+            self.report.write("diverged", message=self.guard.message)
             sys.exit(
                 f"Training diverged. The weights from before are in {self.out / 'model.keras'}."
             )
@@ -185,6 +193,7 @@ class Run:
         save(self.out, self.model)
         results.write_json(self.out / "metrics.json", results.finite(metrics))
         self._clear_unfinished()
+        self.report.write("finished", **looks.take(self.args, self.model, *self.sets))
         if self.checkpoint.size:  # A run that was resumed at its end wrote none.
             print(
                 f"Checkpoints of {self.checkpoint.size / 1e6:.1f} MB took "

@@ -135,7 +135,7 @@ def train(args):
     vae.check_input_data(train)
     vae.check_input_data(test)
 
-    run = run_folder.Run(args, "vae", vae, train)
+    run = run_folder.Run(args, "vae", vae, train, test)
     callbacks = [*pictures(args, test), *quality.callbacks(args, train, test), *run.callbacks()]
     run.begin()
     run.preview(train)
@@ -151,7 +151,7 @@ def train(args):
         f"Test ELBO {metrics['elbo']:.2f} nats per image: "
         f"rate {metrics['kl']:.2f}, distortion {metrics['reconstruction']:.2f}\n"
         f"Pictures in {args.out / 'samples'}, curves in {args.out / 'curves.png'}, "
-        f"model in {args.out / 'model.keras'}"
+        f"model in {args.out / 'model.keras'}, all of it in {args.out / 'report.html'}"
     )
 
 

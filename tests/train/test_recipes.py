@@ -136,6 +136,7 @@ def test_a_run_folder_knows_the_names_of_all_pictures():
         if issubclass(kind, callbacks.EpochPicture) and kind is not callbacks.EpochPicture
     }
     assert len(names) >= 6
+    names |= {"directions", "nearest"}  # Of `looks`.
     assert {f"{name}_*.png" for name in names} == set(run_folder.FOLDERS["samples"])
 
 

@@ -68,6 +68,10 @@ def test_a_run_leaves_pictures_curves_and_a_model_that_loads(run, tmp_path, back
         before, last = (png.imread(out / "samples" / f"{name}_000{k}.png") for k in (0, 2))
         assert last.std() > 0 and np.any(before != last)
     assert png.imread(out / "curves.png").std() > 0
+    page = (out / "report.html").read_text()
+    assert "Samples after epoch 2" in page and f"{metrics['elbo']:.4g}" in page
+    assert json.loads((out / "report.json").read_text())["samples"]["classes_floor"] == 10
+    assert (out / "samples" / "nearest_0002.png").exists()
     loaded = keras.saving.load_model(out / "model.keras", safe_mode=True)
     assert loaded.sample(3).shape == (3, 28, 28, 1)
     assert not [path for path in out.rglob("*") if "tmp" in path.name]

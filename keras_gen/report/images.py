@@ -1,0 +1,75 @@
+"""Pictures of a run as they stand in a page: small, and inside it."""
+
+import base64
+import functools
+import io
+import warnings
+
+from PIL import Image, features
+
+MOST_FRAMES = 60
+WIDEST = 960  # Pixels of a frame of the film.
+FILM_BYTES = 6_000_000  # Of all frames, in base64.
+FILE_BYTES = 50_000_000  # More no callback has written.
+
+
+def film(pictures):
+    """Return frames [(epoch, address)] of pictures [(epoch, path)]: thinned evenly, last included.
+
+    There are at most 60 of them, and fewer if they are large.
+    """
+    most = MOST_FRAMES
+    while True:
+        frames = [(epoch, embed(path, WIDEST)) for epoch, path in thin(pictures, most)]
+        frames = [(epoch, address) for epoch, address in frames if address]
+        if most <= 2 or sum(len(address) for _, address in frames) <= FILM_BYTES:
+            return frames
+        most //= 2
+
+
+def thin(items, most):
+    """Return at most `most` of the items, evenly, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def newest(pictures):
+    """Return the last of pictures [(epoch, path)] as (epoch, address), or None."""
+    address = embed(pictures[-1][1]) if pictures else None
+    return address and (pictures[-1][0], address)
+
+
+def embed(path, widest=1600):
+    """Return a picture as a `data:` address, no side longer than `widest`; None if it is none."""
+    try:
+        stat = path.stat()
+        if path.is_symlink() or stat.st_size > FILE_BYTES:
+            return None
+        return _embed(path, stat.st_mtime_ns, widest)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+@functools.lru_cache(256)  # A run writes its report often, each time with one frame more.
+def _embed(path, time, widest):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path, formats=["PNG"]) as file:
+                return address(file.convert("RGB"), widest)
+        except Image.DecompressionBombWarning:
+            return None
+
+
+def address(image, widest=1600):
+    """Return a picture of PIL's as a `data:` address."""
+    if max(image.size) > widest:
+        image.thumbnail((widest, widest))
+    content, webp = io.BytesIO(), features.check("webp")
+    if webp:
+        image.save(content, "WEBP", quality=80, method=2)
+    else:
+        image.save(content, "PNG")
+    text = base64.b64encode(content.getvalue()).decode()
+    return f"data:image/{'webp' if webp else 'png'};base64,{text}"

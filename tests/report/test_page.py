@@ -1,0 +1,211 @@
+"""The page of a run and that of several, from folders made by hand."""
+
+import html.parser
+import json
+import re
+import sys
+
+import pytest
+
+from keras_gen import files, report
+from keras_gen.report import curves, images, page
+from tests.report import folders
+
+pytestmark = pytest.mark.once
+
+HISTORY = {
+    "elbo": folders.settling(40, -300, -130),
+    "kl": folders.settling(40, 5, 12),
+    "val_elbo": folders.settling(40, -290, -132),
+    "val_kl": folders.settling(40, 5, 12),
+}
+METRICS = {"elbo": -132.5, "kl": 12.0, "reconstruction": 120.5, "loss": 132.5}
+
+
+@pytest.fixture
+def finished(tmp_path):
+    facts = {"data": {"training": 1500, "shape": [28, 28, 1]}, "seconds": 61.0}
+    return folders.write(tmp_path / "run", HISTORY, METRICS, facts, frames=5)
+
+
+@pytest.fixture
+def no_plotly(monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+
+
+class Page(html.parser.HTMLParser):
+    """The tags of a page, its JSON, and its text without scripts and styles."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.data, self.text, self.inside = [], {}, "", None
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.inside = self.tags[-1] if tag in ("script", "style") else None
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+    def handle_data(self, text):
+        if self.inside is None:
+            self.text += text
+        elif self.inside[1].get("type") == "application/json":
+            self.data[self.inside[1]["id"]] = json.loads(text)
+
+    def every(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_the_page_of_a_run_holds_its_numbers_pictures_and_command(finished, no_plotly):
+    path = report.write(finished)
+    assert path == finished / "report.html"
+    found = Page(path)
+    for text in ("-132.5", "Good, by the numbers", "1,500 to train on", "61 seconds", "latent_dim"):
+        assert text in found.text
+    assert "KERAS_BACKEND=jax python -m train.vae --seed 0" in found.text
+    assert [epoch for epoch, _ in found.data["frames"]] == [0, 1, 2, 3, 4]
+    assert all(picture["alt"] for picture in found.every("img"))
+    assert all(
+        picture["src"].startswith("data:image/webp;base64,") for picture in found.every("img")
+    )
+
+
+def test_nothing_is_loaded_from_elsewhere(finished):
+    found = Page(report.write(finished))
+    links = [a.get("src") or a.get("href") for _, a in found.tags if "src" in a or "href" in a]
+    assert links and all(link.startswith("data:") for link in links)
+    (policy,) = [m["content"] for m in found.every("meta") if "Policy" in m.get("http-equiv", "")]
+    assert policy.startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("state", ["training", "finished"])
+def test_only_the_page_of_a_run_that_trains_loads_itself_again(finished, no_plotly, state):
+    found = Page(report.write(finished, state, seconds=17.3))
+    (mark,) = [div for div in found.every("div") if div.get("id") == "page"]
+    assert mark.get("data-reload") == ("17" if state == "training" else None)
+    refreshes = [meta for meta in found.every("meta") if meta.get("http-equiv") == "refresh"]
+    assert len(refreshes) == (state == "training")  # Without scripts, too.
+
+
+def test_without_plotly_the_curves_are_drawn(finished, no_plotly):
+    found = Page(report.write(finished))
+    drawn = [picture for picture in found.every("img") if picture["alt"].startswith("ELBO over")]
+    assert len(drawn) == 1 and "held-out from -290 to -132" in drawn[0]["alt"]
+    assert "pip install plotly" in found.text and found.data["panels"] == []
+
+
+def test_with_plotly_the_page_holds_the_numbers_of_the_curves(finished):
+    pytest.importorskip("plotly")
+    path = report.write(finished)
+    elbo, rate = Page(path).data["panels"]
+    assert [line["label"] for line in elbo["lines"]] == ["training", "held-out"]
+    assert elbo["x"] == list(range(1, 41)) and rate["lines"][1]["y"][0] == 5
+    assert path.stat().st_size < 15e6
+
+
+def test_what_a_stranger_names_is_text(tmp_path, no_plotly):
+    evil = "<script>alert(1)</script>"
+    path = folders.write(tmp_path / "a<b>&'", HISTORY, METRICS, frames=1, dataset=evil)
+    facts = {"data": {"training": evil, "shape": evil}, "rows": {"nearest": evil}, "how": evil}
+    (path / "report.json").write_text(json.dumps({**facts, "model": evil, "seconds": evil}))
+    history = (path / "history.csv").read_text()
+    (path / "history.csv").write_text(history.replace("val_kl", "</script>" + evil))
+    folders.draw(path / "samples" / "nearest_0001.png")
+    text = report.write(path).read_text()
+    assert evil not in text and "</script><" not in text.replace("</script>\n<", "")
+    assert "a&lt;b&gt;&amp;&#39;" in text
+
+
+def test_a_film_has_at_most_60_frames_evenly_and_the_last(tmp_path):
+    path = folders.write(tmp_path / "run", HISTORY, frames=149)
+    epochs = [epoch for epoch, _ in images.film(report.read(path).pictures("epoch"))]
+    assert len(epochs) == 60 and epochs[0] == 0 and epochs[-1] == 148
+    steps = {after - before for before, after in zip(epochs, epochs[1:], strict=False)}
+    assert steps <= {2, 3}
+
+
+def test_a_film_of_large_pictures_has_fewer_frames(tmp_path, monkeypatch):
+    path = folders.write(tmp_path / "run", HISTORY, frames=40)
+    monkeypatch.setattr(
+        images, "FILM_BYTES", 16 * len(images.embed(path / "samples/epoch_0000.png"))
+    )
+    assert 10 <= len(images.film(report.read(path).pictures("epoch"))) <= 16
+
+
+def test_pictures_that_are_none_are_left_out(tmp_path, no_plotly):
+    path = folders.write(tmp_path / "run", HISTORY, METRICS, frames=2)
+    (path / "samples" / "epoch_0001.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
+    (path / "samples" / "epoch_0002.png").symlink_to(path / "samples" / "epoch_0000.png")
+    assert [epoch for epoch, _ in Page(report.write(path)).data["frames"]] == [0]
+
+
+def test_a_report_that_fails_leaves_the_last_one_whole(finished, no_plotly, monkeypatch):
+    before = report.write(finished).read_text()
+
+    def killed(self, *args, **kwargs):
+        self.write_bytes(b"<!DOCTYPE")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(finished), "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        report.write(finished)
+    assert (finished / "report.html").read_text() == before
+
+
+def test_a_run_is_training_while_its_folder_is_locked(finished):
+    (finished / "metrics.json").unlink()
+    assert report.read(finished).state == "stopped"
+    lock = files.Lock(finished)
+    assert report.read(finished).state == "training"
+    lock.release()
+    (finished / "model.keras").write_text("weights")
+    assert report.read(finished).state == "diverged"
+
+
+def test_a_line_that_is_half_written_is_not_read(finished):
+    with open(finished / "history.csv", "a") as file:
+        file.write("40,-130.2,")
+    assert report.read(finished).epochs == 40
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"arguments": 3}', '{"a": ' * 100_000])
+def test_a_folder_that_no_script_has_left_is_refused(finished, content):
+    (finished / "config.json").write_text(content)
+    with pytest.raises(ValueError, match="config.json"):
+        report.write(finished)
+    assert not (finished / "report.html").exists()
+
+
+def test_a_value_that_is_nan_is_a_gap(tmp_path):
+    history = {"elbo": [-1.0, float("nan"), -2.0], "fid": ["NA", "NA", "NA"]}
+    (panel,) = curves.panels(report.read(folders.write(tmp_path / "run", history)))
+    assert panel["lines"][0]["y"] == [-1.0, None, -2.0]
+
+
+@pytest.mark.parametrize(("by", "order"), [(None, "bca"), ("elbo", "bca"), ("kl", "cba")])
+def test_runs_are_compared_in_the_order_of_a_metric(tmp_path, no_plotly, by, order):
+    for name, elbo, kl in (("a", -150.0, 9.0), ("b", -120.0, 8.0), ("c", -130.0, 7.0)):
+        numbers = {"elbo": elbo, "kl": kl}
+        folders.write(tmp_path / name, HISTORY, numbers, frames=2, latent_dim=ord(name))
+    path = page.write_comparison(tmp_path / "c.html", [tmp_path / name for name in "abc"], by)
+    found = Page(path)
+    assert [a["href"][0] for a in found.every("a")] == list(order)
+    assert len(found.every("img")) >= 3 and "latent_dim" in found.text
+    assert "learning_rate" not in found.text  # It is the same in all.
+    with pytest.raises(ValueError, match="No run has the metric fid. Known are elbo, kl"):
+        page.write_comparison(path, [tmp_path / "a", tmp_path / "b"], "fid")
+
+
+def test_without_jinja2_the_error_says_what_to_install(finished, monkeypatch):
+    page._templates.cache_clear()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ImportError, match="pip install jinja2"):
+        report.write(finished)
+
+
+def test_each_id_stands_once(finished, no_plotly):
+    ids = re.findall(r'\bid="([^"]+)"', report.write(finished).read_text())
+    assert len(ids) == len(set(ids)) > 5

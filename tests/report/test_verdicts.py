@@ -1,0 +1,187 @@
+"""Each verdict, by a history that is made to deserve it and by one that barely does not."""
+
+import math
+import pathlib
+
+import pytest
+
+from keras_gen.report import RunFolder, judge
+from tests.report.folders import GAN, VAE, settling
+
+pytestmark = pytest.mark.once
+
+LIKE_REAL = {
+    **{"precision": 0.8, "precision_floor": 0.9, "recall": 0.8, "recall_floor": 0.9},
+    **{"coverage": 0.9, "coverage_floor": 0.95, "n": 500, "classes": 10, "classes_floor": 10},
+}
+
+
+def run(kind="vae", history=None, samples=LIKE_REAL, state="finished", metrics=None, **changes):
+    facts = {"samples": samples, **changes.pop("facts", {})}
+    history = {"epoch": list(range(len(next(iter(history.values()))))), **history}
+    arguments = {**(VAE if kind == "vae" else GAN), **changes}
+    config = {"command": f"python -m train.{kind}", "arguments": arguments}
+    return RunFolder(pathlib.Path("runs/x"), config, history, metrics or {}, facts, state)
+
+
+def vae(epochs=40, rate=12.0, elbo=None, **changes):
+    elbo = settling(epochs, -300, -130) if elbo is None else elbo
+    history = {"elbo": elbo, "val_elbo": elbo, "val_kl": settling(epochs, 9, rate)}
+    return run("vae", {**history, **changes.pop("history", {})}, **changes)
+
+
+def gan(d_loss, g_loss, p_real, p_fake, **changes):
+    history = {"d_loss": d_loss, "g_loss": g_loss, "p_real": p_real, "p_fake": p_fake}
+    return run("gan", history, **changes)
+
+
+def balanced(epochs=40):
+    return ([1.2] * epochs, [0.9] * epochs, [0.6] * epochs, [0.4] * epochs)
+
+
+def titles(run):
+    return [verdict.title for verdict in judge(run)]
+
+
+def test_a_vae_that_has_settled_is_good_and_the_numbers_are_named():
+    (verdict,) = judge(vae())
+    assert verdict.level == "good"
+    assert "settled, at -130.01 nats" in verdict.evidence and "rate of 12" in verdict.evidence
+    assert "samples cover 10 of 10 classes" in verdict.evidence
+
+
+def test_a_gan_whose_samples_are_like_real_images_is_good():
+    (verdict,) = judge(gan(*balanced()))
+    assert verdict.level == "good" and "Precision is 0.80, of real images 0.90" in verdict.evidence
+
+
+def test_without_a_number_of_samples_a_gan_is_not_called_good():
+    (verdict,) = judge(gan(*balanced(), samples={}))
+    assert verdict.level == "note" and "No number here says" in verdict.title
+
+
+@pytest.mark.parametrize(("rate", "collapsed"), [(0.3, True), (2.0, True), (3.5, False)])
+def test_a_low_rate_is_a_collapsed_posterior(rate, collapsed):
+    verdicts = judge(vae(rate=rate, beta=30.0))
+    assert (f"Rate {rate:.2g} nats: the posterior has collapsed" == verdicts[0].title) is collapsed
+    if collapsed:
+        assert "smaller --beta than 30" in verdicts[0].advice
+
+
+def test_z_tells_apart_as_many_images_as_the_rate_says():
+    assert f"e^2 = {math.exp(2):.1f} images" in judge(vae(rate=2.0))[0].evidence
+
+
+def test_what_follows_from_a_cause_has_no_advice_of_its_own():
+    few = {**LIKE_REAL, "classes": 1}
+    cause, effect = judge(vae(rate=0.1, samples=few))
+    assert "collapsed" in cause.title and cause.advice
+    assert effect.title == "Samples cover 1 of 10 classes" and not effect.advice
+    (effect,) = judge(vae(samples=few))
+    assert "--prior" in effect.advice
+
+
+def test_a_low_rate_that_still_rises_or_is_in_its_first_epochs_says_nothing():
+    rising = {"val_kl": [0.5] * 28 + [1.0] * 10 + [2.5] * 2}
+    assert "collapsed" not in " ".join(titles(vae(history=rising)))
+    assert "collapsed" not in " ".join(titles(vae(epochs=6, rate=0.5)))
+    assert "collapsed" not in " ".join(titles(vae(epochs=25, rate=0.5, warm_up=20)))
+
+
+def test_a_run_that_still_gains_is_too_short():
+    first, *_ = judge(vae(elbo=[-300 + 4 * i for i in range(40)]))
+    assert first.level == "warning" and first.title.startswith("Too short")
+    assert first.advice == "--epochs 160" and "156 in all 40" in first.evidence
+    first, *_ = judge(vae(epochs=3, elbo=[-206, -184, -180], rate=0.9))
+    assert first.level == "bad" and first.title.startswith("Too short")
+
+
+def test_while_it_trains_a_run_is_not_called_too_short():
+    verdicts = judge(vae(elbo=[-300 + 4 * i for i in range(40)], state="training", epochs=40))
+    assert [verdict.level for verdict in verdicts] == ["note", "note"]
+    assert "Training: epoch 40 of 40 is done" in verdicts[1].title
+
+
+def test_held_out_images_that_get_worse_while_training_ones_get_better_are_overfitting():
+    held_out = settling(20, -300, -130) + [-132 - i for i in range(1, 21)]
+    (verdict,) = judge(vae(elbo=held_out, history={"elbo": settling(40, -300, -100)}))
+    assert verdict.title == "It overfits since epoch 20" and verdict.level == "warning"
+    both = judge(vae(elbo=held_out))  # The training images get worse, too.
+    assert "overfits" not in both[0].title
+
+
+def test_a_discriminator_that_is_never_wrong_has_won_since_the_epoch_from_which_it_was():
+    d, g, real, fake = balanced()
+    d[29:], g[29:] = [0.01] * 11, [5 + 0.1 * i for i in range(11)]
+    real[29:], fake[29:] = [0.99] * 11, [0.01] * 11
+    first, *_ = judge(gan(d, g, real, fake))
+    assert first.title == "The discriminator has won since epoch 30" and first.level == "bad"
+    assert "the loss of D is 0.01 and that of G 6" in first.evidence
+    assert "--penalty r1" in first.advice
+
+
+def test_a_discriminator_that_is_wrong_at_times_or_on_which_g_gains_has_not_won():
+    won = ([0.01] * 40, [5.0] * 40, [0.99] * 40, [0.01] * 40)
+    assert "won" in titles(gan(*won))[0]
+    d, g, real, fake = won
+    assert "won" not in titles(gan(d[:-1] + [0.7], g, real, fake))[0]
+    assert "won" not in titles(gan(d, g, real, [0.1] * 40))[0]
+    assert "won" not in titles(gan(d, [9 - 0.1 * i for i in range(40)], real, fake))[0]
+    # The loss of a critic has no balance to be compared with.
+    assert "won" not in titles(gan(*won, loss="wasserstein"))[0]
+
+
+@pytest.mark.parametrize(("classes", "level"), [(9, "warning"), (6, "bad")])
+def test_classes_that_samples_leave_out_are_counted(classes, level):
+    first, *_ = judge(gan(*balanced(), samples={**LIKE_REAL, "classes": classes}))
+    assert first.title == f"Samples cover {classes} of 10 classes" and first.level == level
+    assert "Of 500 samples" in first.evidence
+
+
+def test_modes_of_toy_data_are_counted():
+    d, g, *_ = balanced()
+    history = {"d_loss": d, "g_loss": g, "modes": [5] * 40}
+    toy = {"samples": {}, "loss": "relativistic", "dataset": "ring"}
+    of_8 = {"facts": {"data": {"modes": 8}}}
+    first, *_ = judge(run("gan", history, **toy, **of_8))
+    assert first.title == "Samples cover 5 of 8 modes" and first.level == "bad"
+    (verdict,) = judge(run("gan", {**history, "modes": [8] * 40}, **toy, **of_8))
+    assert verdict.level == "good" and "8 of 8 modes" in verdict.evidence
+
+
+def test_low_recall_is_little_variety_and_low_precision_is_unlike_the_data():
+    (first,) = judge(gan(*balanced(), samples={**LIKE_REAL, "recall": 0.1}))
+    assert first.level == "bad" and "recall 0.10, of real images 0.90" in first.title
+    (first,) = judge(gan(*balanced(), samples={**LIKE_REAL, "precision": 0.4}))
+    assert first.level == "warning" and "precision 0.40, of real images 0.90" in first.title
+
+
+def test_the_variety_of_noise_is_not_judged():
+    noise = {**LIKE_REAL, "precision": 0.0, "recall": 0.0, "classes": 1}
+    (verdict,) = judge(gan(*balanced(), samples=noise))
+    assert verdict.level == "bad" and "unlike the data" in verdict.title
+
+
+def test_figures_of_an_evaluation_go_before_those_of_pixels():
+    better = {"recall": 0.1, "recall_floor": 0.7}
+    assert "recall 0.10, of real images 0.70" in titles(gan(*balanced(), metrics=better))[0]
+
+
+def test_copies_are_told():
+    (verdict,) = judge(gan(*balanced(), metrics={"copies": 0.4, "copies_floor": 0.01}))
+    assert verdict.title == "40% of the samples are nearly copies of training images"
+
+
+def test_of_a_run_that_diverged_nothing_else_is_said():
+    message = "Epoch 3: a loss or gradient of the model was not finite.\nMore."
+    facts = {"message": message}
+    (verdict,) = judge(vae(epochs=3, state="diverged", facts=facts, learning_rate=8.0))
+    assert verdict.level == "bad" and verdict.title == "Training diverged in epoch 3"
+    assert verdict.evidence.startswith("Epoch 3: a loss or gradient of the model was not finite. ")
+    assert "--learning-rate 2." in verdict.advice
+
+
+def test_a_run_that_was_stopped_says_how_to_continue():
+    first, *_ = judge(vae(epochs=30, state="stopped", samples={}))
+    assert first.title == "The run was stopped after 30 of 40 epochs"
+    assert first.advice.endswith("python -m train.vae --resume --out runs/x")

@@ -1,0 +1,157 @@
+"""The command, the report that a run writes, and what it shows that needs the model."""
+
+import argparse
+import json
+import types
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gen as kg
+from tests.report import folders
+from train import looks, report, reporting
+
+pytestmark = pytest.mark.once
+
+METRICS = {"elbo": -130.0, "kl": 12.0}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Ten classes of 4x4 images: a bright row, column or corner each, with a little noise."""
+    random = np.random.default_rng(0)
+    patterns = random.integers(2, size=(10, 4, 4, 1))
+    y = np.arange(600) % 10
+    x = np.clip(patterns[y] + 0.1 * random.random((600, 4, 4, 1)), 0, 1).astype("float32")
+    return kg.data.ArrayDataset(x, y, labels=False), kg.data.ArrayDataset(x[:100], y[:100])
+
+
+class Sampler:
+    """A model that returns examples of its training data."""
+
+    num_classes, example_shape = None, (4, 4, 1)
+
+    def __init__(self, x):
+        self.x = x
+
+    def sample(self, n, seed):
+        return np.resize(self.x, (n, *self.x.shape[1:]))
+
+
+def settings(**values):
+    return argparse.Namespace(seed=0, dataset="digits", **values)
+
+
+def test_of_a_model_that_returns_all_classes_all_are_counted_and_of_one_that_returns_one(digits):
+    train, test = digits
+    facts = looks.measure(settings(), Sampler(train.x), train, test)
+    assert (facts["classes"], facts["classes_floor"], facts["n"]) == (10, 10, 500)
+    assert facts["recall"] >= 0.9 * facts["recall_floor"]
+    facts = looks.measure(settings(), Sampler(train.x[train.y == 3]), train, test)
+    assert facts["classes"] == 1 and facts["recall"] < 0.2 * facts["recall_floor"]
+
+
+def test_below_a_sample_stand_the_training_images_that_are_nearest(digits):
+    train, test = digits
+    images, columns, caption = looks.nearest(settings(), Sampler(train.x[20:36]), train, test)
+    assert columns == 8 and images.shape == (48, 4, 4, 1) and "of 600" in caption
+    samples, first, second = images[:8], images[8:16], images[16:24]
+    np.testing.assert_array_equal(samples, train.x[20:28])
+    np.testing.assert_array_equal(first, samples)
+    for sample, other in zip(samples, second, strict=True):
+        distances = np.sort([np.sum((sample - x) ** 2) for x in train.x])
+        assert np.sum((sample - other) ** 2) == pytest.approx(distances[1], rel=1e-4)
+
+
+def linear_gan(scale):
+    """A GAN whose generator is linear: z_k changes four pixels of a row by scale[k]."""
+    kernel = np.kron(np.diag(scale), np.ones(4))
+    z = keras.Input((4,))
+    x = keras.layers.Reshape((4, 4, 1))(keras.layers.Dense(16, use_bias=False)(z))
+    generator = keras.Model(z, x)
+    generator.set_weights([kernel])
+    image = keras.Input((4, 4, 1))
+    discriminator = keras.Model(image, keras.layers.Dense(1)(keras.layers.Flatten()(image)))
+    return kg.GAN(generator, discriminator, latent_dim=4)
+
+
+def test_directions_of_a_gan_are_sorted_by_how_much_they_change_the_pixels():
+    scale = np.array([0.5, 4.0, 1.0, 2.0])
+    images, steps, caption = looks.directions(settings(), linear_gan(scale), None, None)
+    rows = images.reshape(4, steps, 4, 4)
+    changed = np.ptp(rows, axis=1).mean(axis=-1)  # (directions, rows of the image)
+    assert changed.argmax(axis=1).tolist() == [1, 3, 2, 0]
+    shares = (np.sort(scale**2)[::-1] / np.sum(scale**2) * 100).round().astype(int)
+    found = [int(text.strip(" .%")) for text in caption.split(": ")[-1].split(",")]
+    np.testing.assert_allclose(found, shares, atol=6)  # From 500 draws of z.
+
+
+def test_directions_of_a_vae_are_its_latents_sorted_by_their_kl(digits):
+    vae = kg.VAE(*kg.networks.mlp_vae((4, 4, 1), latent_dim=5, hidden=(8,)))
+    images, steps, caption = looks.directions(settings(), vae, *digits)
+    mean, log_var = vae.encode(digits[1].x)
+    kl = np.mean(0.5 * (mean**2 + np.exp(log_var) - 1 - log_var), axis=0)
+    order = np.argsort(-kl)
+    assert caption.endswith(", ".join(f"z{k + 1} {kl[k]:.2f}" for k in order) + ".")
+    z = np.tile(mean.mean(axis=0), (steps, 1))
+    z[:, order[0]] = kg.callbacks.latents.quantiles(steps)
+    np.testing.assert_allclose(images[:steps], vae.generate(z), atol=1e-5)
+
+
+def test_the_command_writes_the_report_of_a_run_and_says_the_verdict(run_here, tmp_path):
+    folders.write(tmp_path / "a", {"elbo": [-200.0, -150.0]}, METRICS, frames=2)
+    process = run_here(report, "a")
+    assert process.returncode == 0
+    assert process.stdout.startswith("a/report.html: ")
+    assert "<h1>a</h1>" in (tmp_path / "a" / "report.html").read_text()
+    assert run_here(report, "a", "--sort", "elbo").returncode == 2
+
+
+def test_of_several_runs_the_command_writes_one_page_more(run_here, tmp_path):
+    for name in "abc":
+        folders.write(tmp_path / name, {"elbo": [-200.0, -150.0]}, METRICS)
+    process = run_here(report, "a", "b", "c", "--sort", "kl", "--out", "all.html")
+    assert process.returncode == 0 and process.stdout.endswith("all.html\n")
+    assert "3 runs compared" in (tmp_path / "all.html").read_text()
+    assert all((tmp_path / name / "report.html").exists() for name in "abc")
+
+
+def test_a_folder_without_a_run_is_an_error_of_one_line(run_here, tmp_path):
+    (tmp_path / "empty").mkdir()
+    process = run_here(report, "empty")
+    assert process.returncode == 2 and "empty holds no run" in process.stderr
+
+
+def test_a_report_is_written_before_the_first_epoch_at_pictures_and_with_the_time(
+    tmp_path, monkeypatch
+):
+    out = folders.write(tmp_path / "run", {"elbo": [-200.0]})
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(
+        reporting, "time", types.SimpleNamespace(perf_counter=lambda: float(next(clock)))
+    )
+    (out / "report.json").write_text('{"seconds": 100}')  # Of the part before a kill.
+    callback = reporting.Report(out, 2, {"model": "VAE"}).callback()
+    callback.on_train_begin(None)
+    written = []
+    for epoch in range(4):
+        callback.on_epoch_begin(epoch, None)
+        written.append((out / "report.html").stat().st_mtime_ns)
+        callback.on_epoch_end(epoch, None)
+        written.append((out / "report.html").stat().st_mtime_ns)
+    changes = np.diff(written) > 0
+    assert changes.tolist() == [False, False, True, False, False, False, True]
+    assert json.loads((out / "report.json").read_text())["seconds"] >= 110
+    assert 'data-reload="' in (out / "report.html").read_text()
+
+
+def test_a_run_goes_on_without_its_report(tmp_path, capsys, monkeypatch):
+    out = folders.write(tmp_path / "run", {"elbo": [-200.0]})
+    (out / "config.json").write_text("[]")
+    for _ in range(2):
+        page = reporting.Report(out, 1, {})
+        page.write("training")
+        page.write("training")
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 and all(line.startswith("report.html is not written: ") for line in said)

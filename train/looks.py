@@ -1,0 +1,196 @@
+"""What the report shows that needs the model: made once, at the end of a run, in a few seconds."""
+
+from train import quality
+from train.config import POINTS
+
+SAMPLES, REAL = 500, 5_000  # That are measured; training images among which the nearest are sought.
+SHOWN, COLUMNS = 16, 8
+ROWS, STEPS = 8, 11  # Of the directions.
+MOST_LATENTS = 512
+FIGURES = ("precision", "recall", "coverage")
+
+
+def take(args, model, train, test):
+    """Write the pictures of the end to samples/; return facts for report.json, {} for points."""
+    from keras_gen import distribution
+
+    at_hand = all(hasattr(data, "arrays") or hasattr(data, "images") for data in (train, test))
+    alone = distribution.processes() == 1  # Not all of several have all of the data.
+    if args.dataset in POINTS or not at_hand or not alone or len(model.example_shape) != 3:
+        return {}
+    facts, rows = {"samples": measure(args, model, train, test)}, {}
+    (*_, last) = sorted((args.out / "samples").glob("epoch_*.png"))
+    for name, draw in (("nearest", nearest), ("directions", directions)):
+        drawn = draw(args, model, train, test)
+        if drawn:
+            images, columns, rows[name] = drawn
+            _save(last.with_name(last.name.replace("epoch", name)), images, columns)
+    return {**facts, "rows": rows, "how": HOW}
+
+
+HOW = (
+    "Precision, recall and coverage are of pixels, from one draw of samples: python -m "
+    "train.evaluate measures more, on better features."
+)
+
+
+def measure(args, model, train, test):
+    """Return figures of samples next to their floors, and how many classes the samples cover."""
+    import numpy as np
+
+    import keras_gen as kg
+
+    features = kg.features.Pixels(limit=256)
+    real, y = quality.real_examples(train, test, 2 * SAMPLES)[0]
+    fake = _samples(args, model, SAMPLES, y)
+    if len(real) < 40 or not np.isfinite(fake).all():
+        return {}
+    measured = kg.metrics.quality(real, fake, features, metrics=FIGURES, draws=1, seed=args.seed)
+    figures = {k: v for k, v in measured.as_dict().items() if not k.endswith("_sd")}
+    figures["n"] = len(fake)
+    x, y = _training(train)
+    if y is None:
+        return figures
+    shares = np.bincount(y) / len(y)
+    found = np.bincount(y[_nearest(features(x), features(fake), 1)[:, 0]], minlength=len(shares))
+    likely = shares * len(fake) >= 10  # Of rarer ones none among the samples may be chance.
+    figures["classes"] = int(np.sum(likely & (found >= 0.1 * shares * len(fake))))
+    figures["classes_floor"] = int(likely.sum())
+    return figures
+
+
+def nearest(args, model, train, test):
+    """Return rows of samples, and below each the two nearest training images."""
+    import numpy as np
+
+    samples = _samples(args, model, SHOWN)
+    x, _ = _training(train)
+    flat = [images.reshape(len(images), -1) for images in (x, samples)]
+    if len(x) < 2 or not np.isfinite(samples).all():
+        return None
+    first, second = x[_nearest(*flat, 2)].swapaxes(0, 1)
+    blocks = [
+        part[start : start + COLUMNS]
+        for start in range(0, SHOWN, COLUMNS)
+        for part in (samples, first, second)
+    ]
+    caption = (
+        f"Rows 1 and 4 are samples; below each are the two training images that are nearest in "
+        f"pixels, of {len(x):,}. A sample that equals its neighbour was learned by heart."
+    )
+    return np.concatenate(blocks), COLUMNS, caption
+
+
+def directions(args, model, train, test):
+    """Return images along the directions of z that matter, one a row."""
+    import math
+
+    import keras_gen as kg
+
+    size = math.prod(model.latent_shape)
+    if size > MOST_LATENTS or size < 3:
+        return None
+    found = _of_gan(args, model) if isinstance(model, kg.GAN) else _of_vae(model, test)
+    return found and (*_along(args, model, *found[:2]), found[2])
+
+
+def _of_vae(vae, test):
+    """Return a point, the latents of the largest KL as directions, and a caption."""
+    import numpy as np
+
+    from keras_gen import door, priors
+
+    x, y = door.some(test, SAMPLES)
+    mean, log_var = (a.reshape(len(x), -1) for a in vae.encode(x, **_labels(vae, y)))
+    kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).mean(axis=0)
+    is_normal = isinstance(vae.prior, priors.StandardNormal)
+    weight = kl if is_normal else mean.var(axis=0)
+    order = np.argsort(-weight, kind="stable")[:ROWS]
+    of = ", ".join(f"z{k + 1} {weight[k]:.2f}" for k in order)
+    caption = (
+        f"One latent a row, through the quantiles of N(0, 1), the others at their mean. They are "
+        f"sorted by {'their KL, nats an image' if is_normal else 'the variance of their mean'}: "
+        f"{of}."
+    )
+    return mean.mean(axis=0), np.eye(mean.shape[1])[order], caption
+
+
+def _of_gan(args, gan):
+    """Return a z, the directions along which the pixels change most, and a caption.
+
+    They are the left singular vectors of the linear map that fits the pixels of images to their z.
+    """
+    import numpy as np
+
+    import keras_gen as kg
+
+    n = max(SAMPLES, 3 * int(np.prod(gan.latent_shape)))
+    z = gan.draw_latents(n, seed=args.seed)
+    images = gan.generate(z, **_arguments(args, gan, n))
+    if not np.isfinite(images).all():
+        return None
+    flat, pixels = z.reshape(n, -1), kg.features.Pixels(limit=256)(images).astype("float64")
+    pixels -= pixels.mean(axis=0)
+    fitted = np.linalg.lstsq(flat - flat.mean(axis=0), pixels, rcond=None)[0]
+    vectors, sizes, _ = np.linalg.svd(fitted, full_matrices=False)
+    shares = sizes**2 * (flat @ vectors).var(axis=0) / pixels.var(axis=0).sum()
+    caption = (
+        f"One direction of z a row, from -2 to 2 deviations: those along which pixels change most, "
+        f"by a linear fit to {n} samples. Shares of the pixels' variance: "
+        f"{', '.join(f'{share:.0%}' for share in shares[:ROWS])}."
+    )
+    return flat[0], vectors.T[:ROWS], caption
+
+
+def _along(args, model, point, vectors):
+    """Return images along the vectors through a point, and how many are in a row."""
+
+    from keras_gen.callbacks.latents import quantiles
+
+    steps = quantiles(STEPS)
+    rest = point - vectors * (vectors @ point)[:, None]  # (rows, size)
+    z = rest[:, None] + steps[:, None] * vectors[:, None]  # (rows, steps, size)
+    z = z.reshape(-1, *model.latent_shape).astype("float32")
+    return model.generate(z, **_arguments(args, model, len(z))), STEPS
+
+
+def _arguments(args, model, n):
+    """Return the arguments of `generate` for images of one class."""
+    from keras_gen.callbacks.grids import drawing_arguments
+
+    one = None if model.num_classes is None else [model.num_classes // 3]
+    return drawing_arguments(model, n, quality.is_averaged(args), one)
+
+
+def _labels(model, y):
+    return {} if model.num_classes is None else {"y": y}
+
+
+def _samples(args, model, n, y=None):
+    from keras_gen.callbacks.grids import drawing_arguments
+
+    arguments = drawing_arguments(model, n, quality.is_averaged(args), y)
+    return model.sample(n, seed=args.seed, **arguments)
+
+
+def _training(train):
+    """Return (x, y) of training images, at most 5,000; y is None without labels."""
+    import numpy as np
+
+    rows = np.random.default_rng(0).permutation(train.num_examples)[:REAL]
+    x = train.examples(rows)
+    y = getattr(train, "y", None)
+    return (x[0] if isinstance(x, tuple) else x), None if y is None else np.asarray(y)[rows]
+
+
+def _nearest(known, rows, k):
+    """Return which rows of `known` are the k nearest to each row, (n, k)."""
+    from sklearn.neighbors import NearestNeighbors
+
+    return NearestNeighbors(n_neighbors=k).fit(known).kneighbors(rows)[1]
+
+
+def _save(path, images, columns):
+    import keras_gen as kg
+
+    kg.callbacks.save_png(path, kg.callbacks.image_grid(images, columns=columns))

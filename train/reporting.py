@@ -1,0 +1,80 @@
+"""report.html of a run: written while it trains and at its end, and never a reason to fail."""
+
+import time
+
+from train import results
+
+
+class Report:
+    """The report of a run, and the facts about it that only this process knows.
+
+    Args:
+        out: folder of the run.
+        every: epochs between pictures, after each of which the report is written.
+        facts: what report.json holds from the beginning.
+    """
+
+    def __init__(self, out, every, facts):
+        self.out, self.every, self.facts = out, every, facts
+        self.seconds = 0.0  # That the report has taken.
+        self.start = self.written = None
+        self.failed = False
+
+    def callback(self):
+        """Return the callback that writes the report; its place is after all that write files."""
+        import keras
+
+        return keras.callbacks.LambdaCallback(
+            on_train_begin=self._begin, on_epoch_begin=self._first, on_epoch_end=self._next
+        )
+
+    def write(self, state, **facts):
+        """Write report.json and report.html; print the reason if that fails."""
+        from keras_gen import distribution
+
+        if not distribution.is_chief():
+            return
+        start = time.perf_counter()
+        since = start - (self.written or start)
+        self.facts |= facts
+        if self.start is not None:
+            self.facts["seconds"] = round(self.before + start - self.start, 1)
+        try:
+            from keras_gen import report
+
+            results.write_json(self.out / report.FACTS, self.facts)
+            report.write(self.out, state, seconds=since)
+        except Exception as error:  # The run is worth more than a page about it.
+            if not self.failed:
+                print(f"report.html is not written: {error}")
+            self.failed = True
+        self.written = time.perf_counter()
+        self.seconds += self.written - start
+
+    def _begin(self, logs):
+        path = self.out / "report.json"
+        # A run that goes on has been trained for some time.
+        known = results.read_json(path) if path.exists() else {}
+        self.before = known.get("seconds", 0.0)
+        self.start = time.perf_counter()
+
+    def _first(self, epoch, logs):
+        if self.written is None:  # Not earlier: the pictures of before are there.
+            self.write("training")
+            if not self.failed and self.written:
+                print(f"Watch the run in {self.out / 'report.html'}", flush=True)
+
+    def _next(self, epoch, logs):
+        if (epoch + 1) % self.every == 0:
+            self.write("training")
+
+
+def facts(model, train, test):
+    """Return what a report says of the data and the model."""
+    sets = {"training": train, "test": test}
+    # Of a stream only the number of batches is known.
+    data = {name: getattr(part, "num_examples", None) for name, part in sets.items()}
+    data["shape"] = list(model.example_shape)
+    if hasattr(train, "centres"):
+        data["modes"] = len(train.centres)
+    return {"data": data, "model": type(model).__name__, "parameters": model.count_params()}

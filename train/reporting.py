@@ -51,6 +51,19 @@ class Report:
         self.written = time.perf_counter()
         self.seconds += self.written - start
 
+    def finish(self, take):
+        """Write the report of a finished run, with the facts that `take` returns."""
+        start = time.perf_counter()
+        try:
+            facts = take()
+        except Exception as error:  # The model is saved, and is worth more.
+            print(f"The report goes without its last pictures: {error}")
+            facts = {}
+        self.seconds += time.perf_counter() - start
+        self.write("finished", **facts)
+        share = self.seconds / max(self.facts.get("seconds", 0), 1e-9)
+        print(f"The report took {self.seconds:.1f} s, {share:.1%} of the run.")
+
     def _begin(self, logs):
         path = self.out / "report.json"
         # A run that goes on has been trained for some time.

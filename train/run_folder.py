@@ -193,7 +193,7 @@ class Run:
         save(self.out, self.model)
         results.write_json(self.out / "metrics.json", results.finite(metrics))
         self._clear_unfinished()
-        self.report.write("finished", **looks.take(self.args, self.model, *self.sets))
+        self.report.finish(lambda: looks.take(self.args, self.model, *self.sets))
         if self.checkpoint.size:  # A run that was resumed at its end wrote none.
             print(
                 f"Checkpoints of {self.checkpoint.size / 1e6:.1f} MB took "

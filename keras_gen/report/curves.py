@@ -43,10 +43,8 @@ def panels(run):
         columns = [name for name in columns if name not in done and run.column(name)]
         done |= set(columns)
         if columns and len(found) < MOST_PANELS:
-            lines = [
-                {"label": label(name, names), "y": _plain(run.column(name))} for name in columns
-            ]
-            found.append(_panel(title, unit, lines, [int(e) + 1 for e in run.history["epoch"]]))
+            lines = [line(label(name, names), run, name) for name in columns]
+            found.append(panel(title, unit, lines))
             if "d_loss" in names:
                 found[-1]["marks"] = BALANCE.get(run.arguments.get("loss"), ())
     return found
@@ -59,49 +57,24 @@ def label(column, names):
     return LABELS.get(column.removeprefix("val_"), column) + ", held-out" * is_held_out
 
 
-def compared(runs):
-    """Return panels with a line for each of [(name, run)], of held-out images where it can be."""
-    found = []
-    for title, unit, names in PANELS:
-        for name in names:
-            lines = [
-                {"label": label, "y": _plain(y), "x": [int(e) + 1 for e in run.history["epoch"]]}
-                for label, run in runs
-                if (y := run.column(f"val_{name}") or run.column(name))
-            ]
-            if lines:
-                title = title if len(names) == 1 else f"{title.split(',')[0]}, {LABELS[name]}"
-                found.append(_panel(title, unit, lines, max((x["x"] for x in lines), key=len)))
-    return found[:MOST_PANELS]
+def line(label, run, column):
+    """Return a column of a run as a line of a panel; None where it is not finite."""
+    y = [float(f"{v:.6g}") if math.isfinite(v) else None for v in run.column(column)]
+    return {"label": label, "x": [int(epoch) + 1 for epoch in run.history["epoch"]], "y": y}
 
 
-def _panel(title, unit, lines, epochs):
-    text = []
-    for line in lines:
-        y = [value for value in line["y"] if value is not None]
-        if y:
-            text.append(
-                f"{line['label']} from {y[0]:.4g} to {y[-1]:.4g}, in [{min(y):.4g}, {max(y):.4g}]"
-            )
-    return {
-        "title": title,
-        "unit": unit,
-        "lines": lines,
-        "x": epochs,
-        "range": _first_range([value for line in lines for value in line["y"]]),
-        "text": f"{title} over {len(epochs)} epochs: {'; '.join(text)}.",
-    }
+def panel(title, unit, lines):
+    words, seen = [], []
+    for each in lines:
+        y = [value for value in each["y"] if value is not None]
+        seen += y
+        words.append(f"{each['label']} from {y[0]:.4g} to {y[-1]:.4g}, at most {max(y):.4g}")
+    text = f"{title} over {max(len(each['x']) for each in lines)} epochs: {'; '.join(words)}."
+    return {"title": title, "unit": unit, "lines": lines, "range": _range(seen), "text": text}
 
 
-def _plain(values):
-    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]
-
-
-def _first_range(values):
+def _range(values):
     """Return the range of y that is shown: the first epochs are far off, and press the others."""
-    values = [value for value in values if value is not None]
-    if not values:
-        return [0, 1]
     low, high = np.percentile(values, [2, 98])
     margin = 0.1 * (high - low) or 0.1 * abs(high) or 1
     return [float(low - margin), float(high + margin)]
@@ -129,7 +102,7 @@ def draw(panel):
     for line in panel["lines"]:
         y = [math.nan if value is None else value for value in line["y"]]
         marker = "." if len(y) <= 30 else None  # A line of one point is not seen.
-        axes.plot(line.get("x", panel["x"]), y, marker=marker, label=line["label"])
+        axes.plot(line["x"], y, marker=marker, label=line["label"])
     for mark in panel.get("marks", ()):
         axes.axhline(mark, color="0.6", lw=0.8, ls=":")
     axes.set(xlabel="epoch", ylabel=panel["unit"], ylim=panel["range"])

@@ -5,11 +5,12 @@ import functools
 import io
 import warnings
 
-from PIL import Image, features
+from PIL import Image
 
 MOST_FRAMES = 60
 WIDEST = 960  # Pixels of a frame of the film.
 FILM_BYTES = 6_000_000  # Of all frames, in base64.
+PICTURE_BYTES = 2_500_000  # Of all other pictures.
 FILE_BYTES = 50_000_000  # More no callback has written.
 
 
@@ -35,9 +36,16 @@ def thin(items, most):
 
 
 def newest(pictures):
-    """Return the last of pictures [(epoch, path)] as (epoch, address), or None."""
-    address = embed(pictures[-1][1]) if pictures else None
-    return address and (pictures[-1][0], address)
+    """Return the last of the pictures [(epoch, path)] of each kind as (epoch, address).
+
+    They are made smaller if they are large together.
+    """
+    for widest in (1600, 800, 400):
+        found = {kind: (of[-1][0], embed(of[-1][1], widest)) for kind, of in pictures.items() if of}
+        found = {kind: picture for kind, picture in found.items() if picture[1]}
+        if sum(len(address) for _, address in found.values()) <= PICTURE_BYTES:
+            break
+    return found
 
 
 def embed(path, widest=1600):
@@ -66,10 +74,6 @@ def address(image, widest=1600):
     """Return a picture of PIL's as a `data:` address."""
     if max(image.size) > widest:
         image.thumbnail((widest, widest))
-    content, webp = io.BytesIO(), features.check("webp")
-    if webp:
-        image.save(content, "WEBP", quality=80, method=2)
-    else:
-        image.save(content, "PNG")
-    text = base64.b64encode(content.getvalue()).decode()
-    return f"data:image/{'webp' if webp else 'png'};base64,{text}"
+    content = io.BytesIO()
+    image.save(content, "WEBP", quality=80, method=2)
+    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"

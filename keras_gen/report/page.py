@@ -1,12 +1,11 @@
-"""The pages: report.html of a run, and the comparison of several."""
+"""report.html of a run."""
 
 import functools
-import os
 import pathlib
 import time
 
 from keras_gen import files
-from keras_gen.metrics.samples import HIGHER_IS_BETTER, MEANINGS
+from keras_gen.metrics.samples import MEANINGS
 from keras_gen.report import curves, images
 from keras_gen.report.reading import is_number, read
 from keras_gen.report.verdicts import judge
@@ -15,30 +14,21 @@ NAME = "report.html"
 # In the order of the page. templates/report.html has their headings and captions.
 PICTURES = ("reconstruction", "directions", "manifold", "scatter", "traversals", "interpolation")
 PICTURES += ("nearest",)
-# By which runs are compared if no metric is named: the first that any of them has.
-BY_DEFAULT = ("frechet_ratio", "frechet", "modes", "elbo", "coverage", "recall")
-RISES = {*HIGHER_IS_BETTER, "elbo", "modes", "modes_near", "high_quality", "classes"}
-RISES |= {"active_units", "mutual_information"}
 
 
 def write(folder, state=None, seconds=None):
     """Write report.html into the folder of a run, whole or not at all; return its path.
 
     Args:
-        folder: where a training script writes.
+        folder: where a training script writes; ValueError if it holds no run.
         state: "training", "diverged" or "finished"; by default as the files say.
         seconds: between two pictures; the page of a run that is training loads itself as often.
-
-    Raises:
-        ValueError: There is no run.
-        ImportError: Jinja2 is not installed.
     """
     run = read(folder, state)
-    pictures = {kind: images.newest(run.pictures(kind)) for kind in PICTURES}
-    if pictures["directions"]:
-        pictures["traversals"] = None  # The same, sorted otherwise.
-    pictures["preview"] = images.embed(run.path / "preview.png")
-    return _write(
+    kinds = [kind for kind in PICTURES if run.pictures(kind)]
+    if "directions" in kinds and "traversals" in kinds:
+        kinds.remove("traversals")  # The same, sorted otherwise.
+    return render(
         run.path / NAME,
         "report.html",
         curves.panels(run),
@@ -46,48 +36,10 @@ def write(folder, state=None, seconds=None):
         verdicts=judge(run),
         numbers=numbers(run),
         frames=images.film(run.pictures("epoch")),
-        pictures={kind: picture for kind, picture in pictures.items() if picture},
+        pictures=images.newest({kind: run.pictures(kind) for kind in kinds}),
+        preview=images.embed(run.path / "preview.png", images.WIDEST),
         reload=min(60, max(5, round(seconds or 10))) if run.state == "training" else None,
         written=int(time.time()),
-    )
-
-
-def write_comparison(path, folders, by=None):
-    """Write one page that compares runs, sorted by a metric; return its path.
-
-    Raises:
-        ValueError: There are fewer than two runs, or none of them has the metric.
-        ImportError: Jinja2 is not installed.
-    """
-    path, runs = pathlib.Path(path), [read(folder) for folder in folders]
-    if len(runs) < 2:
-        raise ValueError("One run has nothing to be compared with. Name two or more.")
-    rows = [{"run": run, "numbers": {row[0]: row[1] for row in numbers(run)}} for run in runs]
-    metrics = list(dict.fromkeys(name for row in rows for name in row["numbers"]))
-    by = by or next((name for name in BY_DEFAULT if name in metrics), None)
-    if by is not None and by not in metrics:
-        raise ValueError(f"No run has the metric {by}. Known are {', '.join(metrics) or 'none'}.")
-    sign = -1 if by in RISES else 1
-    rows.sort(key=lambda row: sign * row["numbers"].get(by, sign * float("inf")))
-    same_name = len({run.name for run in runs}) < len(runs)
-    for row in rows:
-        run = row["run"]
-        row["name"] = str(run.path) if same_name else run.name
-        row["address"] = os.path.relpath(run.path / NAME, path.absolute().parent)
-        row["verdict"] = judge(run)[0]
-        row["picture"] = images.newest(run.pictures("epoch"))
-    places = ("out", "overwrite", "sample_every")
-    names = dict.fromkeys(name for run in runs for name in run.arguments if name not in places)
-    settings = {name: [row["run"].arguments.get(name) for row in rows] for name in names}
-    return _write(
-        path,
-        "comparison.html",
-        curves.compared([(row["name"], row["run"]) for row in rows]),
-        rows=rows,
-        metrics=metrics,
-        by=by,
-        rises=RISES,
-        differ={name: of for name, of in settings.items() if any(v != of[0] for v in of)},
     )
 
 
@@ -104,7 +56,8 @@ def numbers(run):
     ]
 
 
-def _write(path, template, panels, **values):
+def render(path, template, panels, **values):
+    """Write a page, whole or not at all, from a file of templates/; return its path."""
     script = curves.plotly() if panels else None
     text = (
         _templates()

@@ -17,23 +17,14 @@ PICTURE = re.compile(r"([a-z]+)_(\d{4,})\.png")
 
 @dataclasses.dataclass
 class RunFolder:
-    """What the files of a run say.
-
-    Args:
-        path: the folder.
-        config: config.json.
-        history: each column of history.csv, floats; NaN where there is no number.
-        metrics: metrics.json, {} before the end.
-        facts: report.json, {} in a folder that was written without a report.
-        state: "training", "stopped", "diverged" or "finished".
-    """
+    """What the files of a run say."""
 
     path: pathlib.Path
-    config: dict = dataclasses.field(default_factory=dict)
-    history: dict = dataclasses.field(default_factory=dict)
-    metrics: dict = dataclasses.field(default_factory=dict)
-    facts: dict = dataclasses.field(default_factory=dict)
-    state: str = "finished"
+    config: dict  # config.json.
+    history: dict  # The columns of history.csv, floats; NaN where there is no number.
+    metrics: dict  # metrics.json, {} before the end.
+    facts: dict  # report.json, {} in a folder that was written without a report.
+    state: str  # "training", "stopped", "diverged" or "finished".
 
     @property
     def name(self):
@@ -96,11 +87,7 @@ class RunFolder:
 
 
 def read(folder, state=None):
-    """Return the `RunFolder` of a folder that a training script has left or is writing.
-
-    Raises:
-        ValueError: There is no run, or its files cannot be read.
-    """
+    """Return the `RunFolder` of a folder; ValueError if it holds no run that can be read."""
     folder = pathlib.Path(folder)
     if not (folder / "config.json").is_file():
         raise ValueError(

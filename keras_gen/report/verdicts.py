@@ -32,19 +32,12 @@ BALANCE = {
 
 
 class Verdict(typing.NamedTuple):
-    """One thing to know about a run.
+    """One thing to know about a run."""
 
-    Args:
-        level: "bad", "warning", "good", or "note" for what is none of them.
-        title: the verdict.
-        evidence: the numbers that it rests on.
-        advice: what to try, or "".
-    """
-
-    level: str
+    level: str  # "bad", "warning", "good", or "note" for what is none of them.
     title: str
-    evidence: str
-    advice: str = ""
+    evidence: str  # The numbers that it rests on.
+    advice: str = ""  # What to try.
 
 
 def judge(run):
@@ -56,7 +49,7 @@ def judge(run):
         effects = [verdict._replace(advice="") for verdict in effects]  # First mend the cause.
     found = [*causes, *effects]
     if not any(verdict.level in ("bad", "warning") for verdict in found):
-        found.insert(0, good(run))
+        found.append(good(run))
     order = ("bad", "warning", "good", "note")
     return sorted(found, key=lambda verdict: order.index(verdict.level))
 
@@ -261,7 +254,10 @@ def good(run):
         text = "; ".join(reasons)
         return Verdict("good", "Good, by the numbers there are", f"{text[0].upper()}{text[1:]}.")
     if run.state == "training":
-        return Verdict("note", "No fault so far", "The losses and rates so far show none.")
+        words = (
+            "The losses so far show no fault. Samples are measured at the end: look at the film."
+        )
+        return Verdict("note", "No verdict yet", words)
     return Verdict(
         "note",
         "No number here says how good it is",

@@ -9,6 +9,7 @@ import pytest
 from keras_gen import files, report
 from tests.report import folders
 from tests.report.test_page import HISTORY, METRICS
+from train.report import write_comparison
 
 pytestmark = [pytest.mark.browser, pytest.mark.once]
 
@@ -144,7 +145,7 @@ def test_the_table_of_three_runs_is_sorted_by_a_heading(browser, visit, tmp_path
     for name, elbo, kl in (("a", -150.0, 9.0), ("b", -120.0, 10.0), ("c", -130.0, 8.0)):
         folders.write(tmp_path / name, HISTORY, {"elbo": elbo, "kl": kl}, frames=2)
     runs = [tmp_path / name for name in "abc"]
-    visit(report.write_comparison(tmp_path / "comparison.html", runs))
+    visit(write_comparison(tmp_path / "comparison.html", runs))
     rows = "[...document.querySelectorAll('.sortable tbody a')].map((a) => a.textContent).join('')"
     assert value(browser, rows) == "bca"
     heading = "//th[@data-sort]/button[.='kl']"

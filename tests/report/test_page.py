@@ -5,9 +5,10 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
 
-from keras_gen import files, report
+from keras_gen import files, pictures, report
 from keras_gen.report import curves, images, page
 from tests.report import folders
 
@@ -102,7 +103,7 @@ def test_with_plotly_the_page_holds_the_numbers_of_the_curves(finished):
     path = report.write(finished)
     elbo, rate = Page(path).data["panels"]
     assert [line["label"] for line in elbo["lines"]] == ["training", "held-out"]
-    assert elbo["x"] == list(range(1, 41)) and rate["lines"][1]["y"][0] == 5
+    assert elbo["lines"][0]["x"] == list(range(1, 41)) and rate["lines"][1]["y"][0] == 5
     assert path.stat().st_size < 15e6
 
 
@@ -133,6 +134,16 @@ def test_a_film_of_large_pictures_has_fewer_frames(tmp_path, monkeypatch):
         images, "FILM_BYTES", 16 * len(images.embed(path / "samples/epoch_0000.png"))
     )
     assert 10 <= len(images.film(report.read(path).pictures("epoch"))) <= 16
+
+
+def test_pictures_that_are_large_together_are_made_smaller(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(256, size=(500, 500, 3)).astype("uint8")
+    pictures.save_png(tmp_path / "noise.png", noise)
+    of = {kind: [(0, tmp_path / "noise.png")] for kind in ("nearest", "manifold")}
+    whole = sum(len(address) for _, address in images.newest(of).values())
+    monkeypatch.setattr(images, "PICTURE_BYTES", whole - 1)
+    smaller = sum(len(address) for _, address in images.newest(of).values())
+    assert 0.64 * whole < smaller < 0.9 * whole  # 400 x 400 of 500 x 500 pixels, less even noise.
 
 
 def test_pictures_that_are_none_are_left_out(tmp_path, no_plotly):
@@ -183,20 +194,6 @@ def test_a_value_that_is_nan_is_a_gap(tmp_path):
     history = {"elbo": [-1.0, float("nan"), -2.0], "fid": ["NA", "NA", "NA"]}
     (panel,) = curves.panels(report.read(folders.write(tmp_path / "run", history)))
     assert panel["lines"][0]["y"] == [-1.0, None, -2.0]
-
-
-@pytest.mark.parametrize(("by", "order"), [(None, "bca"), ("elbo", "bca"), ("kl", "cba")])
-def test_runs_are_compared_in_the_order_of_a_metric(tmp_path, no_plotly, by, order):
-    for name, elbo, kl in (("a", -150.0, 9.0), ("b", -120.0, 8.0), ("c", -130.0, 7.0)):
-        numbers = {"elbo": elbo, "kl": kl}
-        folders.write(tmp_path / name, HISTORY, numbers, frames=2, latent_dim=ord(name))
-    path = page.write_comparison(tmp_path / "c.html", [tmp_path / name for name in "abc"], by)
-    found = Page(path)
-    assert [a["href"][0] for a in found.every("a")] == list(order)
-    assert len(found.every("img")) >= 3 and "latent_dim" in found.text
-    assert "learning_rate" not in found.text  # It is the same in all.
-    with pytest.raises(ValueError, match="No run has the metric fid. Known are elbo, kl"):
-        page.write_comparison(path, [tmp_path / "a", tmp_path / "b"], "fid")
 
 
 def test_without_jinja2_the_error_says_what_to_install(finished, monkeypatch):

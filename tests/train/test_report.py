@@ -10,6 +10,7 @@ import pytest
 
 import keras_gen as kg
 from tests.report import folders
+from tests.report.test_page import HISTORY, Page
 from train import looks, report, reporting
 
 pytestmark = pytest.mark.once
@@ -117,6 +118,20 @@ def test_of_several_runs_the_command_writes_one_page_more(run_here, tmp_path):
     assert all((tmp_path / name / "report.html").exists() for name in "abc")
 
 
+@pytest.mark.parametrize(("by", "order"), [(None, "bca"), ("elbo", "bca"), ("kl", "cba")])
+def test_runs_are_compared_in_the_order_of_a_metric(tmp_path, by, order):
+    for name, elbo, kl in (("a", -150.0, 9.0), ("b", -120.0, 8.0), ("c", -130.0, 7.0)):
+        numbers = {"elbo": elbo, "kl": kl}
+        folders.write(tmp_path / name, HISTORY, numbers, frames=2, latent_dim=ord(name))
+    path = report.write_comparison(tmp_path / "c.html", [tmp_path / name for name in "abc"], by)
+    found = Page(path)
+    assert [a["href"][0] for a in found.every("a")] == list(order)
+    assert len(found.every("img")) == 3 and "latent_dim" in found.text
+    assert "learning_rate" not in found.text  # It is the same in all.
+    with pytest.raises(ValueError, match="No run has the metric fid. Known are elbo, kl"):
+        report.write_comparison(path, [tmp_path / "a", tmp_path / "b"], "fid")
+
+
 def test_a_folder_without_a_run_is_an_error_of_one_line(run_here, tmp_path):
     (tmp_path / "empty").mkdir()
     process = run_here(report, "empty")
@@ -144,6 +159,17 @@ def test_a_report_is_written_before_the_first_epoch_at_pictures_and_with_the_tim
     assert changes.tolist() == [False, False, True, False, False, False, True]
     assert json.loads((out / "report.json").read_text())["seconds"] >= 110
     assert 'data-reload="' in (out / "report.html").read_text()
+
+
+def test_a_run_ends_well_without_its_last_pictures(tmp_path, capsys):
+    out = folders.write(tmp_path / "run", {"elbo": [-200.0]}, METRICS)
+
+    def take():
+        raise RuntimeError("no memory")
+
+    reporting.Report(out, 1, {}).finish(take)
+    assert "goes without its last pictures: no memory" in capsys.readouterr().out
+    assert "finished" in (out / "report.html").read_text()
 
 
 def test_a_run_goes_on_without_its_report(tmp_path, capsys, monkeypatch):

@@ -222,8 +222,8 @@ def test_ctrl_c_keeps_the_epochs_so_far(run, run_here, tmp_path):
             process.kill()
     assert process.returncode == 130
     assert (
-        "stopped. runs/vae holds checkpoint, config.json, history.csv, preview.png, samples.\n"
-        in errors
+        "stopped. runs/vae holds checkpoint, config.json, history.csv, preview.png, report.html, "
+        "report.json, samples.\n" in errors
     )
     assert "To continue after the last checkpoint: python -m train.vae --resume --out" in errors
     assert "Traceback" not in errors

@@ -55,7 +55,6 @@
   const plots = [...document.querySelectorAll(".plot")];
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const coarse = matchMedia("(pointer: coarse)").matches;
-  const xs = (panel, line) => line.x || panel.x;
   const layout = (panel, zoom) => ({
     margin: { l: 52, r: 8, t: 8, b: 36 },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
@@ -73,8 +72,8 @@
     })),
   });
   const whole = (panel) => {
-    const last = Math.max(...panel.lines.flatMap((line) => xs(panel, line)));
-    const first = Math.min(...panel.lines.flatMap((line) => xs(panel, line)));
+    const last = Math.max(...panel.lines.flatMap((line) => line.x));
+    const first = Math.min(...panel.lines.flatMap((line) => line.x));
     const margin = Math.max(0.5, (last - first) * 0.02);
     return [first - margin, last + margin, ...panel.range];
   };
@@ -82,11 +81,14 @@
     const kept = (state.get(`zoom${i}`) || "").split(",").map(Number);
     return kept.length === 4 && kept.every(Number.isFinite) ? kept : whole(panels[i]);
   };
+  const names = ["one", "two", "three", "four", "five", "six"];
+  // Of several runs each has its own colour, in all panels.
+  const labels = [...new Set(panels.flatMap((panel) => panel.lines.map((line) => line.label)))];
+  const several = document.querySelector(".sortable") !== null;
   const draw = () => plots.forEach((plot, i) => {
     const panel = panels[i];
-    const names = ["one", "two", "three", "four", "five", "six"];
-    const lines = panel.lines.map((line, k) => ({
-      x: xs(panel, line), y: line.y, name: line.label, connectgaps: true,
+    const lines = panel.lines.map((line, j) => [line, several ? labels.indexOf(line.label) : j]).map(([line, k]) => ({
+      x: line.x, y: line.y, name: line.label, connectgaps: true,
       mode: line.y.filter((y) => y !== null).length <= 30 ? "lines+markers" : "lines",
       marker: { size: 4 },
       line: { color: colour(names[k % 6]), width: 1.8, dash: k < 6 ? "solid" : "dash" },
@@ -113,7 +115,7 @@
         const all = whole(panel);
         if (share === 1) return keep(`zoom${i}`, null);
         const from = all[1] - (all[1] - all[0]) / share;
-        const seen = panel.lines.flatMap((line) => line.y.filter((y, k) => y !== null && xs(panel, line)[k] >= from));
+        const seen = panel.lines.flatMap((line) => line.y.filter((y, k) => y !== null && line.x[k] >= from));
         if (!seen.length) return;
         const low = Math.min(...seen), high = Math.max(...seen);
         const margin = 0.08 * (high - low) || 0.1 * Math.abs(high) || 1;

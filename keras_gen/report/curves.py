@@ -46,7 +46,7 @@ def panels(run):
             lines = [line(label(name, names), run, name) for name in columns]
             found.append(panel(title, unit, lines))
             if "d_loss" in names:
-                found[-1]["marks"] = BALANCE.get(run.arguments.get("loss"), ())
+                found[-1]["marks"] = BALANCE.get(str(run.arguments.get("loss")), ())
     return found
 
 

@@ -51,9 +51,9 @@ class RunFolder:
         return value if is_number(value) else default
 
     def column(self, name):
-        """Return the values of a column of history.csv, [] if there is none or it is empty."""
+        """Return the values of a column of history.csv, [] if none of them is finite."""
         values = self.history.get(name, [])
-        return [] if all(map(math.isnan, values)) else values
+        return values if any(map(math.isfinite, values)) else []
 
     def last(self, name):
         """Return the newest number of this name: of the end, else of the last epoch, or None.
@@ -97,17 +97,18 @@ def read(folder, state=None):
     config, metrics, facts = (
         _read_json(folder / name) for name in ("config.json", "metrics.json", FACTS)
     )
-    if not isinstance(config.get("arguments"), dict):
+    known = {"arguments": dict, "backend": str, "versions": dict}
+    if not all(isinstance(config.get(name, kind()), kind) for name, kind in known.items()):
         raise ValueError(f"{folder / 'config.json'} was not written by a training script.")
-    for name in ("samples", "data", "rows"):
-        if not isinstance(facts.get(name, {}), dict):
-            raise ValueError(f"{folder / FACTS} was not written by a report: see its {name!r}.")
+    if not all(isinstance(facts.get(name, {}), dict) for name in ("samples", "data", "rows")):
+        raise ValueError(f"{folder / FACTS} was not written by a report.")
     history = _read_history(folder / "history.csv")
     return RunFolder(folder, config, history, metrics, facts, state or _state(folder, facts))
 
 
 def is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Comparing also tells of NaN, and of integers that are no float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _state(folder, facts):

@@ -164,7 +164,7 @@ def _won_since(run):
     """Return since which epoch D was never wrong and G did not gain, or None."""
     d, g = run.column("d_loss"), run.column("g_loss")
     real, fake = run.column("p_real"), run.column("p_fake")
-    balance = BALANCE.get(run.arguments.get("loss"))
+    balance = BALANCE.get(str(run.arguments.get("loss")))
     if not (d and g and balance) or run.arguments.get("recipe") == "wgan":
         return None
     won = [loss < SMALL_LOSS * balance[0] for loss in d]

@@ -182,7 +182,10 @@ def test_a_line_that_is_half_written_is_not_read(finished):
     assert report.read(finished).epochs == 40
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"arguments": 3}', '{"a": ' * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "{", '{"arguments": 3}', '{"a": ' * 100_000, '{"arguments": {}, "versions": [1]}'],
+)
 def test_a_folder_that_no_script_has_left_is_refused(finished, content):
     (finished / "config.json").write_text(content)
     with pytest.raises(ValueError, match="config.json"):
@@ -190,8 +193,15 @@ def test_a_folder_that_no_script_has_left_is_refused(finished, content):
     assert not (finished / "report.html").exists()
 
 
+def test_values_that_no_script_has_written_are_not_taken_for_numbers(tmp_path, no_plotly):
+    path = folders.write(tmp_path / "run", HISTORY, {"elbo": 10**400, "kl": True}, loss=["a"])
+    (path / "report.json").write_text(json.dumps({"seconds": 10**400, "samples": {"recall": [1]}}))
+    found = Page(report.write(path))
+    assert "e+" not in found.text and "-132" in found.text
+
+
 def test_a_value_that_is_nan_is_a_gap(tmp_path):
-    history = {"elbo": [-1.0, float("nan"), -2.0], "fid": ["NA", "NA", "NA"]}
+    history = {"elbo": [-1.0, float("nan"), -2.0], "fid": ["NA"] * 3, "kl": ["inf", "nan", "inf"]}
     (panel,) = curves.panels(report.read(folders.write(tmp_path / "run", history)))
     assert panel["lines"][0]["y"] == [-1.0, None, -2.0]
 

@@ -4,6 +4,8 @@ import time
 
 from train import results
 
+SHARE = 0.03  # Of the time of the training, at most, in which the report is written.
+
 
 class Report:
     """The report of a run, and the facts about it that only this process knows.
@@ -16,7 +18,7 @@ class Report:
 
     def __init__(self, out, every, facts):
         self.out, self.every, self.facts = out, every, facts
-        self.seconds = 0.0  # That the report has taken.
+        self.seconds = self.cost = 0.0  # That the report has taken, and its last writing.
         self.start = self.written = None
         self.failed = False
 
@@ -49,7 +51,8 @@ class Report:
                 print(f"report.html is not written: {error}")
             self.failed = True
         self.written = time.perf_counter()
-        self.seconds += self.written - start
+        self.cost = self.written - start
+        self.seconds += self.cost
 
     def finish(self, take):
         """Write the report of a finished run, with the facts that `take` returns."""
@@ -78,7 +81,10 @@ class Report:
                 print(f"Watch the run in {self.out / 'report.html'}", flush=True)
 
     def _next(self, epoch, logs):
-        if (epoch + 1) % self.every == 0:
+        if (epoch + 1) % self.every or self.written is None:  # None in all processes but the first.
+            return
+        # Where epochs are short, some pictures come with the next report.
+        if self.cost <= SHARE * (time.perf_counter() - self.written):
             self.write("training")
 
 

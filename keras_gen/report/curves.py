@@ -1,6 +1,5 @@
 """The curves of history.csv as panels: for plotly's zoom in the page, or drawn by matplotlib."""
 
-import io
 import math
 
 import numpy as np
@@ -92,13 +91,15 @@ def plotly():
 def draw(panel):
     """Return a panel as matplotlib draws it, as a `data:` address; None without matplotlib."""
     try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return None
     from PIL import Image
 
-    figure = Figure(figsize=(5, 3.2), dpi=160, layout="constrained")
-    axes = figure.subplots()
+    # Margins by hand: matplotlib's own layout draws everything twice.
+    figure = Figure(figsize=(5, 3.2), dpi=120)
+    axes = figure.add_axes((0.15, 0.15, 0.82, 0.73))
     for line in panel["lines"]:
         y = [math.nan if value is None else value for value in line["y"]]
         marker = "." if len(y) <= 30 else None  # A line of one point is not seen.
@@ -109,7 +110,7 @@ def draw(panel):
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.spines[["top", "right"]].set_visible(False)
     # Not at the "best" place: seeking it warns where a machine is slow.
-    figure.legend(loc="outside upper left", ncols=len(panel["lines"]), frameon=False)
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return images.address(Image.open(content).convert("RGB"))
+    figure.legend(loc="upper center", ncols=len(panel["lines"]), frameon=False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return images.address(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))

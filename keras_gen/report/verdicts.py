@@ -140,8 +140,10 @@ def overfitted(run):
 
 
 def discriminator_won(run):
-    since = _won_since(run)
-    if since is None or run.epochs - since + 1 < max(3, run.epochs // 10):
+    since, is_training = _won_since(run), run.state == "training"
+    # A D that is sure at first may be caught up with, and samples of one that stays so be good.
+    least = max(SETTLED, run.argument("epochs", 0) / 4 if is_training else run.epochs / 10)
+    if since is None or run.epochs - since + 1 < least or _is_like_data(run):
         return None
     numbers = f"the loss of D is {run.column('d_loss')[-1]:.2g} and that of G "
     numbers += f"{run.column('g_loss')[-1]:.3g}"
@@ -149,7 +151,7 @@ def discriminator_won(run):
         real, fake = run.column("p_real")[-1], run.column("p_fake")[-1]
         numbers += f"; D takes real images for real with {real:.1%}, samples with {fake:.1%}"
     return Verdict(
-        "bad",
+        "warning" if is_training else "bad",
         f"The discriminator has won since epoch {since}",
         f"In epoch {run.epochs} {numbers}. From a D that is never wrong G learns little.",
         _one_of(
@@ -282,6 +284,13 @@ def _is_noise(run):
     """Return whether samples are so far from the data that their variety says nothing."""
     precision, floor = run.figure("precision")
     return precision is not None and bool(floor) and precision < NOTHING * floor
+
+
+def _is_like_data(run):
+    """Return whether figures of samples are known, and none is far from its floor."""
+    pairs = [run.figure(name) for name in ("precision", "recall", "coverage")]
+    pairs = [(value, floor) for value, floor in pairs if value is not None and floor]
+    return bool(pairs) and all(value >= FAR * floor for value, floor in pairs)
 
 
 def _against_collapse(run):

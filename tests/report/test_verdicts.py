@@ -117,21 +117,37 @@ def test_a_discriminator_that_is_never_wrong_has_won_since_the_epoch_from_which_
     d, g, real, fake = balanced()
     d[29:], g[29:] = [0.01] * 11, [5 + 0.1 * i for i in range(11)]
     real[29:], fake[29:] = [0.99] * 11, [0.01] * 11
-    first, *_ = judge(gan(d, g, real, fake))
+    first, *_ = judge(gan(d, g, real, fake, samples={}))
     assert first.title == "The discriminator has won since epoch 30" and first.level == "bad"
     assert "the loss of D is 0.01 and that of G 6" in first.evidence
     assert "--penalty r1" in first.advice
 
 
+WON = ([0.01] * 40, [5.0] * 40, [0.99] * 40, [0.01] * 40)
+
+
 def test_a_discriminator_that_is_wrong_at_times_or_on_which_g_gains_has_not_won():
-    won = ([0.01] * 40, [5.0] * 40, [0.99] * 40, [0.01] * 40)
-    assert "won" in titles(gan(*won))[0]
-    d, g, real, fake = won
-    assert "won" not in titles(gan(d[:-1] + [0.7], g, real, fake))[0]
-    assert "won" not in titles(gan(d, g, real, [0.1] * 40))[0]
-    assert "won" not in titles(gan(d, [9 - 0.1 * i for i in range(40)], real, fake))[0]
+    d, g, real, fake = WON
+    assert "won" in titles(gan(*WON, samples={}))[0]
+    assert "won" not in titles(gan(d[:-1] + [0.7], g, real, fake, samples={}))[0]
+    assert "won" not in titles(gan(d, g, real, [0.1] * 40, samples={}))[0]
+    falling = [9 - 0.1 * i for i in range(40)]
+    assert "won" not in titles(gan(d, falling, real, fake, samples={}))[0]
     # The loss of a critic has no balance to be compared with.
-    assert "won" not in titles(gan(*won, loss="wasserstein"))[0]
+    assert "won" not in titles(gan(*WON, samples={}, loss="wasserstein"))[0]
+
+
+def test_a_discriminator_has_not_won_if_samples_are_like_real_images():
+    assert judge(gan(*WON))[0].level == "good"
+    assert "won" in titles(gan(*WON, samples={**LIKE_REAL, "recall": 0.1}))[0]
+
+
+@pytest.mark.parametrize(("epochs", "won"), [(5, False), (24, False), (25, True)])
+def test_while_it_trains_a_discriminator_wins_by_a_quarter_of_all_epochs(epochs, won):
+    history = [column[:epochs] for column in WON]
+    found = judge(gan(*history, samples={}, state="training", epochs=100))
+    assert any("won since epoch 1" in verdict.title for verdict in found) is won
+    assert {verdict.level for verdict in found} == ({"warning", "note"} if won else {"note"})
 
 
 @pytest.mark.parametrize(("classes", "level"), [(9, "warning"), (6, "bad")])

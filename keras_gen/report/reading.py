@@ -135,7 +135,10 @@ def _read_json(path):
 
 def _read_history(path):
     """Return the columns of a CSV file; its last line may be half written."""
-    header, *rows = [*csv.reader((_text(path) or "").splitlines())] or [[]]
+    try:
+        header, *rows = [*csv.reader((_text(path) or "").splitlines())] or [[]]
+    except csv.Error as error:
+        raise ValueError(f"{path} cannot be read as CSV: {error}") from error
     rows = [row for row in rows if len(row) == len(header)]
     columns = {name: [_number(row[i]) for row in rows] for i, name in enumerate(header)}
     return columns if rows and "epoch" in columns else {}

@@ -193,6 +193,12 @@ def test_a_folder_that_no_script_has_left_is_refused(finished, content):
     assert not (finished / "report.html").exists()
 
 
+def test_a_history_that_is_no_table_is_refused(finished):
+    (finished / "history.csv").write_text("epoch,elbo\n0," + "1" * 200_000)
+    with pytest.raises(ValueError, match="history.csv cannot be read as CSV"):
+        report.read(finished)
+
+
 def test_values_that_no_script_has_written_are_not_taken_for_numbers(tmp_path, no_plotly):
     path = folders.write(tmp_path / "run", HISTORY, {"elbo": 10**400, "kl": True}, loss=["a"])
     (path / "report.json").write_text(json.dumps({"seconds": 10**400, "samples": {"recall": [1]}}))

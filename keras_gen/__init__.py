@@ -17,6 +17,7 @@ from keras_gen import (
     models,
     networks,
     optimizers,
+    posteriors,
     priors,
     saving,
     schedules,

@@ -19,7 +19,7 @@ FLOORS = (
     {"arguments", "frameworks", "borrowed", "configs", "dtypes", "identifiers", "seeds", "files"}
     | {"pictures", "settings"},
     {"backend"},
-    {"distribution", "layers", "likelihoods", "losses", "metrics", "data"}
+    {"distribution", "layers", "likelihoods", "losses", "metrics", "data", "posteriors"}
     | {"priors", "augment", "bounds", "networks", "optimizers", "schedules", "accelerate"},
     {"inference", "export", "checks", "door"},
     {"models", "ppca", "features"},
@@ -36,7 +36,7 @@ READERS = {
 }
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 45
-MOST_OF_BACKEND, MOST_OF_ALL = 900, 19_280
+MOST_OF_BACKEND, MOST_OF_ALL = 900, 19_830
 MOST_BORROWED, MOST_FILES_THAT_BORROW = 20, 6
 
 pytestmark = pytest.mark.once

@@ -223,9 +223,8 @@ class LatentScatter(EpochPicture):
 
     def draw(self):
         labels = {"y": self.labels} if has_classes(self.model) else {}
-        codes = self.model.encode(self.images, **labels)
-        # A VAE gives mean and log_var, an autoencoder z alone.
-        return scatter(codes[0] if isinstance(codes, tuple) else codes, self.labels)
+        codes = self.model.code_of(self.model.encode(self.images, **labels))
+        return scatter(codes, self.labels)
 
 
 def quantiles(steps):

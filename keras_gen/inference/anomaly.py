@@ -5,7 +5,6 @@ from keras_gen import likelihoods
 from keras_gen.arguments import check_integer
 from keras_gen.checks import check_choice
 from keras_gen.inference.predict import predict
-from keras_gen.priors import UnitNormal
 
 KINDS = ("elbo", "likelihood", "reconstruction", "distortion")
 
@@ -41,33 +40,34 @@ def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y
 
 
 def _score(vae, x, y, kind, num_samples, seed, batch_size):
-    mean, log_var = vae.encode(x, batch_size=batch_size, y=y)  # (n, *latent_shape)
+    parameters = vae.encode(x, batch_size=batch_size, y=y)  # of q(z|x)
     if kind == "reconstruction":
-        return -log_prob(vae, x, mean, y, batch_size)
+        return -log_prob(vae, x, vae.code_of(parameters), y, batch_size)
     # The same draws for each example: its score does not depend on the others in the array.
-    noise = np.random.default_rng(seed).standard_normal((num_samples, 1, *mean.shape[1:]))
-    reconstruction = 0.0
+    noise = np.random.default_rng(seed).standard_normal((num_samples, 1, vae.latent_size))
+    prior = vae.prior_of_z() if kind == "elbo" else None
+    score = 0.0
     for i, eps in enumerate(noise):
-        z = (mean + np.exp(0.5 * log_var) * eps).astype(mean.dtype)
-        reconstruction -= log_prob(vae, x, z, y, batch_size, compare=i == 0) / num_samples
-    if kind == "distortion":
-        return reconstruction
-    return reconstruction + _kl(vae, mean, log_var, noise, batch_size)
+        z, kl = _draw(vae, parameters, prior, eps, batch_size)
+        score -= log_prob(vae, x, z, y, batch_size, compare=i == 0) / num_samples
+        score += kl / num_samples
+    return score
 
 
-def _kl(vae, mean, log_var, noise, batch_size):
-    """Return KL(q(z|x) || p(z)), (n,): where it has no closed form, the mean over the draws."""
-    kl, prior = np.zeros(len(mean)), vae.prior_of_z()
-    draws = noise[:1] if isinstance(prior, UnitNormal) else noise
-    for start in range(0, len(mean), batch_size):
-        rows = slice(start, start + batch_size)
-        for eps in draws:
-            z = (mean[rows] + np.exp(0.5 * log_var[rows]) * eps).astype(mean.dtype)
-            of_latents = prior.kl_of_latents(
-                *(vae.flat(ops.convert_to_tensor(v)) for v in (mean[rows], log_var[rows], z))
-            )
-            kl[rows] += ops.convert_to_numpy(ops.sum(of_latents, axis=-1)) / len(draws)
-    return kl.astype(mean.dtype)
+def _draw(vae, parameters, prior, eps, batch_size):
+    """Return z of q(z|x) made of the noise, (n, *latent_shape), and its KL to p(z), (n,).
+
+    The KL is that of `Distribution.kl_of_latents`: where it has no closed form, an estimate.
+    """
+    z, kl = [], []
+    for start in range(0, len(parameters[0]), batch_size):
+        q = vae.distribution_of([v[start : start + batch_size] for v in parameters])
+        drawn, log_q = q.draw(ops.cast(ops.convert_to_tensor(eps), q.mean.dtype))
+        z.append(ops.convert_to_numpy(drawn))
+        if prior is not None:  # A batch at a time: under a mixture its terms are many.
+            of_latents = prior.kl_of_latents(q, drawn, log_q)
+            kl.append(ops.convert_to_numpy(ops.sum(of_latents, axis=-1)))
+    return np.concatenate(z).reshape(-1, *vae.latent_shape), np.concatenate(kl) if kl else 0.0
 
 
 def log_prob(vae, x, z, y, batch_size, compare=True):

@@ -28,7 +28,8 @@ def fit_prior(vae, x, kind="gaussian_mixture", k=50, steps=2_000, y=None, seed=N
     `vae.prior.trainable = True` and compile again for that.
 
     Args:
-        vae: A trained `VAE` or one of its subclasses, but of one layer of latents.
+        vae: A trained `VAE` or one of its subclasses, but of one layer of latents, with the
+            default posterior.
         x: Examples (n, ...), or a stream of their batches, as `fit` accepts: the training data.
         kind: "gaussian_mixture" is scikit-learn's, by expectation maximisation, with diagonal
             covariances. "flow" is a `Flow`, by Adam on fresh draws in each step.
@@ -50,6 +51,7 @@ def fit_prior(vae, x, kind="gaussian_mixture", k=50, steps=2_000, y=None, seed=N
     """
     check_choice("kind", kind, KINDS)
     k, steps = check_integer("k", k), check_integer("steps", steps)
+    vae.check_normal("`fit_prior`")
     if vae.has_free_bits:
         raise ValueError(
             "`free_bits` are of single latents, and those of a fitted prior have no KL of their "

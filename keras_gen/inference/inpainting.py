@@ -9,6 +9,7 @@ from keras_gen.arguments import check_integer
 from keras_gen.checks import check_choice
 from keras_gen.dtypes import in_float32
 from keras_gen.inference.predict import predict
+from keras_gen.posteriors import Normal
 
 
 def inpaint(
@@ -73,8 +74,8 @@ def chains(vae, num_rows, steps):
             drawn = vae.decode(z, draw_pixels=True, batch_size=num_rows, y=y)
             v = np.where(hidden, drawn, x)
             inputs = v if y is None else [v, y]
-            posterior = predict(vae.encoder, inputs, num_rows)  # mean, log_var of q(z|v)
-            z = ops.convert_to_numpy(vae.user_sampling(posterior))
+            posterior = predict(vae.encoder, inputs, num_rows)  # The parameters of q(z|v).
+            z = vae.draw_of(posterior)
             if step >= steps // 2:
                 total = total + vae.decode(z, batch_size=num_rows, y=y)
         return total / (steps - steps // 2)
@@ -106,7 +107,7 @@ class Fit:
         # z starts at the encoder's guess, with the model's average in place of hidden values.
         v = np.where(hidden, self.average, x).astype(x.dtype)
         start = predict(vae.encoder, v if y is None else [v, y], self.num_rows)
-        for variable, value in zip(descent.q, start, strict=False):
+        for variable, value in zip(descent.q, (vae.code_of(start), start[1]), strict=False):
             variable.assign(value)
         for variable in descent.optimizer.variables:  # Moments and rate start again.
             variable.assign(ops.zeros(variable.shape, variable.dtype))
@@ -144,8 +145,9 @@ class Descent(backend.Trainer, keras.Model):
             cost = -prior.log_prob(z)
         else:
             log_var = self.vae.flat(ops.convert_to_tensor(self.log_var))
-            z = self.vae.user_sampling((mean, log_var))
-            cost = prior.kl_of_latents(mean, log_var, z)
+            q = Normal(mean, log_var)
+            z, log_q = self.vae.draw(q, self.vae.user_sampling)
+            cost = prior.kl_of_latents(q, z, log_q)
         parameters = in_float32(self.vae.decoded(z, y))
         log_prob = self.vae.likelihood.value_log_prob(in_float32(x), parameters)
         return ops.sum(cost) - ops.sum(visible * log_prob)

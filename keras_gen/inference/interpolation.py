@@ -47,8 +47,7 @@ def interpolate_latents(model, z_from, z_to, steps=8, spherical=True, y=None, **
 
 def code(model, x, y=None, batch_size=128):
     """Return the one z of each example, NumPy (n, *latent_shape): of a VAE the mean."""
-    z = model.encode(x, batch_size=batch_size, y=y)
-    return z[0] if isinstance(z, tuple) else z
+    return model.code_of(model.encode(x, batch_size=batch_size, y=y))
 
 
 def path(z_from, z_to, steps, spherical):

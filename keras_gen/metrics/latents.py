@@ -94,6 +94,11 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0, prior=None):
             f"`prior` is {prior!r}, and an object with `log_prob(z)` is expected. Pass the density "
             f"of a model's prior: `vae.prior_of_z()`."
         )
+    if np.ndim(num_samples):
+        raise ValueError(
+            "`elbo_surgery` is of diagonal normals, (mean, log_var), and three arrays came: the "
+            "posterior of this model is another. Pass `mean, log_var` of one with the default."
+        )
     mean, log_var = (v.reshape(len(v), -1) for v in _posteriors(mean, log_var))
     # At least 2: the standard error comes from the differences between draws of one example.
     num_samples = check_integer("num_samples", num_samples, least=2)

@@ -124,6 +124,10 @@ class Autoencoder(Latents, GenerativeModel):
 
         return self.over_parts(use, x, y)
 
+    def code_of(self, code):
+        """Return the one z that stands for each example, NumPy, of what `encode` gives."""
+        return code
+
     def decode(self, z, draw_pixels=False, batch_size=128, *, y=None, seed=None):
         """Return E[x|z] of a NumPy array z (n, *latent_shape), with `draw_pixels` a draw of x.
 

@@ -63,7 +63,7 @@ class _Denoising:
             return ops.convert_to_numpy(self.likelihood.mean(ops.convert_to_tensor(parameters)))
 
         def decode(code, *y):  # A batch at a time: a code may be larger than its example.
-            z = code[0] if isinstance(code, (list, tuple)) else code  # of a VAE, the mean
+            z = self.code_of(code)
             return predict(self.decoder, [z, *y] if y else z, batch_size, mean, compare=False)
 
         def use(x, y):
@@ -145,8 +145,8 @@ class DenoisingVAE(_Denoising, VAE):
     richer than one normal. `encode`, `reconstruct` and `code` use x as it is.
 
     Args:
-        encoder, decoder, likelihood, beta, seed, num_classes, prior: As in `VAE`. A `VampPrior`
-            encodes its pseudo-inputs without noise.
+        encoder, decoder, likelihood, beta, seed, num_classes, prior, posterior: As in `VAE`. A
+            `VampPrior` encodes its pseudo-inputs without noise.
         stddev: As in `DenoisingAutoencoder`.
 
     Example:

@@ -5,7 +5,6 @@ from keras import ops
 
 from keras_gen.arguments import check_integer
 from keras_gen.dtypes import total_in_float32
-from keras_gen.losses import densities
 from keras_gen.models.vae import VAE
 
 
@@ -23,7 +22,7 @@ class IWAE(VAE):
     these could weight or clip.
 
     Args:
-        encoder, likelihood, seed, dynamic_binarization, num_classes, prior: As in `VAE`.
+        encoder, likelihood, seed, dynamic_binarization, num_classes, prior, posterior: As in `VAE`.
         decoder: As in `VAE`; it is given k z for every x.
         num_samples: k, at least 1.
 
@@ -96,6 +95,8 @@ class DReGIWAE(IWAE):
 
     Args:
         encoder, decoder, likelihood, num_samples, seed, num_classes, prior: As in `IWAE`.
+        posterior: As in `IWAE`, but for an `InverseAutoregressiveFlow`: the gradient with respect
+            to z_i goes through log q(z|x) as a function of z.
 
     Example:
 
@@ -108,15 +109,20 @@ class DReGIWAE(IWAE):
         Objectives": https://arxiv.org/abs/1810.04152
     """
 
+    def set_posterior(self, posterior):
+        super().set_posterior(posterior)
+        self.check_density("DReGIWAE")
+
     def objective(self, x, sample_weight, y=None, *, training=True):
         # p(z), first, as in `VAE`. Where the encoder makes it, that gradient has the plain weights.
         prior = self.prior.distribution(self)
-        z, mean, log_var = self.posterior_draws(x, self.num_samples, y, training)
+        q = self.posterior_of(x, y, training, self.num_samples)
+        z, _ = self.draw(q, self._sampling(training))
         z, zero = with_weighted_gradient(z)
         log_p_x = self.log_prob_of_draws(x, z, y, training)
         log_p_z = prior.log_prob(z)
         # q's parameters move z alone: the gradient through its density is what is left out.
-        log_q_z = densities.log_normal(z, ops.stop_gradient(mean), ops.stop_gradient(log_var))
+        log_q_z = q.map(ops.stop_gradient).log_prob(z)
         log_w = log_p_x + log_p_z - log_q_z  # (num_samples, batch)
 
         v = ops.stop_gradient(ops.softmax(log_w, axis=0))

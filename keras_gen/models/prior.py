@@ -5,15 +5,16 @@ import math
 from keras import ops
 
 from keras_gen import backend, checks, distribution, inference, priors
-from keras_gen.dtypes import in_float32
 
 
 class HasPrior:
-    """Mixin of a VAE before `Autoencoder`: `prior` is a layer of `kg.priors`."""
+    """Mixin of a VAE before `HasPosterior`: `prior` is a layer of `kg.priors`."""
 
     def set_prior(self, prior):
         self.prior = priors.get(prior, self.dtype_policy.name)
         self.check_free_bits()
+        if self.prior.needs_density:
+            self.check_density(f"A {type(self.prior).__name__}")
         if self.built:
             self.build_prior()
 
@@ -27,22 +28,22 @@ class HasPrior:
 
     def build_prior(self):
         """Build the prior for this model's z; ValueError if it was built for another."""
-        shape = self.prior.shape_in(self)
-        if not self.prior.built:
-            self.prior.build(shape)
-        built_for = (self.prior.get_build_config() or {}).get("input_shape", shape)
-        if tuple(built_for) != shape:
-            raise ValueError(
-                f"The `prior`, a {type(self.prior).__name__}, was built for {tuple(built_for)}, "
-                f"and this {type(self).__name__} needs {shape}. Pass a new one."
-            )
+        self.build_part("prior", self.prior.shape_in(self))
+
+    @property
+    def kl_factorises(self):
+        """Whether the KL is a sum of one for each latent."""
+        return self.prior.factorises and self.posterior.factorises
 
     def check_free_bits(self):
         """Raise ValueError if free bits are given to latents that have no KL of their own."""
-        if self.has_free_bits and not self.prior.factorises:
+        if self.has_free_bits and not self.kl_factorises:
+            name = "posterior" if self.prior.factorises else "prior"
+            default = {"prior": "standard_normal", "posterior": "diagonal_normal"}[name]
             raise ValueError(
-                f"`free_bits` are of single latents, and under a {type(self.prior).__name__} these "
-                f'have no KL of their own. Leave them out, or pass `prior="standard_normal"`.'
+                f"`free_bits` are of single latents, and under the {name} "
+                f"{type(getattr(self, name)).__name__} these have no KL of their own. Leave them "
+                f'out, or pass `{name}="{default}"`.'
             )
 
     def initialize_from_data(self, examples):
@@ -67,12 +68,11 @@ class HasPrior:
         return math.prod(self.prior_shape)
 
     def prior_posterior(self, x, y=None):
-        """Return mean and log_var of q(z|x) for a prior, as vectors, tensors (batch, prior_size).
+        """Return q(z|x) for a prior, of tensors (batch, size).
 
         x is used as it is, without noise or drawn pixels, by the encoder of `encode`.
         """
-        posterior = self.encoder(x if y is None else [x, y], training=False)
-        return [self.flat(in_float32(v)) for v in posterior]
+        return self.distribution_of(self.encoder(x if y is None else [x, y], training=False))
 
     def prior_of_z(self):
         """Return p(z) of the z next to x as it is now, a `kg.priors.Distribution`."""

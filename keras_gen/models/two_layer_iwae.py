@@ -10,6 +10,7 @@ from keras_gen.dtypes import in_float32
 from keras_gen.inference import predict
 from keras_gen.losses import densities
 from keras_gen.models.iwae import IWAE, log_mean_exp
+from keras_gen.posteriors import Normal
 from keras_gen.priors import UnitNormal
 
 
@@ -67,6 +68,10 @@ class TwoLayerIWAE(IWAE):
         if self.built:
             self._fit_top()
 
+    def set_posterior(self, posterior):
+        super().set_posterior(posterior)
+        self.check_normal("A TwoLayerIWAE")
+
     def objective(self, x, sample_weight, y=None, *, training=True):
         log_p_x, log_p_z, log_q_z = self.log_densities(x, self.num_samples, y, training)
         bound = log_mean_exp(log_p_x + log_p_z - log_q_z)
@@ -75,14 +80,15 @@ class TwoLayerIWAE(IWAE):
     def log_densities(self, x, num_samples, y=None, training=False):
         """Return log p(x|z), log p(z, z_top), log q(z, z_top|x), tensors (num_samples, batch)."""
         prior = self.prior.distribution(self)  # p(z_top), first, as in `VAE`
-        z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
+        z, log_q = self.draw(
+            self.posterior_of(x, y, training, num_samples), self._sampling(training)
+        )
         top_mean, top_log_var = _draw_by_draw(self.top_encoder, z, self.latent_shape, training)
         z_top = self._sampling(training)((top_mean, top_log_var))
         return (
             self.log_prob_of_draws(x, z, y, training),
             densities.log_normal(z, *self._below(z_top, training)) + prior.log_prob(z_top),
-            densities.log_normal(z, mean, log_var)
-            + densities.log_normal(z_top, top_mean, top_log_var),
+            log_q + densities.log_normal(z_top, top_mean, top_log_var),
         )
 
     def prior_draws(self, num_samples, batch):
@@ -110,8 +116,9 @@ class TwoLayerIWAE(IWAE):
         return self.top_shape
 
     def prior_posterior(self, x, y=None):
-        mean, _ = super().prior_posterior(x, y)
-        return [v[0] for v in _draw_by_draw(self.top_encoder, mean[None], self.latent_shape, False)]
+        mean = super().prior_posterior(x, y).mean[None]
+        top = _draw_by_draw(self.top_encoder, mean, self.latent_shape, False)
+        return Normal(*(v[0] for v in top))
 
     def fit_prior(self, *args, **kwargs):
         """Raise ValueError: q(z_top|x) is no normal, and its mean over x no mixture of normals."""

@@ -2,12 +2,12 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_gen import backend, checks, configs, inference, likelihoods, seeds
-from keras_gen.dtypes import in_float32, total_in_float32, wide
+from keras_gen import backend, configs, inference, likelihoods, seeds
+from keras_gen.dtypes import total_in_float32, wide
 from keras_gen.export import Signature, samplers
 from keras_gen.layers import Sampling
-from keras_gen.losses import densities
 from keras_gen.models.autoencoder import Autoencoder
+from keras_gen.models.posterior import HasPosterior
 from keras_gen.models.prior import HasPrior
 
 
@@ -18,7 +18,7 @@ def _check_beta(name, beta):
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class VAE(HasPrior, Autoencoder):
+class VAE(HasPrior, HasPosterior, Autoencoder):
     """Variational autoencoder: maximises the ELBO by reparameterisation.
 
     -ELBO = -E_q[log p(x|z)] + KL(q(z|x) || p(z)), Kingma and Welling (2014), equation 3, in
@@ -43,8 +43,8 @@ class VAE(HasPrior, Autoencoder):
             training step's value. Or a scalar `keras.Variable`, read in each step.
         free_bits: Nats that each latent may cost at no charge: the loss has max(free_bits, KL_j)
             in place of latent j's KL, the mean over the batch, and so no reason to push it
-            below, Kingma et al. (2016). A number or a scalar `keras.Variable`. Only N(0, I) among
-            the priors has a KL for each latent.
+            below, Kingma et al. (2016). A number or a scalar `keras.Variable`. Only the diagonal
+            normal under N(0, I) has a KL for each latent.
         dynamic_binarization: True reads grey values in [0, 1] as the probabilities of black and
             white pixels, and draws these afresh for each batch, in validation and
             `log_likelihood` too: the data are x from Bernoulli(grey), as in Burda et al. (2016).
@@ -53,6 +53,9 @@ class VAE(HasPrior, Autoencoder):
         num_classes: None, or the number of classes: labels are integers from 0 on.
         prior: p(z), a layer of `kg.priors`, or its name: "standard_normal", "mixture",
             "vamp_prior" or "flow".
+        posterior: q(z|x), a layer of `kg.posteriors`, or its name: "diagonal_normal",
+            "full_covariance" or "inverse_autoregressive_flow". The last two need more of the
+            encoder than (mean, log_var): the networks have an argument `posterior` for it.
 
     Example:
 
@@ -97,6 +100,7 @@ class VAE(HasPrior, Autoencoder):
         seed=None,
         num_classes=None,
         prior="standard_normal",
+        posterior="diagonal_normal",
         **kwargs,
     ):
         super().__init__(encoder, decoder, likelihood, num_classes, **kwargs)
@@ -113,6 +117,7 @@ class VAE(HasPrior, Autoencoder):
         self.sampling, self.evaluation_sampling, self.user_sampling = (
             Sampling(stream, dtype=wide(self.variable_dtype)) for stream in seeds.split(seed, 3)
         )
+        self.set_posterior(posterior)
         self.set_prior(prior)
 
     @property
@@ -157,11 +162,11 @@ class VAE(HasPrior, Autoencoder):
         """Return -ELBO, with beta and regularisers, and the scalars to log, in nats per example."""
         # p(z), first: a VampPrior calls the encoder, and Keras keeps the losses of the last call.
         prior = self.prior.distribution(self)
-        mean, log_var = self.posterior(x, y, training)  # of q(z|x)
-        z = self._sampling(training)((mean, log_var))  # (batch, latent_size)
+        q = self.posterior_of(x, y, training)  # q(z|x)
+        z, log_q = self.draw(q, self._sampling(training))  # (batch, latent_size), (batch,)
         parameters = self.decoded(z, y, training)  # of p(x|z)
         reconstruction = -likelihoods.log_prob(self.likelihood, x, parameters)  # (batch,)
-        kl = prior.kl_of_latents(mean, log_var, z)  # (batch, latent_size), or (batch, 1)
+        kl = prior.kl_of_latents(q, z, log_q)  # (batch, latent_size), or (batch, 1)
 
         reconstruction = ops.mean(sample_weight * reconstruction)
         kl = ops.mean(sample_weight[:, None] * kl, axis=0)  # (latent_size,)
@@ -170,7 +175,7 @@ class VAE(HasPrior, Autoencoder):
             # Compared with the mean over the batch of all devices.
             kl = backend.mean_over_replicas(kl)
         charged_kl = kl
-        if self.prior.factorises:  # Any other's is an estimate, which may be negative.
+        if self.kl_factorises:  # Any other may be an estimate, and so negative.
             charged_kl = ops.maximum(kl, configs.in_step(self.free_bits))
         charged_kl = ops.sum(charged_kl)
         kl = ops.sum(kl)
@@ -193,22 +198,9 @@ class VAE(HasPrior, Autoencoder):
     def log_densities(self, x, num_samples, y=None, training=False):
         """Return log p(x|z), log p(z), log q(z|x) at draws from q, tensors (num_samples, batch)."""
         prior = self.prior.distribution(self)  # p(z), first, as in `objective`
-        z, mean, log_var = self.posterior_draws(x, num_samples, y, training)
-        return (
-            self.log_prob_of_draws(x, z, y, training),
-            prior.log_prob(z),
-            densities.log_normal(z, mean, log_var),
-        )
-
-    def posterior(self, x, y=None, training=False):
-        """Return mean and log_var of q(z|x) as vectors, tensors (batch, latent_size)."""
-        return [self.flat(in_float32(v)) for v in self.encoded(x, y, training)]
-
-    def posterior_draws(self, x, num_samples, y=None, training=False):
-        """Return z from q(z|x), its mean and log_var, each (num_samples, batch, latent_size)."""
-        mean, log_var = self.posterior(x, y, training)
-        mean, log_var = (ops.repeat(v[None], num_samples, axis=0) for v in (mean, log_var))
-        return self._sampling(training)((mean, log_var)), mean, log_var
+        q = self.posterior_of(x, y, training, num_samples)
+        z, log_q = self.draw(q, self._sampling(training))
+        return self.log_prob_of_draws(x, z, y, training), prior.log_prob(z), log_q
 
     def log_prob_of_draws(self, x, z, y=None, training=False):
         """Return log p(x|z) at draws z (num_samples, batch, latent_size): (num_samples, batch)."""
@@ -233,15 +225,6 @@ class VAE(HasPrior, Autoencoder):
             return ops.convert_to_tensor(self.scheduled_beta)
         return configs.in_step(self.beta)
 
-    def code(self, x, y=None, training=False):
-        """Return the mean of q(z|x), a tensor (batch, *latent_shape)."""
-        mean, _ = super().code(x, y, training)
-        return mean
-
-    def encode(self, x, batch_size=128, *, y=None):
-        """Return (mean, log_var) of q(z|x) of examples, NumPy (n, *latent_shape) each."""
-        return tuple(super().encode(x, batch_size, y=y))
-
     def generate(self, z, batch_size=128, *, y=None):
         """Return E[x|z] of a NumPy array z (n, *latent_shape), as `generate` of a `GAN`."""
         return self.decode(z, batch_size=batch_size, y=y)
@@ -259,8 +242,8 @@ class VAE(HasPrior, Autoencoder):
         """Return E[x|z] at the mean of q(z|x), or with `sample` at a draw from it, NumPy."""
 
         def use(x, y):
-            mean, log_var = self.encode(x, batch_size, y=y)
-            z = ops.convert_to_numpy(self.user_sampling((mean, log_var))) if sample else mean
+            parameters = self.encode(x, batch_size, y=y)
+            z = self.draw_of(parameters) if sample else self.code_of(parameters)
             return self.decode(z, batch_size=batch_size, y=y)
 
         with seeds.seeded(self, seed):
@@ -319,31 +302,8 @@ class VAE(HasPrior, Autoencoder):
             "dynamic_binarization": self.dynamic_binarization,
             "seed": self.seed,
             "prior": keras.saving.serialize_keras_object(self.prior),
+            "posterior": keras.saving.serialize_keras_object(self.posterior),
         }
-
-    def check_code(self, outputs):
-        if not isinstance(outputs, (list, tuple)) or len(outputs) != 2:
-            if len(getattr(self.decoder, "outputs", None) or ()) == 2:
-                raise ValueError(
-                    f"The networks are in the wrong order: {self.decoder.name!r} gives (mean, "
-                    f"log_var), as an encoder does. Pass the encoder first."
-                )
-            raise ValueError(
-                f"The encoder of a VAE gives two tensors, (mean, log_var) of q(z|x), and this one "
-                f"gives {checks.describe(outputs)}. End it in two Dense layers; z is drawn by the "
-                f"model. For one code without a distribution, use Autoencoder."
-            )
-        mean, log_var = outputs
-        if mean.shape != log_var.shape:
-            raise ValueError(
-                f"The encoder's mean has shape {mean.shape} and its log_var {log_var.shape}. "
-                f"Give both the same latent size."
-            )
-        return mean
-
-    def _encode_signature(self, x, *y):
-        mean, log_var = self.encoder([x, *y] if y else x, training=False)
-        return {"mean": mean, "log_var": log_var}
 
     def _sampling(self, training):
         return self.sampling if training else self.evaluation_sampling

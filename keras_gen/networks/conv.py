@@ -22,6 +22,7 @@ def conv_vae(
     parameters_per_value=1,
     num_classes=None,
     mean_image=None,
+    posterior="diagonal_normal",
 ):
     """Build encoder and decoder of a VAE for images, such as 28x28 or 32x32, grey or colour.
 
@@ -31,7 +32,7 @@ def conv_vae(
     Args:
         image_shape: (height, width, channels); both sides divisible by 2^len(filters).
         filters: Channels of the encoder's layers; the decoder mirrors them.
-        latent_dim, activation, parameters_per_value: As in `mlp_vae`.
+        latent_dim, activation, parameters_per_value, posterior: As in `mlp_vae`.
         num_classes: For a VAE with `num_classes`: both networks have an input for labels, as one
             channel a class next to x, and one-hot next to z.
         mean_image: For Bernoulli logits: the decoder's last bias, one a channel, starts at the
@@ -52,7 +53,7 @@ def conv_vae(
     image_shape, latent_dim, filters = check_sizes(image_shape, latent_dim, filters=filters)
     num_classes = labels.check_num_classes(num_classes)
     inputs, h = _encoder_trunk(image_shape, filters, activation, num_classes)
-    encoder = keras.Model(inputs, posterior_outputs(h, latent_dim), name="encoder")
+    encoder = keras.Model(inputs, posterior_outputs(h, latent_dim, posterior), name="encoder")
     bias = initial_bias(mean_image, image_shape, parameters_per_value)
     return encoder, _decoder(
         image_shape, latent_dim, filters, activation, parameters_per_value, num_classes, bias

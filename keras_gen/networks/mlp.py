@@ -20,6 +20,7 @@ def mlp_vae(
     parameters_per_value=1,
     num_classes=None,
     mean_image=None,
+    posterior="diagonal_normal",
 ):
     """Build encoder and decoder of a VAE; the default is the textbook's 784-500-z with ReLU.
 
@@ -34,6 +35,8 @@ def mlp_vae(
             next to x and z.
         mean_image: For Bernoulli logits: the decoder's last bias starts at the logits of this
             array of shape `image_shape`, such as `x.mean(0)`; by default at 0.
+        posterior: That of the VAE, a layer of `kg.posteriors` or its name: the encoder gives what
+            it needs, by `posterior_outputs`.
 
     Returns:
         `(encoder, decoder)`: x -> (mean, log_var), each (batch, latent_dim), and
@@ -52,7 +55,7 @@ def mlp_vae(
     image_shape, latent_dim, hidden = check_sizes(image_shape, latent_dim, hidden=hidden)
     num_classes = labels.check_num_classes(num_classes)
     inputs, h = _encoder_trunk(image_shape, hidden, activation, num_classes)
-    encoder = keras.Model(inputs, posterior_outputs(h, latent_dim), name="encoder")
+    encoder = keras.Model(inputs, posterior_outputs(h, latent_dim, posterior), name="encoder")
     bias = initial_bias(mean_image, image_shape, parameters_per_value)
     return encoder, _decoder(
         image_shape, latent_dim, hidden, activation, parameters_per_value, num_classes, bias

@@ -2,15 +2,32 @@
 
 from keras import layers
 
+from keras_gen import posteriors
 from keras_gen.arguments import check_integer, check_integers
 from keras_gen.dtypes import output_dtype
 
 
-def posterior_outputs(h, latent_dim):
-    """Return mean and log_var of q(z|x): linear, in float32 because a KL needs the digits."""
-    mean = layers.Dense(latent_dim, dtype=output_dtype(), name="mean")(h)
-    log_var = layers.Dense(latent_dim, dtype=output_dtype(), name="log_var")(h)
-    return mean, log_var
+def posterior_outputs(h, latent_dim, posterior="diagonal_normal"):
+    """Return the outputs of an encoder for a posterior, such as (mean, log_var), made of features.
+
+    They are linear, each of a Dense layer, in float32 because a KL needs the digits.
+
+    Args:
+        h: Features, a KerasTensor (batch, size), the last hidden layer of an encoder.
+        latent_dim: Size of z.
+        posterior: A layer of `kg.posteriors`, or its name.
+
+    Example:
+
+    ```python
+    x = keras.Input((28, 28, 1))
+    h = keras.layers.Dense(100, "relu")(keras.layers.Flatten()(x))
+    encoder = keras.Model(x, kg.networks.posterior_outputs(h, 10, "full_covariance"))
+    ```
+    """
+    sizes = posteriors.get(posterior).outputs(latent_dim)
+    dense = (layers.Dense(size, dtype=output_dtype(), name=name) for name, size in sizes.items())
+    return tuple(layer(h) for layer in dense)
 
 
 def code_output(h, latent_dim):

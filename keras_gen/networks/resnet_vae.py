@@ -24,6 +24,7 @@ def resnet_vae(
     parameters_per_value=1,
     num_classes=None,
     mean_image=None,
+    posterior="diagonal_normal",
 ):
     """Build a residual encoder and decoder of a VAE, for images such as 64x64 in colour.
 
@@ -40,7 +41,7 @@ def resnet_vae(
             times as many.
         depth: Blocks at each resolution.
         attention: True adds self-attention after the blocks at 16x16, in both networks.
-        parameters_per_value, num_classes, mean_image: As in `conv_vae`.
+        parameters_per_value, num_classes, mean_image, posterior: As in `conv_vae`.
 
     Returns:
         `(encoder, decoder)`, with the inputs and outputs of those of `conv_vae`.
@@ -70,12 +71,12 @@ def resnet_vae(
         )
     bias = initial_bias(mean_image, image_shape, parameters_per_value)
     return (
-        _encoder(image_shape, latent_dim, sizes, depth, attention, num_classes),
+        _encoder(image_shape, latent_dim, sizes, depth, attention, num_classes, posterior),
         _decoder(outputs, latent_dim, sizes, depth, attention, num_classes, bias),
     )
 
 
-def _encoder(image_shape, latent_dim, sizes, depth, attention, num_classes):
+def _encoder(image_shape, latent_dim, sizes, depth, attention, num_classes, posterior):
     inputs = h = keras.Input(image_shape, name="x")
     if num_classes is not None:
         y = labels.label_input(num_classes)
@@ -85,7 +86,7 @@ def _encoder(image_shape, latent_dim, sizes, depth, attention, num_classes):
         h = h if size is sizes[0] else halve_size(h)
         h = _blocks(h, size, depth, attention)
     h = layers.Flatten(data_format="channels_last")(_activated(h))
-    return keras.Model(inputs, posterior_outputs(h, latent_dim), name="encoder")
+    return keras.Model(inputs, posterior_outputs(h, latent_dim, posterior), name="encoder")
 
 
 def _decoder(outputs, latent_dim, sizes, depth, attention, num_classes, bias):

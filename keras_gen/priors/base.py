@@ -11,6 +11,7 @@ class Prior(keras.layers.Layer):
     """
 
     factorises = False  # Whether p(z) is a product over latents, each with a KL of its own.
+    needs_density = False  # Whether p(z) is made of q(z|x), at z that are not draws of it.
 
     def distribution(self, model):
         """Return p(z) of the VAE `model`, a `Distribution`, with the weights as they are now."""

@@ -6,7 +6,8 @@ from keras import ops
 from keras_gen import seeds
 from keras_gen.arguments import check_integer
 from keras_gen.dtypes import in_float32, output_dtype
-from keras_gen.losses import densities, divergences
+from keras_gen.losses import densities
+from keras_gen.posteriors import Normal
 
 
 class Distribution:
@@ -38,12 +39,13 @@ class Distribution:
         noise = np.random.default_rng(seed).standard_normal((n, self.noise_size))
         return self.from_noise(ops.convert_to_tensor(noise, dtype=output_dtype()))
 
-    def kl_of_latents(self, mean, log_var, z):
-        """Return log q(z|x) - log p(z) at a draw z of q = N(mean, exp(log_var)), (..., 1).
+    def kl_of_latents(self, q, z, log_q):
+        """Return log q(z|x) - log p(z) at a draw z of q, with its log q(z|x): (..., 1).
 
-        Its expectation is KL(q(z|x) || p(z)), for which there is no closed form.
+        Its expectation is KL(q(z|x) || p(z)), for which there is no closed form. q is a
+        `kg.posteriors.Distribution`.
         """
-        return (densities.log_normal(z, mean, log_var) - self.log_prob(z))[..., None]
+        return (log_q - self.log_prob(z))[..., None]
 
 
 class UnitNormal(Distribution):
@@ -55,12 +57,48 @@ class UnitNormal(Distribution):
     def from_noise(self, noise):
         return noise
 
-    def kl_of_latents(self, mean, log_var, z):
-        """Return KL(N(mean, exp(log_var)) || N(0, 1)) of each latent, (..., d), a closed form."""
-        return divergences.kl_of_latents(mean, log_var)
+    def kl_of_latents(self, q, z, log_q):
+        """Return KL(q(z|x) || p(z)) where it is a closed form: of a diagonal q (..., d)."""
+        kl = q.kl_to_standard_normal()
+        return super().kl_of_latents(q, z, log_q) if kl is None else kl
 
 
-class NormalMixture(Distribution):
+class PosteriorMixture(Distribution):
+    """p(z) = sum_k w_k q_k(z).
+
+    Args:
+        log_weights: log w_k, (k,), whose exponentials add up to 1.
+        components: The q_k, a `kg.posteriors.Distribution` of tensors (k, size) with a `log_prob`.
+    """
+
+    def __init__(self, log_weights, components):
+        super().__init__(components.mean.shape[-1] + 2)
+        self.log_weights = log_weights
+        self.components = components
+
+    def log_prob(self, z):
+        z, log_weights, components = self._in_dtype_of(z)
+        # Not as products of matrices, which would be faster: they cancel where a variance is small.
+        log_p = components.log_prob(z[..., None, :])  # (..., k)
+        return ops.logsumexp(log_weights + log_p, axis=-1)
+
+    def from_noise(self, noise):
+        # Two numbers a, b choose k, as exp(-(a^2 + b^2) / 2) is uniform (Box and Muller, 1958). Not
+        # the distribution function of one: JAX exports no erf that TensorFlow can read.
+        noise, log_weights, components = self._in_dtype_of(noise)
+        u = ops.exp(-0.5 * ops.sum(ops.square(noise[..., :2]), axis=-1, keepdims=True))
+        ends = ops.cumsum(ops.exp(log_weights))[:-1]
+        k = ops.sum(ops.cast(u > ends, "int32"), axis=-1)  # (...)
+        z, _ = components.map(lambda v: ops.take(v, k, axis=0)).draw(noise[..., 2:])
+        return z
+
+    def _in_dtype_of(self, z):
+        z = in_float32(ops.convert_to_tensor(z))
+        components = self.components.map(lambda v: ops.cast(v, z.dtype))
+        return z, ops.cast(self.log_weights, z.dtype), components
+
+
+class NormalMixture(PosteriorMixture):
     """p(z) = sum_k w_k N(z; mean_k, diag(exp(log_var_k))).
 
     Args:
@@ -70,28 +108,4 @@ class NormalMixture(Distribution):
     """
 
     def __init__(self, log_weights, mean, log_var):
-        super().__init__(mean.shape[-1] + 2)
-        self.log_weights = log_weights
-        self.mean = mean
-        self.log_var = log_var
-
-    def log_prob(self, z):
-        z, log_weights, mean, log_var = self._in_dtype_of(z)
-        # Not as products of matrices, which would be faster: they cancel where a variance is small.
-        log_p = densities.log_normal(z[..., None, :], mean, log_var)  # (..., k)
-        return ops.logsumexp(log_weights + log_p, axis=-1)
-
-    def from_noise(self, noise):
-        # Two numbers a, b choose k, as exp(-(a^2 + b^2) / 2) is uniform (Box and Muller, 1958). Not
-        # the distribution function of one: JAX exports no erf that TensorFlow can read.
-        noise, log_weights, *components = self._in_dtype_of(noise)
-        u = ops.exp(-0.5 * ops.sum(ops.square(noise[..., :2]), axis=-1, keepdims=True))
-        ends = ops.cumsum(ops.exp(log_weights))[:-1]
-        k = ops.sum(ops.cast(u > ends, "int32"), axis=-1)  # (...)
-        mean, log_var = (ops.take(v, k, axis=0) for v in components)
-        return mean + ops.exp(0.5 * log_var) * noise[..., 2:]
-
-    def _in_dtype_of(self, z):
-        z = in_float32(ops.convert_to_tensor(z))
-        parameters = (self.log_weights, self.mean, self.log_var)
-        return z, *(ops.cast(v, z.dtype) for v in parameters)
+        super().__init__(log_weights, Normal(mean, log_var))

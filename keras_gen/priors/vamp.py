@@ -9,7 +9,7 @@ from keras_gen.arguments import check_integer
 from keras_gen.configs import ChecksNumbers
 from keras_gen.dtypes import in_float32
 from keras_gen.priors.base import Prior
-from keras_gen.priors.distributions import NormalMixture
+from keras_gen.priors.distributions import PosteriorMixture
 
 SPREAD = 0.01  # Of the pseudo-inputs around the mean where they start, that of the paper.
 
@@ -51,6 +51,7 @@ class VampPrior(ChecksNumbers, Prior):
         Tomczak and Welling (2018), "VAE with a VampPrior": https://arxiv.org/abs/1705.07120
     """
 
+    needs_density = True
     numbers = {"k": check_integer}
 
     def __init__(self, k=100, data_mean=None, seed=None, **kwargs):
@@ -95,8 +96,8 @@ class VampPrior(ChecksNumbers, Prior):
         labels = None
         if model.num_classes is not None:
             labels = ops.convert_to_tensor(np.arange(self.k) % model.num_classes, dtype="int32")
-        mean, log_var = model.prior_posterior(u, labels)  # of q(z|u_k), (k, prior_size)
-        return NormalMixture(-math.log(self.k) * ops.ones_like(mean[:, 0]), mean, log_var)
+        q = model.prior_posterior(u, labels)  # The q(z|u_k), of tensors (k, prior_size).
+        return PosteriorMixture(-math.log(self.k) * ops.ones_like(q.mean[:, 0]), q)
 
     def get_config(self):
         data_mean = None if self.data_mean is None else self.data_mean.tolist()

@@ -54,13 +54,15 @@ def start(what, folder, backend):
 
 
 def vae_of_adamw():
-    """Return a VAE with AdamW on a schedule, averages, a learned sigma and a growing beta."""
+    """Return a VAE with AdamW on a schedule, averages, a learned sigma, a growing beta, a flow."""
     import keras
 
     import keras_gen as kg
 
+    flow = kg.posteriors.InverseAutoregressiveFlow(steps=2, hidden=5, seed=1)
     vae = kg.VAE(
-        *kg.networks.conv_vae((8, 8, 1), 3, filters=(4,)),
+        *kg.networks.conv_vae((8, 8, 1), 3, filters=(4,), posterior=flow),
+        posterior=flow,
         likelihood=kg.likelihoods.Gaussian(0.5, learn_sigma=True),
         beta=kg.schedules.LinearWarmUp(10),
         seed=1,
@@ -71,13 +73,14 @@ def vae_of_adamw():
 
 
 def vae_of_scaled_adam():
-    """Return a VAE with a prior that has weights, and loss scaling around Adam."""
+    """Return a VAE with a prior that has weights, a full covariance, and loss scaling of Adam."""
     import keras
 
     import keras_gen as kg
 
-    prior = kg.priors.VampPrior(3, seed=1)
-    vae = kg.VAE(*kg.networks.mlp_vae((8, 8, 1), 3, hidden=(6,)), seed=1, prior=prior)
+    prior, posterior = kg.priors.VampPrior(3, seed=1), "full_covariance"
+    networks = kg.networks.mlp_vae((8, 8, 1), 3, hidden=(6,), posterior=posterior)
+    vae = kg.VAE(*networks, seed=1, prior=prior, posterior=posterior)
     adam = keras.optimizers.Adam(0.01)
     vae.compile(optimizer=keras.optimizers.LossScaleOptimizer(adam, initial_scale=1024.0))
     return vae

@@ -53,6 +53,8 @@ def vamp_vae():
 TRAINED = [
     (vamp_vae, "mixed_float16"),
     (tiny.flow_dreg_iwae, "mixed_float16"),
+    (tiny.full_vamp_dreg_iwae, "mixed_float16"),
+    (tiny.autoregressive_conditional_vae, "mixed_float16"),
     (tiny.conditional_gan, "mixed_float16"),
     (wgan_gp, "mixed_float16"),
     (comparing_gan, "mixed_float16"),

@@ -191,6 +191,26 @@ def flow_dreg_iwae():
     return dreg_iwae(num_samples=3, prior=kg.priors.Flow(couplings=2, hidden=4, seed=1))
 
 
+def of_posterior(kind, posterior, num_classes=None, **kwargs):
+    """A model with a posterior that needs more of the encoder than mean and log_var."""
+    sizes = {"hidden": (6,), "num_classes": num_classes, "posterior": posterior}
+    networks = kg.networks.mlp_vae(IMAGE_SHAPE, 3, **sizes)
+    return kind(*networks, num_classes=num_classes, posterior=posterior, seed=1, **kwargs)
+
+
+def full_vamp_dreg_iwae():
+    prior = kg.priors.VampPrior(4, seed=1)
+    return of_posterior(kg.DReGIWAE, "full_covariance", num_samples=3, prior=prior)
+
+
+def autoregressive(steps=2):
+    return kg.posteriors.InverseAutoregressiveFlow(steps, hidden=5, seed=1)
+
+
+def autoregressive_conditional_vae():
+    return of_posterior(kg.VAE, autoregressive(), num_classes=3)
+
+
 MODELS = [
     autoencoder,
     vae,
@@ -207,6 +227,8 @@ MODELS = [
     mixture_denoising_vae,
     vamp_conditional_vae,
     flow_dreg_iwae,
+    full_vamp_dreg_iwae,
+    autoregressive_conditional_vae,
     gan,
     r3gan,
     augmented_gan,

@@ -39,7 +39,8 @@ def _to_shape(shape, example_shape):
     is_flat = len(came) < 2 or len(expected) < 2
     if (is_flat or came == expected) and None not in expected:
         if math.prod(came) == math.prod(expected):
-            return f"Reshape them: `x.reshape({', '.join(map(str, (-1, *example_shape)))})`."
+            sizes = ", ".join(map(str, (-1, *example_shape)))
+            return f"Reshape them: `np.asarray(x).reshape({sizes})`."
     return "Build the networks for the data, or bring the data into this shape."
 
 

@@ -34,8 +34,10 @@ DTYPES = (*GOOD, *SCALED, "object")
 
 
 def examples(dtype="float32"):
-    """Multiples of 1/8, which float16 holds; 0 and 1 in a type of integers."""
+    """Multiples of 1/8, which float16 holds; levels in bytes; 0 and 1 in a type of integers."""
     values = np.random.default_rng(0).integers(0, 9, (N, *SHAPE))
+    if dtype.startswith("uint"):
+        return values.astype(dtype)
     return (values / 8 if dtype in GOOD else values % 2).astype(dtype)
 
 
@@ -356,6 +358,11 @@ def pillow(side):
     return Image.fromarray(np.full((side, side, 3), 128, "uint8"))
 
 
+def moments():
+    days = np.random.default_rng(0).integers(0, 100, (N, *SHAPE))
+    return pd.DataFrame(pd.Timestamp("2020-01-01") + days * pd.Timedelta(hours=1))
+
+
 # Bad data of a VAE, by the shape of its examples, and what the message says of them.
 ADVICE = {
     "tf.data of dictionaries": (
@@ -396,6 +403,28 @@ ADVICE = {
     ),
     "column of arrays": (lambda: pd.Series(list(examples())), "type object"),
     "complex": (lambda: examples().astype("complex64"), "type complex64"),
+    "moments": (lambda: moments().to_numpy(), "type datetime64"),
+    "table of moments": (moments, "type datetime64"),
+    "table of spans of time": (lambda: moments() - moments().min(), "type timedelta64"),
+    "table with holes in an object": (
+        lambda: pd.DataFrame(examples()).astype(object).replace({0: {0.5: None}}),
+        "rows whose cells are all numbers",
+    ),
+    "table with decimal commas": (
+        lambda: pd.DataFrame(examples()).astype(str).replace(r"\.", ",", regex=True),
+        "regex=True",
+    ),
+    "rows that are dictionaries": (
+        lambda: pd.DataFrame(examples()).to_dict("records"),
+        "pd.DataFrame(list(x))",
+    ),
+    "table with a column of arrays": (
+        lambda: pd.DataFrame({"a": list(examples())}),
+        "np.stack(x.iloc[:, 0])",
+    ),
+    "one row of a table": (lambda: pd.DataFrame(examples()).iloc[0], "np.asarray(x)[None]"),
+    "one list": (lambda: examples()[0].tolist(), "np.asarray(x)[None]"),
+    "zip of examples": (lambda: zip(examples(), examples(), strict=True), "x[None]` is a batch"),
     "table of objects": (
         lambda: pd.DataFrame(examples()).astype(object),
         'x.astype("float32")',
@@ -457,9 +486,86 @@ def test_the_advice_works_when_it_is_followed(kind):
         model.compile("sgd")
     said = refusal(lambda: model.fit(data, verbose=0))
     assert awaited in said
-    if kind.startswith("far "):
+    if kind.startswith("zip "):  # Its advice is for a generator of one's own.
+        return
+    if kind.startswith(("far ", "moments", "table of")):
         model = likelihood_of_any_number()
     assert np.isfinite(model.fit(advised(said, data), verbose=0).history["loss"])
+
+
+@pytest.mark.parametrize(
+    "make, awaited",
+    [
+        (lambda: pillow(16), "For a single example"),
+        (lambda: [pillow(16), pillow(8)], "(16, 16, 3) and (8, 8, 3)"),
+        (lambda: [np.full((side, 16, 3), 128, "uint8") for side in (16, 8)], "(8, 16, 3)"),
+    ],
+)
+def test_advice_for_images_knows_the_size_and_the_range_of_the_model(make, awaited):
+    model, data = kg.VAE(*kg.networks.mlp_vae((16, 16, 3), 2, hidden=(4,))), make()
+    said = refusal(lambda: model.reconstruct(data))
+    assert awaited in said
+    x = np.array(advised(said, data))
+    assert x.shape[1:] == (16, 16, 3)
+    np.testing.assert_allclose(x, 128 / 255, rtol=1e-6)
+    model.reconstruct(x)
+
+
+def test_advice_for_a_folder_reads_it(tmp_path):
+    for i in range(3):
+        pillow(8).save(tmp_path / f"{i}.png")
+    model, x = kg.VAE(*kg.networks.mlp_vae((16, 16, 3), 2, hidden=(4,))), str(tmp_path)
+    line = re.findall(r"`([^`]+)`", refusal(lambda: model.reconstruct(x)))[-1]
+    names = {"kg": kg, "x": x}
+    exec(line, names)  # noqa: S102
+    assert model.reconstruct(names["train"]).shape == (3, 16, 16, 3)
+
+
+def test_answers_of_0_and_1_are_no_levels_of_grey():
+    x = np.tile(np.array([[0, 1, 1, 0, 1, 0]], "uint8"), (8, 1))
+    said = refusal(lambda: shared().fit(x, verbose=0))
+    np.testing.assert_array_equal(advised(said, x), x)
+    assert "holds only 0 and 1" in refusal(lambda: kg.data.ArrayDataset(x))
+
+
+@pytest.mark.parametrize("kind", [list, pd.Series, lambda y: np.array(y, object)])
+def test_the_advice_for_missing_labels_leaves_their_examples_out(kind):
+    x, y = examples(), kind([None if label == 2 else "ab"[label] for label in LABELS])
+    said = refusal(lambda: shared("conditional VAE").fit(x, y, verbose=0))
+    names = {**NAMES, "x": x, "y": y}
+    known, of_x, of_y = re.findall(r"`([^`]+)`", said)[-3:]
+    exec(known, names)  # noqa: S102
+    assert list(eval(of_y, names)) == [label for label in y if pd.notna(label)]  # noqa: S307
+    assert len(eval(of_x, names)) == np.sum(LABELS != 2)  # noqa: S307
+
+
+@pytest.mark.parametrize("data", [list(np.arange(8.0)), pd.Series(np.arange(8.0))])
+def test_the_advice_for_another_shape_is_for_whatever_has_it(data):
+    model = kg.VAE(*kg.networks.mlp_vae((1,), 2, (4,)), likelihood="gaussian")
+    model.compile("sgd")
+    said = refusal(lambda: model.fit(data, verbose=0))
+    assert np.isfinite(model.fit(advised(said, data), verbose=0).history["loss"])
+
+
+def test_data_scaled_to_1_in_float32_are_not_above_it():
+    x = np.minimum(examples(), 1) * np.float32(1.0000001)
+    assert x.max() > 1
+    shared().fit(x, verbose=0)
+
+
+def test_the_advice_for_a_raw_table_lets_a_gaussian_learn():
+    x = np.random.default_rng(0).normal((1500, 0.02), (300, 0.01), (64, 2)).astype("float32")
+    vae = kg.VAE(*kg.networks.mlp_vae((2,), 1, (4,)))
+    vae.compile("sgd")
+    line = re.findall(r"`([^`]+)`", refusal(lambda: vae.fit(x, verbose=0)))[-1]
+    scaled = eval(line, {"x": x, "x_train": x})  # noqa: S307
+    vae = kg.VAE(*kg.networks.mlp_vae((2,), 1, (4,)), likelihood=kg.likelihoods.Gaussian())
+    vae.compile(keras.optimizers.SGD(0.01))
+    # Entropy of two normal numbers of variance 1: what a model that knows nothing ends at.
+    assert (
+        vae.fit(scaled, epochs=30, verbose=0).history["loss"][-1] < np.log(2 * np.pi * np.e) + 0.3
+    )
+    assert not np.any(keras.ops.convert_to_numpy(vae.skipped_updates))
 
 
 @pytest.mark.parametrize(
@@ -471,6 +577,10 @@ def test_the_advice_works_when_it_is_followed(kind):
         (np.array(["a", "b", "c"])[LABELS], "`[classes.index(label) for label in y]`"),
         (pd.Series(np.array(["a", "b", "c"])[LABELS]), "`[classes.index(label) for label in y]`"),
         (np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1]])[LABELS], "for label in y.tolist()]`"),
+        (pd.DataFrame({"y": np.array(["a", "b", "c"])[LABELS]}), "for label in y.iloc[:, 0]]`"),
+        (pd.Series(pd.period_range("2020-01", periods=3, freq="M")[LABELS]), "for label in y]`"),
+        (pd.Series(pd.interval_range(0, 3)[LABELS]), "for label in y]`"),
+        (pd.Series(pd.date_range("2020-01-01", periods=3)[LABELS]), "for label in y]`"),
     ],
 )
 def test_the_advice_for_labels_gives_the_labels(labels, awaited):
@@ -481,8 +591,10 @@ def test_the_advice_for_labels_gives_the_labels(labels, awaited):
     if "classes" in said:  # Later, where not all classes come: the numbers are those of training.
         said = refusal(lambda: model.encode(examples()[:2], y=labels[1:3]))
         np.testing.assert_array_equal(advised(said, labels[1:3], labels), LABELS[1:3])
+        is_table = isinstance(labels, pd.DataFrame)
+        seven = labels[1:3].assign(y=7) if is_table else np.full_like(labels[1:3], 7)
         with pytest.raises(ValueError, match="not in list"):
-            advised(said, np.full_like(labels[1:3], 7), labels)
+            advised(said, seven, labels)
 
 
 @pytest.mark.parametrize(

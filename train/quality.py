@@ -3,6 +3,7 @@
 from train.config import POINTS
 
 BEST = "best.keras"
+LEAST = 20  # Real examples of a measurement.
 ROWS = 1000  # Of a measurement while a model is trained.
 MEASUREMENTS = 20  # Of a run, about.
 LEAST_FOR_A_CLASSIFIER = 1000  # Images, below which it learns them by heart.
@@ -18,9 +19,16 @@ def callbacks(args, train, test):
 
     # By the settings and not by the clock: the same command leaves the same model.
     args.evaluate_every = args.evaluate_every or max(1, args.epochs // MEASUREMENTS)
+    real = real_examples(train, test, 2 * ROWS)[0]
+    if len(real[0]) < LEAST:
+        option = "--keep-best" if args.keep_best else "--stop-after"
+        raise ValueError(
+            f"{option} measures samples next to real examples, at least {LEAST}, and "
+            f"{args.dataset} has {len(real[0])}. Leave {option} out."
+        )
     return [
         kg.callbacks.SampleQuality(
-            real_examples(train, test, 2 * ROWS)[0],
+            real,
             # Mean and covariance of a ring's points say nothing of its modes.
             metrics="sliced_wasserstein" if args.dataset in POINTS else "frechet",
             features=features(args.dataset, train, test),
@@ -111,7 +119,7 @@ def measure(model, settings, train, test, args):
     draws = 5
     (real, y), kind = real_examples(train, test, 2 * args.samples // draws)
     num_samples = min(args.samples, draws * (len(real) // 2))
-    if min(len(real), num_samples) < 20:
+    if min(len(real), num_samples) < LEAST:
         text = f"{len(real)} real examples and {num_samples} samples: too few to measure quality."
         return text, {}, {}
     is_ema = is_averaged(settings)

@@ -66,11 +66,17 @@ def _check_other_runs(args, default):
     is_finished = (out / "metrics.json").exists()
     if is_finished and not overwrite and out != default:
         raise ValueError(f"--out {out} holds a finished run. Name another, or add --overwrite.")
-    if has_checkpoint(out) and not (overwrite or args.resume or is_finished):
-        raise ValueError(
-            f"--out {out} holds a run that was stopped. Add --resume to continue it, or "
-            f"--overwrite to replace it."
-        )
+    if not (overwrite or args.resume or is_finished):
+        if has_checkpoint(out):
+            raise ValueError(
+                f"--out {out} holds a run that was stopped. Add --resume to continue it, or "
+                f"--overwrite to replace it."
+            )
+        if _has_history(out) and not (out / "model.keras").exists():
+            raise ValueError(
+                f"--out {out} holds a run that was stopped before its first checkpoint. Add "
+                f"--overwrite to replace it, or name another folder."
+            )
     there = content(out)
     if there and not overwrite and not config.is_of_a_run(out / "config.json"):
         raise ValueError(
@@ -101,6 +107,14 @@ def has_checkpoint(out):
     try:
         return any((out / "checkpoint").glob("epoch_*.json"))
     except OSError:  # A folder that cannot be read, or that cannot be.
+        return False
+
+
+def _has_history(out):
+    """Return whether a run has finished an epoch: history.csv has more than its first line."""
+    try:
+        return (out / "history.csv").read_bytes().count(b"\n") > 1
+    except OSError:
         return False
 
 

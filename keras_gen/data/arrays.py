@@ -68,5 +68,10 @@ def as_float(x):
             f'`x.astype("float32")`; images in [0, 1], or as uint8, which is divided by 255.'
         )
     if x.dtype == np.uint8:
+        if x.size and x.max() == 1:
+            raise ValueError(
+                "`x` is uint8, which is divided by 255, and holds only 0 and 1. Pass "
+                '`x.astype("float32")`, or pixels that are 0 and 255.'
+            )
         return np.divide(x, 255, dtype="float32")
     return x.astype("float32", copy=False)

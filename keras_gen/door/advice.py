@@ -1,5 +1,6 @@
 """The lines of code that make numbers of what holds none."""
 
+import collections.abc
 import contextlib
 import os
 
@@ -22,19 +23,29 @@ def floats_line(x):
     return 'tf.cast(x, "float32")' if module == "tensorflow" else 'np.asarray(x, "float32")'
 
 
-def numbers_line(value, array, name):
-    """Return in a sentence what makes numbers of `value`, of which NumPy has made `array`."""
+def numbers_line(value, array, name, shape=None):
+    """Return in a sentence what makes numbers of `value`, of which NumPy has made `array`.
+
+    `shape` is that of the examples that are expected, if known.
+    """
     first = array.flat[0] if array.size else None
-    if name == "y" and isinstance(first, (str, bytes)):
-        return classes_line()
+    if name == "y" and array.dtype.kind in "OUSMm" and np.ndim(first) == 0:
+        return _labels_line(value, array)
     is_text = isinstance(first, (str, bytes, os.PathLike)) and not _is_number(first)
     if is_text and array.ndim == 1 and name in EXAMPLES and not array.dtype.names:
-        return files_line(name if isinstance(value, list) else f"list({name})")
-    if array.ndim == 1 and np.ndim(first) > 0 and (line := unequal_line(array, name)):
+        return files_line(name if isinstance(value, list) else f"list({name})", shape)
+    if array.ndim == 1 and np.ndim(first) > 0 and (line := unequal_line(array, name, shape)):
         return f"The shapes of its items differ, such as {line}"
     line = floats_line(value).replace("x", name, 1)
     if array.dtype.kind == "c":
         line = f"np.abs({name})"
+    elif array.dtype.kind in "Mm":  # Moments, or spans of time: days.
+        since = f"({name} - {name}.min())" if array.dtype.kind == "M" else name
+        line = f'{since} / np.timedelta64(1, "D")'
+    elif isinstance(first, collections.abc.Mapping):  # Rows of a table.
+        line = f'pd.DataFrame(list({name})).astype("float32")'
+    elif hasattr(value, "iloc") and array.shape[1:] == (1,) and np.ndim(first) > 0:
+        line = f'np.stack({name}.iloc[:, 0]).astype("float32")'
     elif array.dtype.names:  # A structured array, as of `np.genfromtxt(names=True)`.
         kinds = {field: array.dtype[field].kind for field in array.dtype.names}
         kept = [field for field, kind in kinds.items() if kind in "fiub"]
@@ -49,25 +60,35 @@ def numbers_line(value, array, name):
     return f"Pass `{line}`."
 
 
-def unequal_line(items, name):
+def unequal_line(items, name, shape=None):
     """Return two shapes of items and what makes all the same; None if they are."""
     shapes = list(dict.fromkeys(map(shape_of, items)))
     if len(shapes) < 2:
         return None
-    line = f"np.stack([keras.ops.image.resize(i, (64, 64)) for i in {name}])"
+    height, width = _size(shape)
+    line = f"np.stack([keras.ops.image.resize(i, ({height}, {width})) for i in {name}])"
     if is_pil(items[0]):
-        line = f"np.stack([np.asarray(i.resize((64, 64))) for i in {name}]) / 255"
+        line = f"np.stack([np.asarray(i.resize(({width}, {height}))) for i in {name}])"
+    if is_pil(items[0]) or str(getattr(items[0], "dtype", "")).endswith("uint8"):
+        line += " / 255"
     elif len(shapes[0]) < 3:
         line = f'keras.utils.pad_sequences({name}, dtype="float32")'
     return f"{shapes[0]} and {shapes[1]}. Give all the same: `{line}`."
 
 
-def files_line(paths):
+def files_line(paths, shape=None):
     """Return in a sentence how images are read."""
+    height, width = _size(shape)
+    size = height if height == width else (height, width)
     return (
         f"Pass arrays of numbers; images are read from their paths by `train, _ = "
-        f"kg.data.folder({paths}, size=64, test=0)`."
+        f"kg.data.folder({paths}, size={size}, test=0)`."
     )
+
+
+def _size(shape):
+    """Return the height and width of the images that are expected, or of some."""
+    return shape[:2] if shape is not None and len(shape) == 3 else (64, 64)
 
 
 def classes_line(axis="", labels="y"):
@@ -79,12 +100,27 @@ def classes_line(axis="", labels="y"):
     )
 
 
+def _labels_line(value, array):
+    """Return in a sentence what makes integers of labels that are no numbers, or lacks of some."""
+    if missing := sum(label is None or label != label for label in array.flat):
+        kept = f"{'np.array(y, object)' if isinstance(value, (list, tuple)) else 'y'}[known]"
+        return (
+            f"{missing} of {array.size} labels are missing, None or NaN. Leave these examples "
+            f"out: with `known = np.ravel(pd.notna(y))`, pass `x[known]` and `{kept}`."
+        )
+    return classes_line(labels="y.iloc[:, 0]" if hasattr(value, "columns") else "y")
+
+
 def _table_line(array, name):
     """Return what makes numbers of a table of pandas: of all cells, or of those that are some."""
     with contextlib.suppress(TypeError, ValueError):
-        array.astype("float32")
-        return f'Pass `{name}.astype("float32")`.'
+        if not np.isnan(array.astype("float32")).any():
+            return f'Pass `{name}.astype("float32")`.'
     columns = [[_is_number(cell) for cell in column] for column in array.T]
+    if all(_is_number(str(cell).replace(",", ".")) for cell in array.flat):
+        return f'Pass `{name}.astype(str).replace(",", ".", regex=True).astype("float32")`.'
+    if not any(map(any, columns)):
+        return "None of its columns holds numbers."
     if not any(any(column) and not all(column) for column in columns):
         return f'Pass `{name}.select_dtypes("number").astype("float32")`.'
     line = f'{name}.apply(pd.to_numeric, errors="coerce")'

@@ -17,7 +17,7 @@ from keras_gen.door.advice import (
     numbers_line,
     unequal_line,
 )
-from keras_gen.door.shapes import shape_of
+from keras_gen.door.shapes import is_pil, shape_of
 from keras_gen.dtypes import wide
 
 # For each kind of stream how to make batches of what has none.
@@ -46,28 +46,36 @@ def as_examples(raw, example_shape, kind=None, white=None):
                 f"`x` holds {len(raw)} arrays, of shapes {', '.join(map(str, shapes))}, and one is "
                 f"expected. Pass one; parts of the data are joined by `np.concatenate(x)`."
             )
-    x = as_numpy(raw)
+    x = as_numpy(raw, shape=example_shape)
     if example_shape is not None and x.shape == example_shape:
         come = "an example" if kind is None else f"examples of a {kind}"
+        way = BATCHED[kind]
+        if kind is None and not (isinstance(raw, np.ndarray) or ops.is_tensor(raw)):
+            way = f"For a single example: `np.asarray(x)[None]{' / 255' * is_pil(raw)}`."
         raise ValueError(
             f"The data are not batched: {come} of shape {x.shape}, and (n, "
-            f"{', '.join(map(str, example_shape))}) is expected. {BATCHED[kind]}"
+            f"{', '.join(map(str, example_shape))}) is expected. {way}"
         )
     if x.ndim == 0:
         raise ValueError(f"The data are a {_type(raw)}, and a batch (n, ...) is expected.")
+    if white is None and x.dtype.kind == "u" and x.size and x.max() == 1:
+        white = 1  # Answers of 0 and 1, and no image.
     check_type(raw, x.dtype, "" if kind is None else "in each batch ", white)
     return x
 
 
-def as_numpy(value, name="x"):
-    """Return `value` as a NumPy array of numbers, floats in Keras's type; ValueError for others."""
-    array = as_numbers(value, name)
+def as_numpy(value, name="x", shape=None):
+    """Return `value` as a NumPy array of numbers, floats in Keras's type; ValueError for others.
+
+    `shape` is that of the examples that are expected, for the error's advice.
+    """
+    array = as_numbers(value, name, shape)
     if "float" in array.dtype.name:
         return _narrow(array, wide(keras.config.floatx()), name)
     return array
 
 
-def as_numbers(value, name="x"):
+def as_numbers(value, name="x", shape=None):
     """Return `value` as a NumPy array of numbers in their own type; ValueError for others."""
     if line := _dense_line(value):
         raise ValueError(
@@ -78,13 +86,13 @@ def as_numbers(value, name="x"):
     is_known = isinstance(value, (collections.abc.Sequence, numbers.Number))
     readable = any(hasattr(value, way) for way in ("__array__", "__array_interface__"))
     if isinstance(value, (str, bytes)) or not (is_known or readable):
-        raise ValueError(_unknown(value, name))
+        raise ValueError(_unknown(value, name, shape))
     try:
         array = np.asarray(_host(_filled(value)))
     except (ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(_no_array(value, name)) from error
+        raise ValueError(_no_array(value, name, shape)) from error
     if array.dtype.kind in "OUSVMmc" and "float" not in array.dtype.name:
-        line = numbers_line(value, array, name)
+        line = numbers_line(value, array, name, shape)
         raise ValueError(f"`{name}` holds no real numbers but type {array.dtype}. {line}")
     return array
 
@@ -164,7 +172,7 @@ def check_type(x, dtype, where="", white=None):
     dtype = keras.backend.standardize_dtype(dtype)
     if not keras.backend.is_float_dtype(dtype):
         white = white or {"uint8": 255, "uint16": 65535}.get(dtype)
-        scale = f" / {white}" if white else ""
+        scale = f" / {white}" if white not in (None, 1) else ""
         raise ValueError(
             f"The data are of type {dtype}, but floats are expected: "
             f"{where}`{floats_line(x)}{scale}`."
@@ -211,22 +219,25 @@ def _dense_line(value):
     return "x.to_dense()" if getattr(value, "is_sparse", False) else None
 
 
-def _no_array(value, name):
-    if isinstance(value, (list, tuple)) and (line := unequal_line(value, name)):
+def _no_array(value, name, shape):
+    if isinstance(value, (list, tuple)) and (line := unequal_line(value, name, shape)):
         return f"`{name}` is a list whose items have different shapes, such as {line}"
     return (
         f"`{name}` is a {_type(value)}, of which NumPy makes no array. Pass `{floats_line(value)}`."
     )
 
 
-def _unknown(value, name):
+def _unknown(value, name, shape):
     if any(cls.__module__.startswith("torch.utils.data") for cls in type(value).__mro__):
         return (
             f"The data are a {_type(value)}, which is not batched. Pass "
             f"`torch.utils.data.DataLoader(data, batch_size=32)`."
         )
     if isinstance(value, (str, os.PathLike)) and name in EXAMPLES:
-        return f"`{name}` is a {_type(value)}. {files_line(f'[{name}]')}"
+        if str(value).lower().endswith((".csv", ".tsv")):
+            return f"`{name}` is a path. Read the table first: `pd.read_csv({name})`."
+        paths = name if os.path.isdir(value) else f"[{name}]"
+        return f"`{name}` is a {_type(value)}. {files_line(paths, shape)}"
     said = f"`{name}` is a {_type(value)}. Pass an array, a list of arrays, or a stream of batches"
     if hasattr(value, "__iter__") and not isinstance(value, str):
         return f"{said}: `iter({name})`."

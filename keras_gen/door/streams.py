@@ -134,7 +134,8 @@ def split(batch, example_shape, kind=None):
         return batch, None, None
     if isinstance(batch[0], (str, os.PathLike)):  # A list of paths, which is refused as such.
         return batch, None, None
-    if kind in ("tf.data.Dataset", "grain dataset", "DataLoader"):  # They stack examples.
+    stacks = kind in ("tf.data.Dataset", "grain dataset", "DataLoader")
+    if stacks or (kind is not None and isinstance(batch, tuple)):
         is_x = False
     elif example_shape is None:
         is_x = isinstance(batch, list) and not hasattr(batch[0], "shape")

@@ -7,6 +7,8 @@ from keras import ops
 from keras_gen import bounds, configs, seeds
 from keras_gen.dtypes import in_float32
 
+ROUNDING = 1e-6
+
 
 def elementwise(value_log_prob):
     """Mark a `value_log_prob` that treats every value alike, wherever it stands in an example.
@@ -137,9 +139,13 @@ def check_in_unit_interval(x, likelihood, top=None):
     divided by it.
     """
     low, high = float(np.min(x)), float(np.max(x))
-    if low >= 0 and high <= 1:  # NaN fails both comparisons.
+    # Data that were scaled in float32 may end at 1 + 1e-7. NaN fails both comparisons.
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
         return
-    way = "Scale all data alike, those of validation too, so that they lie in [0, 1]"
+    way = (
+        "Scale all data alike, those of validation too: into [0, 1]; or, for "
+        "`likelihood=Gaussian()`, by `(x - x_train.mean(axis=0)) / x_train.std(axis=0)`"
+    )
     if not np.isfinite(high - low):
         raise ValueError(
             f"{type(likelihood).__name__} takes values in [0, 1], and the data lie in "
@@ -151,5 +157,5 @@ def check_in_unit_interval(x, likelihood, top=None):
         way = f"Divide levels from 0 to {top} by {top}"
     raise ValueError(
         f"{type(likelihood).__name__} takes values in [0, 1], and the data lie in "
-        f"[{low:g}, {high:g}]. {way}, or pass `likelihood=Gaussian()`."
+        f"[{low:g}, {high:g}]. {way}."
     )

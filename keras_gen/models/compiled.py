@@ -81,7 +81,19 @@ class Compiled(configs.TakesVariables):
             )
 
     def check_own_methods(self):
-        """Raise ValueError if a subclass's method cannot take what the library's steps give."""
+        """Raise ValueError if a subclass's method cannot take what the library's steps give.
+
+        Keras's own hooks for a loss are refused: no step would call them.
+        """
+        for name in ("compute_loss", "compute_metrics"):
+            owner = next(cls for cls in type(self).__mro__ if name in vars(cls))
+            of_keras = owner.__module__.startswith("keras.")
+            if not (of_keras or _is_ours(owner) or self._is_own("train_step")):
+                objectives = [n for n in CALLERS if n.endswith("objective") and hasattr(self, n)]
+                raise ValueError(
+                    f"`{name}` of {type(self).__name__} is not called: the loss and its terms are "
+                    f"made by `{'` and `'.join(objectives)}`. Override that, and call `super()`'s."
+                )
         for name, callers in CALLERS.items():
             owners = [cls for cls in type(self).__mro__ if name in vars(cls)]
             ours = next(filter(_is_ours, owners), None)

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 # Data beyond this are the likelier cause of a loss that is not finite.
-HUGE = 1e6
+HUGE = 1e3
 
 
 class ReportSkippedUpdates(keras.callbacks.Callback):

@@ -30,7 +30,7 @@ class TwoPlayerModel(Latents, GenerativeModel):
     absent = dict.fromkeys(
         ("encode", "reconstruct", "log_likelihood"),
         "a GAN has neither an encoder nor a density; kg.VAE has both.",
-    )
+    ) | {f"{p}_optimizer": f"it is `optimizer.{p}`." for p in ("generator", "discriminator")}
 
     def __init__(
         self, generator, discriminator, latent_dim, packing, seed, num_classes=None, **kwargs

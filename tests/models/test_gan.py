@@ -378,3 +378,13 @@ def test_validation_batches_that_are_too_small_are_refused_before_any_step(valid
     with pytest.raises(ValueError, match="too small"):
         gan.fit(x, **validation, verbose=0)
     assert tiny.steps(gan) == 0
+
+
+def test_the_optimizer_of_a_player_is_found():
+    gan = tiny.gan()
+    gan.compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.2))
+    assert not hasattr(gan, "generator_optimizer")
+    with pytest.raises(AttributeError, match="it is `optimizer.generator`"):
+        gan.generator_optimizer.learning_rate = 0.3
+    gan.optimizer.generator.learning_rate = 0.3
+    assert float(gan.optimizer.generator.learning_rate) == pytest.approx(0.3)

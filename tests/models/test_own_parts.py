@@ -269,3 +269,12 @@ def test_keras_spectral_normalization_is_replaced_on_torch(layers):
             gan.train_on_batch(ROWS[..., None])
     elif keras.config.backend() == "torch":
         gan.train_on_batch(ROWS[..., None])
+
+
+@pytest.mark.parametrize("name", ["compute_loss", "compute_metrics"])
+def test_keras_s_hooks_that_no_step_would_call_are_refused_by_compile(name):
+    own = type("Own", (kg.VAE,), {name: lambda self, *args, **kwargs: 0.0})
+    with pytest.raises(ValueError, match=f"`{name}` of Own is not called: .* by `objective`"):
+        vae(own)
+    own.train_step = lambda self, data: {"loss": self.compute_loss()}
+    vae(type("Owner", (own,), {"train_step": own.train_step}))

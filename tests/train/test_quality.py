@@ -149,6 +149,8 @@ def test_when_samples_are_measured_is_a_rule_of_the_settings(typed, every, tmp_p
     x = np.random.default_rng(0).random((100, 2), "float32")
     (callback,) = quality.callbacks(args, data.ArrayDataset(x), data.ArrayDataset(x))
     assert callback.every == args.evaluate_every == every
+    with pytest.raises(ValueError, match="--keep-best measures .* at least 20, and ring has 9"):
+        quality.callbacks(args, *(data.ArrayDataset(x[:9]) for _ in range(2)))
     args.keep_best = False
     with pytest.raises(ValueError, match="Add one of them, or leave it out"):
         options.check_keep_best(args)

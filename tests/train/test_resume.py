@@ -128,9 +128,14 @@ def test_another_backend_is_refused(train, stopped):
 
 
 @pytest.mark.once
-def test_without_a_checkpoint_it_begins_and_says_so(train, stopped):
+def test_without_a_checkpoint_it_begins_if_asked_and_says_so(train, stopped):
     for path in (stopped / "checkpoint").iterdir():
         path.unlink()
+    history = (stopped / "history.csv").read_bytes()
+    code, said = train()
+    assert code == 2
+    assert "was stopped before its first checkpoint. Add --overwrite" in said
+    assert (stopped / "history.csv").read_bytes() == history
     code, said = train("--resume")
     assert code == 0
     assert "There is no checkpoint in" in said and "starts from the beginning" in said

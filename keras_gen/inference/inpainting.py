@@ -96,7 +96,8 @@ class Fit:
         self.steps = steps
         self.descent = Descent(vae, num_rows, spread)
         rate = keras.optimizers.schedules.CosineDecay(0.05, steps)
-        self.descent.compile(optimizer=keras.optimizers.Adam(rate))
+        # Without loss scaling: its scale must not start again at 0 with the moments.
+        self.descent.compile(optimizer=keras.optimizers.Adam(rate), auto_scale_loss=False)
         self.descent.optimizer.build(self.descent.q)
         n = 256
         y = None if vae.num_classes is None else np.arange(n) % vae.num_classes

@@ -28,7 +28,7 @@ class TwoPlayerModel(Latents, GenerativeModel):
     players = ("generator", "discriminator")
     weighting = "Draw examples as often as they shall count."
     absent = dict.fromkeys(
-        ("encode", "reconstruct", "log_likelihood"),
+        ("encode", "reconstruct", "log_likelihood", "anomaly_score"),
         "a GAN has neither an encoder nor a density; kg.VAE has both.",
     ) | {f"{p}_optimizer": f"it is `optimizer.{p}`." for p in ("generator", "discriminator")}
 

@@ -203,3 +203,18 @@ def test_the_elbo_of_half_precision_is_within_1_percent():
     for policy in POLICIES:
         assert elbos[policy] == pytest.approx(elbos["float32"], rel=0.01), elbos
     assert elbos["float32"] > -50  # Of 196 log 2 = 136: it has learned.
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_inpainting_finds_what_it_finds_in_float32(policy):
+    x = tiny.images(4)
+    hidden = np.arange(8)[:, None, None] < 4
+    found = {}
+    for name in ("float32", policy):
+        keras.utils.set_random_seed(0)
+        with precision(name):
+            model = tiny.vae()
+            found[name] = [
+                model.inpaint(x, hidden, method, steps=20, seed=0) for method in ("elbo", "map")
+            ]
+    np.testing.assert_allclose(*found.values(), atol=0.02)

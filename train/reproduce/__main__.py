@@ -10,6 +10,7 @@ from train import command, environment, options, results
 from train.reproduce import (
     burda,
     examples,
+    few_images,
     likelihoods,
     minibatch,
     points,
@@ -36,6 +37,7 @@ ENTRIES = {
     "points": points.points,
     "quality": quality.quality,
     "minibatch": minibatch.minibatch,
+    "few-images": few_images.few_images,
 }
 
 

@@ -13,7 +13,7 @@ from scipy.special import logit, xlogy
 from sklearn import linear_model
 
 import keras_gen as kg
-from train.reproduce import likelihoods, minibatch, points, rows, table, uses
+from train.reproduce import few_images, likelihoods, minibatch, points, rows, table, uses
 
 pytestmark = pytest.mark.once
 
@@ -200,3 +200,14 @@ def test_angles_between_planes():
     B = np.array([[1.0, 0.0], [0.0, np.cos(t)], [0.0, np.sin(t)]]) @ [[1.0, 5.0], [1.0, 0.0]]
     np.testing.assert_allclose(likelihoods.smallest_cosine(A, B), np.cos(t))
     np.testing.assert_allclose(likelihoods.smallest_cosine(A, -A), 1)
+
+
+def test_augmentation_has_to_halve_the_gap_and_to_bring_the_samples_nearer(tmp_path, monkeypatch):
+    monkeypatch.setattr(few_images, "FILE", tmp_path / "runs.csv")
+    runs = {"none": {"gap": 4, "frechet_ratio": 30}, "adaptive": {"gap": 3, "frechet_ratio": 29}}
+    monkeypatch.setattr(few_images, "train", lambda augment, seed, data: runs[augment])
+    assert [row.passed for row in few_images.few_images(0)] == 3 * [False, True]
+    # No run is repeated.
+    runs["adaptive"] = {"gap": 2, "frechet_ratio": 31}
+    assert [row.passed for row in few_images.few_images(0)] == 3 * [False, True]
+    assert [row.passed for row in few_images.few_images(3)] == 3 * [True, False]

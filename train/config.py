@@ -27,9 +27,8 @@ def write(path, name, args, class_names=None):
     import keras_gen
 
     backend = keras.config.backend()
-    content = {
-        "command": shlex.join(["python", "-m", f"train.{name}", *sys.argv[1:]]),
-        "arguments": arguments(args),
+    result = {
+        **content(name, args),
         **({} if class_names is None else {"class_names": list(class_names)}),
         "backend": backend,
         "versions": {
@@ -39,7 +38,13 @@ def write(path, name, args, class_names=None):
             backend: importlib.metadata.version(backend),
         },
     }
-    results.write_json(path, content)
+    results.write_json(path, result)
+
+
+def content(name, args):
+    """Return a run of train.`name` as it was started: its command and its arguments."""
+    command = shlex.join(["python", "-m", f"train.{name}", *sys.argv[1:]])
+    return {"command": command, "arguments": arguments(args)}
 
 
 def arguments(args):

@@ -6,6 +6,7 @@ from train.config import POINTS
 SAMPLES, REAL = 500, 5_000  # That are measured; training images among which the nearest are sought.
 SHOWN, COLUMNS = 16, 8
 ROWS, STEPS = 8, 11  # Of the directions.
+LEAST_KL, LEAST_SHARE = 0.01, 0.005  # Of a direction that is shown: nats, and of the variance.
 MOST_LATENTS = 512
 FIGURES = ("precision", "recall", "coverage")
 
@@ -105,7 +106,9 @@ def _of_vae(vae, test):
     kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).mean(axis=0)
     is_normal = isinstance(vae.prior, priors.StandardNormal)
     weight = kl if is_normal else mean.var(axis=0)
-    order = np.argsort(-weight, kind="stable")[:ROWS]
+    order = [k for k in np.argsort(-weight, kind="stable")[:ROWS] if weight[k] >= LEAST_KL]
+    if not order:
+        return None
     of = ", ".join(f"z{k + 1} {weight[k]:.2f}" for k in order)
     caption = (
         f"One latent a row, through the quantiles of N(0, 1), the others at their mean. They are "
@@ -134,12 +137,15 @@ def _of_gan(args, gan):
     fitted = np.linalg.lstsq(flat - flat.mean(axis=0), pixels, rcond=None)[0]
     vectors, sizes, _ = np.linalg.svd(fitted, full_matrices=False)
     shares = sizes**2 * (flat @ vectors).var(axis=0) / pixels.var(axis=0).sum()
+    rows = min(ROWS, int(np.sum(shares >= LEAST_SHARE)))
+    if not rows:
+        return None
     caption = (
         f"One direction of z a row, from -2 to 2 deviations: those along which pixels change most, "
         f"by a linear fit to {n} samples. Shares of the pixels' variance: "
-        f"{', '.join(f'{share:.0%}' for share in shares[:ROWS])}."
+        f"{', '.join(f'{share:.0%}' for share in shares[:rows])}."
     )
-    return flat[0], vectors.T[:ROWS], caption
+    return flat[0], vectors.T[:rows], caption
 
 
 def _along(args, model, point, vectors):

@@ -4,7 +4,7 @@ import functools
 import os
 import pathlib
 
-from train import command, environment, options, run_folder
+from train import command, defaults, environment, options, run_folder
 
 # By which runs are compared if no metric is named: the first that any of them has.
 BY_DEFAULT = ("frechet_ratio", "frechet", "modes", "elbo", "coverage", "recall")
@@ -47,10 +47,25 @@ def report(args):
     if args.sort and len(args.runs) == 1:
         raise ValueError("--sort is for several runs, and one is named. Leave it out.")
     for run in args.runs:
-        found = reports.judge(reports.read(run))
-        print(f"{reports.write(run)}: {found[0].title}")
+        print(
+            f"{reports.write(run, defaults=_defaults(run))}: {reports.judge(_read(run))[0].title}"
+        )
     if len(args.runs) > 1:
         print(write_comparison(args.out, args.runs, args.sort))
+
+
+def _read(folder):
+    from keras_gen import report
+
+    return report.read(folder, defaults=_defaults(folder))
+
+
+def _defaults(folder):
+    """Return the defaults of a run's arguments, for a report.json that does not hold them."""
+    from keras_gen import report
+
+    run = report.read(folder)
+    return run.defaults or defaults.of_run(run.config, run.facts.get("data", {}).get("training"))
 
 
 def write_comparison(path, folders, by=None):
@@ -59,7 +74,7 @@ def write_comparison(path, folders, by=None):
     from keras_gen.metrics.samples import HIGHER_IS_BETTER
     from keras_gen.report import images, page
 
-    path, runs = pathlib.Path(path), [report.read(folder) for folder in folders]
+    path, runs = pathlib.Path(path), [_read(folder) for folder in folders]
     rises = {*RISES, *HIGHER_IS_BETTER}
     rows = [{"run": run, "numbers": {row[0]: row[1] for row in page.numbers(run)}} for run in runs]
     metrics = list(dict.fromkeys(name for row in rows for name in row["numbers"]))

@@ -2,7 +2,7 @@
 
 import time
 
-from train import results
+from train import config, defaults, results
 
 SHARE = 0.03  # Of the time of the training, at most, in which the report is written.
 
@@ -88,12 +88,17 @@ class Report:
             self.write("training")
 
 
-def facts(model, train, test):
-    """Return what a report says of the data and the model."""
+def facts(args, name, model, train, test):
+    """Return what a report says of the data, the model and the settings of train.`name`."""
     sets = {"training": train, "test": test}
     # Of a stream only the number of batches is known.
     data = {name: getattr(part, "num_examples", None) for name, part in sets.items()}
     data["shape"] = list(model.example_shape)
     if hasattr(train, "centres"):
         data["modes"] = len(train.centres)
-    return {"data": data, "model": type(model).__name__, "parameters": model.count_params()}
+    return {
+        "data": data,
+        "model": type(model).__name__,
+        "parameters": model.count_params(),
+        "defaults": defaults.of_run(config.content(name, args), data["training"]),
+    }

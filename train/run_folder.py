@@ -130,7 +130,7 @@ class Run:
         self.num_examples = getattr(data, "num_read", args.batch_size * len(data))
         self.class_names = getattr(data, "class_names", None)
         self.sets = (data, test)
-        facts = reporting.facts(model, data, test)
+        facts = reporting.facts(args, name, model, data, test)
         self.report = reporting.Report(args.out, args.sample_every, facts)
         self.guard = kg.callbacks.StopAtNonFinite()
         folder = args.checkpoints or args.out / "checkpoint"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from keras_gen.report import images
-from keras_gen.report.verdicts import BALANCE
+from keras_gen.report.verdicts import BALANCE, LOG_2
 
 # Title, unit, and the columns that share a panel; `val_` columns join those of the same name.
 PANELS = (
@@ -23,6 +23,7 @@ LABELS = {
     **{"p_real": "real", "p_fake": "samples", "d_real": "real", "d_fake": "samples"},
     **{"modes": "covered", "modes_near": "nearly covered"},
 }
+MARKS = {2 * LOG_2: "2 log 2", LOG_2: "log 2", -LOG_2: "-log 2"}
 NOT_DRAWN = ("epoch", "loss", "val_loss")
 MOST_PANELS = 12
 
@@ -44,8 +45,10 @@ def panels(run):
         if columns and len(found) < MOST_PANELS:
             lines = [line(label(name, names), run, name) for name in columns]
             found.append(panel(title, unit, lines))
+            found[-1]["name"] = names[0]
             if "d_loss" in names:
-                found[-1]["marks"] = BALANCE.get(str(run.arguments.get("loss")), ())
+                marks = dict.fromkeys(BALANCE.get(str(run.arguments.get("loss")), ()))
+                found[-1]["marks"] = [(y, f"balance: {MARKS.get(y, f'{y:g}')}") for y in marks]
     return found
 
 
@@ -104,8 +107,9 @@ def draw(panel):
         y = [math.nan if value is None else value for value in line["y"]]
         marker = "." if len(y) <= 30 else None  # A line of one point is not seen.
         axes.plot(line["x"], y, marker=marker, label=line["label"])
-    for mark in panel.get("marks", ()):
+    for mark, words in panel.get("marks", ()):
         axes.axhline(mark, color="0.6", lw=0.8, ls=":")
+        axes.text(1, mark, words, transform=axes.get_yaxis_transform(), ha="right", va="bottom")
     axes.set(xlabel="epoch", ylabel=panel["unit"], ylim=panel["range"])
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.spines[["top", "right"]].set_visible(False)

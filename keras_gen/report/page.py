@@ -6,25 +6,28 @@ import time
 
 from keras_gen import files
 from keras_gen.metrics.samples import MEANINGS
-from keras_gen.report import curves, images
+from keras_gen.report import advice, curves, images
 from keras_gen.report.reading import is_number, read
-from keras_gen.report.verdicts import judge
+from keras_gen.report.verdicts import is_noise, judge, varies_little
 
 NAME = "report.html"
 # In the order of the page. templates/report.html has their headings and captions.
 PICTURES = ("reconstruction", "directions", "manifold", "scatter", "traversals", "interpolation")
 PICTURES += ("nearest",)
+# Rows of the numbers that stand first, next to each other; of the others a run's order is kept.
+ORDER = ("elbo", "reconstruction", "kl", "d_loss", "g_loss", "p_real", "p_fake", "d_real", "d_fake")
 
 
-def write(folder, state=None, seconds=None):
+def write(folder, state=None, seconds=None, defaults=None):
     """Write report.html into the folder of a run, whole or not at all; return its path.
 
     Args:
         folder: where a training script writes; ValueError if it holds no run.
         state: "training", "diverged" or "finished"; by default as the files say.
         seconds: between two pictures; the page of a run that is training loads itself as often.
+        defaults: of the script's arguments, where report.json does not hold them.
     """
-    run = read(folder, state)
+    run = read(folder, state, defaults)
     kinds = [kind for kind in PICTURES if run.pictures(kind)]
     if "directions" in kinds and "traversals" in kinds:
         kinds.remove("traversals")  # The same, sorted otherwise.
@@ -35,6 +38,9 @@ def write(folder, state=None, seconds=None):
         run=run,
         verdicts=judge(run),
         numbers=numbers(run),
+        is_noise=is_noise(run),
+        varies_little=varies_little(run),
+        advice=advice,
         frames=images.film(run.pictures("epoch")),
         pictures=images.newest({kind: run.pictures(kind) for kind in kinds}),
         preview=images.embed(run.path / "preview.png", images.WIDEST),
@@ -45,10 +51,16 @@ def write(folder, state=None, seconds=None):
 
 def numbers(run):
     """Return rows (name, value, floor, deviation) of the numbers of a run."""
-    known = {k: v for k, v in run.facts.get("samples", {}).items() if k != "n"}
+    samples = {} if is_noise(run) else run.facts.get("samples", {})  # Of noise they say nothing.
+    known = {k: v for k, v in samples.items() if k != "n"}
     names = [name.removeprefix("val_") for name in run.history if name != "epoch"]
     known |= {} if run.metrics else {name: run.last(name) for name in dict.fromkeys(names)}
     known |= run.metrics
+    if run.kind == "gan":
+        known.pop("loss", None)  # The sum of the players' losses says nothing.
+    known = {
+        name: known[name] for name in sorted(known, key=lambda name: (*ORDER, name).index(name))
+    }
     return [
         (name, value, known.get(f"{name}_floor"), known.get(f"{name}_sd"))
         for name, value in known.items()

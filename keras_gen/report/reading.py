@@ -25,6 +25,7 @@ class RunFolder:
     metrics: dict  # metrics.json, {} before the end.
     facts: dict  # report.json, {} in a folder that was written without a report.
     state: str  # "training", "stopped", "diverged" or "finished".
+    defaults: dict = dataclasses.field(default_factory=dict)  # Of arguments, as far as known.
 
     @property
     def name(self):
@@ -49,6 +50,11 @@ class RunFolder:
         """Return a number among the arguments, else `default`."""
         value = self.arguments.get(name)
         return value if is_number(value) else default
+
+    def differs(self, name):
+        """Return whether an argument is known not to be the default."""
+        known = name in self.defaults and name in self.arguments
+        return known and self.arguments[name] != self.defaults[name]
 
     def column(self, name):
         """Return the values of a column of history.csv, [] if none of them is finite."""
@@ -86,8 +92,11 @@ class RunFolder:
         return sorted(found)
 
 
-def read(folder, state=None):
-    """Return the `RunFolder` of a folder; ValueError if it holds no run that can be read."""
+def read(folder, state=None, defaults=None):
+    """Return the `RunFolder` of a folder; ValueError if it holds no run that can be read.
+
+    `defaults` are those of the script's arguments, for a report.json that does not hold them.
+    """
     folder = pathlib.Path(folder)
     if not (folder / "config.json").is_file():
         raise ValueError(
@@ -100,10 +109,13 @@ def read(folder, state=None):
     known = {"arguments": dict, "backend": str, "versions": dict}
     if not all(isinstance(config.get(name, kind()), kind) for name, kind in known.items()):
         raise ValueError(f"{folder / 'config.json'} was not written by a training script.")
-    if not all(isinstance(facts.get(name, {}), dict) for name in ("samples", "data", "rows")):
+    if not all(
+        isinstance(facts.get(name, {}), dict) for name in ("samples", "data", "rows", "defaults")
+    ):
         raise ValueError(f"{folder / FACTS} was not written by a report.")
     history = _read_history(folder / "history.csv")
-    return RunFolder(folder, config, history, metrics, facts, state or _state(folder, facts))
+    state, defaults = state or _state(folder, facts), facts.get("defaults") or defaults or {}
+    return RunFolder(folder, config, history, metrics, facts, state, defaults)
 
 
 def is_number(value):

@@ -9,13 +9,16 @@ import typing
 
 import numpy as np
 
+from keras_gen.report import advice
 from keras_gen.report.reading import is_number
 
 LOW_RATE = 3.0  # Nats: e^3 is 20 images that z could tell apart.
 SETTLED = 10  # Epochs before which a low rate may still rise.
+FEW = 0.25  # Of the default number of epochs.
 STILL_GAINS = 0.03  # Of the gain of the whole run, in its last quarter.
 OVERFITTED = 0.05  # Of the gain of the whole run, lost since the best epoch.
 SURE = 0.95  # D(x), and 1 - D(G(z)), of a discriminator that has won.
+UNSURE = 0.1  # Distance of D(x) and D(G(z)) from 1/2, of a discriminator that cannot tell them.
 SMALL_LOSS = 0.1  # Of D, as a share of its loss at balance.
 # Figures of samples as shares of their floors.
 NOTHING, FAR, NEAR = 0.2, 0.5, 0.7
@@ -36,55 +39,85 @@ class Verdict(typing.NamedTuple):
 
     level: str  # "bad", "warning", "good", or "note" for what is none of them.
     title: str
-    evidence: str  # The numbers that it rests on.
+    evidence: tuple  # Short sentences with the numbers that it rests on.
     advice: str = ""  # What to try.
+    command: str = ""  # That tries it.
 
 
 def judge(run):
-    """Return the verdicts on a run, the gravest first, at least one."""
+    """Return the verdicts on a run, first the one that matters, with what follows from it."""
     if run.state == "diverged":
         return [diverged(run)]
     causes, effects = ([v for rule in rules if (v := rule(run))] for rules in (CAUSES, EFFECTS))
-    if any(verdict.level in ("bad", "warning") for verdict in causes):
-        effects = [verdict._replace(advice="") for verdict in effects]  # First mend the cause.
-    found = [*causes, *effects]
-    if not any(verdict.level in ("bad", "warning") for verdict in found):
-        found.append(good(run))
-    order = ("bad", "warning", "good", "note")
-    return sorted(found, key=lambda verdict: order.index(verdict.level))
+    state = [unfinished(run, causes or effects)] if run.state in ("stopped", "training") else []
+    if not causes and not effects:
+        return state or [good(run)]
+    first, *others = causes or effects
+    effects, others = (effects, others) if causes else (others, [])
+    evidence = (*first.evidence, *(f"{effect.title}." for effect in effects))
+    levels = {verdict.level for verdict in (first, *effects)}
+    first = first._replace(level="bad" if "bad" in levels else first.level, evidence=evidence)
+    # One thing at a time: only the first says what to try.
+    return [first, *(other._replace(advice="", command="") for other in others), *state]
+
+
+def unfinished(run, faults=()):
+    """Return the verdict on a run that trains or was stopped, next to those on its faults."""
+    of, none = f"{run.epochs} of {run.argument('epochs', 0):g} epochs", "no sign of trouble so far"
+    evidence = ["Samples are measured at the end of a run: look at the film."]
+    if run.column("p_real") and run.column("p_fake") and not faults:
+        evidence.insert(0, _opinion(run))
+    if run.state == "training":
+        title = f"Training: {of} are done" + f"; {none}" * (not faults)
+        return Verdict("note", title, (*evidence, "The page loads itself again."))
+    title = f"Stopped after {of}" + f"; {none}, not measured" * (not faults)
+    return Verdict("warning", title, tuple(evidence), "To continue it:", advice.resume(run))
+
+
+def _opinion(run):
+    real, fake = run.column("p_real")[-1], run.column("p_fake")[-1]
+    return f"D takes real images for real with {real:.1%}, samples with {fake:.1%}."
+
+
+def _fault(run, level, title, evidence, suspects, otherwise):
+    """Return a verdict that puts back the first suspect that is no default, else `otherwise`.
+
+    `otherwise` are words, or changes of settings as a dictionary.
+    """
+    if odd := advice.find_odd(run, suspects):
+        tried = advice.put_back(run, odd)
+    else:
+        tried = (otherwise,) if isinstance(otherwise, str) else advice.change(run, **otherwise)
+    return Verdict(level, title, tuple(evidence), *tried)
 
 
 def diverged(run):
-    said = str(run.facts.get("message") or "A loss was not finite.").strip()
+    said = str(run.facts.get("message") or "A loss was not finite").strip().splitlines()[0]
+    evidence = [f"{said.split('. ')[0].rstrip('.')}."]
+    evidence.append("The file model.keras holds good weights, from before the epoch that failed.")
+    if any(epoch >= run.epochs for epoch, _ in run.pictures("epoch")):
+        evidence.append("The newest samples below were drawn with the weights that failed.")
     rates = [name for name in run.arguments if name.endswith("learning_rate")]
-    smaller = [
-        f"--{r.replace('_', '-')} {run.argument(r) / 4:.3g}" for r in rates if run.argument(r)
-    ]
-    return Verdict(
-        "bad",
-        f"Training diverged in epoch {run.epochs or 1}",
-        f"{said.splitlines()[0]} The file model.keras holds the weights from before.",
-        f"{' '.join(smaller)}. And look at the first batch, below: are its values as you expect?",
-    )
+    odd = [name for name in rates if advice.find_odd(run, [f"+{name}"])]
+    odd = odd or [name for name in ("dtype", "beta_1") if run.differs(name)]
+    words = "Look at the first batch, below: are its values as you expect? If so, try a smaller "
+    words += f"{' and '.join(rates).replace('_', ' ') or 'learning rate'}."
+    tried = advice.put_back(run, *odd) if odd else (words,)
+    return Verdict("bad", f"Training diverged in epoch {run.epochs or 1}", tuple(evidence), *tried)
 
 
-def unfinished(run):
-    epochs = run.argument("epochs", 0)
-    if run.state == "training":
-        words = "What stands here is of the run so far. The page loads itself again."
-        return Verdict("note", f"Training: epoch {run.epochs} of {epochs:g} is done", words)
-    if run.state == "stopped":
-        return Verdict(
-            "warning",
-            f"The run was stopped after {run.epochs} of {epochs:g} epochs",
-            "There is no metrics.json, which a run writes last.",
-            f"To continue: python -m train.{run.kind} --resume --out {run.path}",
-        )
-
-
-def still_improves(run):
-    values = _held_out(run)
-    if len(values) < 2 or run.state == "training":
+def too_short(run):
+    """Judge the number of epochs: of a VAE by what it still gains, of a GAN by the default."""
+    values, epochs = _held_out(run), run.argument("epochs", 0)
+    default = run.defaults.get("epochs")
+    if run.state != "finished":
+        return None
+    if is_number(default) and epochs < FEW * default and not values and not _is_like_data(run):
+        title = f"Too short: trained for only {epochs:g} epochs"
+        title += "; samples are still noise" * is_noise(run)
+        level = "bad" if is_noise(run) else "warning"
+        return Verdict(level, title, (), *advice.put_back(run, "epochs"))
+    if len(values) < 2:
         return None
     quarter = max(1, len(values) // 4)
     # Means over a quarter: the last epoch alone may be lucky.
@@ -92,13 +125,11 @@ def still_improves(run):
     whole = max(values) - values[0]
     if gain < STILL_GAINS * whole or whole <= 0:
         return None
-    return Verdict(
-        "bad" if len(values) < SETTLED else "warning",
-        "Too short: it was still improving when it ended",
-        f"The ELBO of held-out images rose by {gain:.3g} nats in the last quarter of the epochs, "
-        f"and by {whole:.3g} in all {len(values)}.",
-        f"--epochs {4 * len(values)}",
-    )
+    evidence = f"The ELBO of held-out images rose by {gain:.3g} nats in the last quarter of the "
+    evidence += f"epochs, and by {whole:.3g} in all {len(values)}."
+    level = "bad" if len(values) < SETTLED else "warning"
+    title, more = "Too short: it still improved when it ended", {"epochs": 2 * len(values)}
+    return _fault(run, level, title, [evidence], ["-epochs", "-learning_rate"], more)
 
 
 def posterior_collapsed(run):
@@ -107,19 +138,18 @@ def posterior_collapsed(run):
         return None
     if values[-1] - values[-1 - len(values) // 3] > 1:  # It still rises.
         return None
-    beta = run.argument("beta", 1)
-    return Verdict(
-        "bad",
-        f"Rate {rate:.2g} nats: the posterior has collapsed",
-        f"The rate is the KL from q(z|x) to p(z). With {rate:.2g} nats z tells apart at "
-        f"most e^{rate:.2g} = {math.exp(rate):.2g} images, so reconstructions look alike.",
-        _one_of(
-            beta > 1 and f"a smaller --beta than {beta:g}",
-            not run.argument("warm_up") and f"--warm-up {max(1, run.epochs // 5)}",
-            not run.argument("free_bits") and "--free-bits 0.25",
-            "a smaller network",
-        ),
-    )
+    otherwise = "Try a smaller network."
+    if run.argument("beta", 1) > 1:
+        otherwise = {"beta": 1.0}
+    elif not run.argument("warm_up") and not run.argument("iwae"):
+        otherwise = {"warm_up": max(1, run.epochs // 5)}
+    evidence = [
+        f"Reconstructions look alike: with a KL of {rate:.2g} nats from q(z|x) to p(z), the number "
+        f"of images that z can tell apart is at most e^{rate:.2g} = {math.exp(rate):.2g}."
+    ]
+    suspects = ("+beta", "+learning_rate", "likelihood", "network")
+    title = f"The posterior has collapsed, with a rate of {rate:.2g} nats"
+    return _fault(run, "bad", title, evidence, suspects, otherwise)
 
 
 def overfitted(run):
@@ -130,13 +160,13 @@ def overfitted(run):
     lost, whole = values[best] - np.mean(values[-3:]), values[best] - values[0]
     if lost < OVERFITTED * whole or trained[-1] <= trained[best]:
         return None
-    return Verdict(
-        "warning",
-        f"It overfits since epoch {best + 1}",
+    evidence = (
         f"The ELBO of held-out images was {values[best]:.5g} nats then and is {values[-1]:.5g} "
         f"now, while that of the training images went on rising, to {trained[-1]:.5g}.",
-        f"--epochs {best + 1}, a smaller network, or more images.",
+        "More images, or a smaller network, would help too.",
     )
+    title, less = f"It overfits since epoch {best + 1}", advice.change(run, epochs=best + 1)
+    return Verdict("warning", title, evidence, *less)
 
 
 def discriminator_won(run):
@@ -145,20 +175,17 @@ def discriminator_won(run):
     least = max(SETTLED, run.argument("epochs", 0) / 4 if is_training else run.epochs / 10)
     if since is None or run.epochs - since + 1 < least or _is_like_data(run):
         return None
-    numbers = f"the loss of D is {run.column('d_loss')[-1]:.2g} and that of G "
-    numbers += f"{run.column('g_loss')[-1]:.3g}"
-    if run.column("p_real"):
-        real, fake = run.column("p_real")[-1], run.column("p_fake")[-1]
-        numbers += f"; D takes real images for real with {real:.1%}, samples with {fake:.1%}"
-    return Verdict(
+    losses = f"In epoch {run.epochs} the loss of D is {run.column('d_loss')[-1]:.2g} and that of G "
+    losses += f"{run.column('g_loss')[-1]:.3g}. From a D that is never wrong G learns little."
+    suspects = ("+discriminator_learning_rate", "-generator_learning_rate", "+d_steps", "penalty")
+    has_penalty = run.arguments.get("penalty")
+    return _fault(
+        run,
         "warning" if is_training else "bad",
         f"The discriminator has won since epoch {since}",
-        f"In epoch {run.epochs} {numbers}. From a D that is never wrong G learns little.",
-        _one_of(
-            not run.arguments.get("penalty") and "--penalty r1, which holds D back",
-            "a quarter of --discriminator-learning-rate",
-            run.arguments.get("augment") in (None, "none") and "--augment diff_augment",
-        ),
+        [losses, *([_opinion(run)] if run.column("p_real") else [])],
+        suspects,
+        "Try a smaller --discriminator-learning-rate." if has_penalty else {"penalty": ["r1"]},
     )
 
 
@@ -178,51 +205,6 @@ def _won_since(run):
     return since + 1 if np.mean(g[-3:]) >= g[since] else None
 
 
-def unlike_data(run):
-    precision, floor = run.figure("precision")
-    if precision is None or not floor or precision >= FAR * floor:
-        return None
-    return Verdict(
-        "bad" if precision < NOTHING * floor else "warning",
-        f"Many samples are unlike the data: precision {precision:.2f}, of real images {floor:.2f}",
-        "Precision is the share of the samples that lie among real images.",
-        "A --prior that fits the codes better, such as vamp or flow."
-        if run.kind == "vae"
-        else _one_of(run.epochs < 50 and f"--epochs {4 * run.epochs}", "a larger network", RECIPE),
-    )
-
-
-def little_variety(run):
-    recall, floor = run.figure("recall")
-    if recall is None or not floor or recall >= FAR * floor or _is_noise(run):
-        return None
-    return Verdict(
-        "bad" if recall < NOTHING * floor else "warning",
-        f"Samples vary too little: recall {recall:.2f}, of real images {floor:.2f}",
-        "Recall is the share of real images that lie among samples.",
-        _against_collapse(run),
-    )
-
-
-def few_groups(run):
-    """Judge the modes of toy data, or the classes of images, that samples cover."""
-    samples, modes = run.facts.get("samples", {}), run.facts.get("data", {}).get("modes")
-    how = "A mode counts with one sample within three sigma of its centre."
-    found, number, what = run.last("modes"), modes, "modes"
-    if not is_number(modes):
-        found, number, what = samples.get("classes"), samples.get("classes_floor"), "classes"
-        how = (
-            f"Of {samples.get('n')} samples, by the label of the training image that is nearest. A "
-            f"class counts with a tenth of its share of the data."
-        )
-    if not is_number(found) or not is_number(number) or found >= number or _is_noise(run):
-        return None
-    level = "bad" if found < NEAR * number else "warning"
-    return Verdict(
-        level, f"Samples cover {found:g} of {number:g} {what}", how, _against_collapse(run)
-    )
-
-
 def copied(run):
     copies, _ = run.figure("copies")
     if copies is None or copies < COPIES:
@@ -230,47 +212,75 @@ def copied(run):
     return Verdict(
         "warning",
         f"{copies:.0%} of the samples are nearly copies of training images",
-        "They are nearer to a training image than 99% of held-out images are.",
-        "More images, --augment diff_augment, or a smaller network.",
+        ("They are nearer to a training image than 99% of held-out images are.",),
+        "Try more images, --augment diff_augment, or a smaller network.",
     )
+
+
+def unlike_data(run):
+    precision, floor = run.figure("precision")
+    if precision is None or not floor or precision >= FAR * floor:
+        return None
+    level = "bad" if precision < NOTHING * floor else "warning"
+    title = f"Many samples are unlike the data: precision {precision:.2f}, of real images "
+    evidence = ["Precision is the share of the samples that lie among real images."]
+    return _fault(run, level, f"{title}{floor:.2f}", evidence, _suspects(run), _other(run))
+
+
+def _groups(run):
+    """Return how many modes of toy data or classes samples cover, of how many, and the word."""
+    modes, samples = run.facts.get("data", {}).get("modes"), run.facts.get("samples", {})
+    if is_number(modes):
+        found, number, what = run.last("modes"), modes, "modes"
+    else:
+        found, number, what = samples.get("classes"), samples.get("classes_floor"), "classes"
+    return (found, number, what) if is_number(found) and is_number(number) else (0, 0, what)
+
+
+def few_groups(run):
+    found, number, what = _groups(run)
+    if found >= number or is_noise(run):
+        return None
+    how = "A mode counts with one sample within three sigma of its centre."
+    if what == "classes":
+        how = f"Of {run.facts['samples'].get('n')} samples, by the nearest training image. A class "
+        how += "counts with a tenth of its share of the data."
+    level, title = "bad" if found < NEAR * number else "warning", f"{found:g} of {number:g} {what}"
+    return _fault(run, level, f"Samples cover {title}", [how], _suspects(run), _other(run))
+
+
+def little_variety(run):
+    recall, floor = run.figure("recall")
+    if recall is None or not floor or recall >= FAR * floor or is_noise(run):
+        return None
+    level = "bad" if recall < NOTHING * floor else "warning"
+    title = f"Samples vary too little: recall {recall:.2f}, of real images {floor:.2f}"
+    evidence = ["Recall is the share of real images that lie among samples."]
+    return _fault(run, level, title, evidence, _suspects(run), _other(run))
 
 
 def good(run):
     """Return the verdict on a run of which no other rule complains: good, if numbers say so."""
     reasons = []
     if run.last("kl") is not None and run.epochs >= SETTLED and _held_out(run):
-        reasons.append(f"the ELBO of held-out images has settled, at {run.last('elbo'):.5g} nats")
-        reasons.append(f"z tells images apart, with a rate of {run.last('kl'):.3g} nats")
+        reasons.append(f"The ELBO of held-out images has settled, at {run.last('elbo'):.5g} nats.")
+        reasons.append(f"z tells images apart, with a rate of {run.last('kl'):.3g} nats.")
     for name in ("precision", "recall", "coverage"):
         value, floor = run.figure(name)
         if value is not None and floor and value >= NEAR * floor:
-            reasons.append(f"{name} is {value:.2f}, of real images {floor:.2f}")
-    samples, modes = run.facts.get("samples", {}), run.facts.get("data", {}).get("modes")
-    for name, value, number in (
-        ("classes", samples.get("classes"), samples.get("classes_floor")),
-        ("modes", run.last("modes"), modes),
-    ):
-        if is_number(value) and is_number(number) and value >= number:
-            reasons.append(f"samples cover {value:g} of {number:g} {name}")
+            reasons.append(f"{name.capitalize()} is {value:.2f}, of real images {floor:.2f}.")
+    found, number, what = _groups(run)
+    if number and found >= number:
+        reasons.append(f"Samples cover {found:g} of {number:g} {what}.")
     if run.state == "finished" and reasons:
-        text = "; ".join(reasons)
-        return Verdict("good", "Good, by the numbers there are", f"{text[0].upper()}{text[1:]}.")
-    if run.state == "training":
-        words = (
-            "The losses so far show no fault. Samples are measured at the end: look at the film."
-        )
-        return Verdict("note", "No verdict yet", words)
-    return Verdict(
-        "note",
-        "No number here says how good it is",
-        "The losses of a GAN's players do not tell." if run.kind == "gan" else "It is too short.",
-        f"python -m train.evaluate {run.path}",
-    )
+        return Verdict("good", "Good, by the numbers there are", tuple(reasons))
+    words = "A GAN's losses do not tell." if run.kind == "gan" else "It is too short."
+    title = "No number here says how good it is"
+    return Verdict("note", title, (words,), "To measure it:", advice.evaluate(run))
 
 
-RECIPE = "--recipe r3gan"
-CAUSES = (unfinished, still_improves, posterior_collapsed, overfitted, discriminator_won)
-EFFECTS = (unlike_data, few_groups, little_variety, copied)
+CAUSES = (too_short, posterior_collapsed, overfitted, discriminator_won, copied)
+EFFECTS = (unlike_data, little_variety, few_groups)
 
 
 def _held_out(run):
@@ -280,10 +290,17 @@ def _held_out(run):
     return values if is_whole else []
 
 
-def _is_noise(run):
+def is_noise(run):
     """Return whether samples are so far from the data that their variety says nothing."""
     precision, floor = run.figure("precision")
     return precision is not None and bool(floor) and precision < NOTHING * floor
+
+
+def varies_little(run):
+    """Return whether samples look so much alike that their precision on pixels misleads."""
+    rules = (posterior_collapsed, little_variety)
+    is_measured = run.figure("precision")[0] is not None and "precision" not in run.metrics
+    return is_measured and any(rule(run) for rule in rules)
 
 
 def _is_like_data(run):
@@ -293,16 +310,24 @@ def _is_like_data(run):
     return bool(pairs) and all(value >= FAR * floor for value, floor in pairs)
 
 
-def _against_collapse(run):
+def _suspects(run):
+    """Return the settings that may explain bad samples, the likeliest first."""
     if run.kind == "vae":
-        return "A --prior that fits the codes better, such as vamp or flow."
-    return _one_of(
-        run.argument("packing", 1) == 1 and "--packing 2",
-        run.arguments.get("loss") != "relativistic" and RECIPE,
-        not run.arguments.get("conditional") and "--conditional, if the data have labels",
-        "a smaller --discriminator-learning-rate",
-    )
+        return ("beta", "learning_rate", "-epochs", "latent_dim", "network")
+    real, fake = (run.column(name) or [math.nan] for name in ("p_real", "p_fake"))
+    # At 1/2 D cannot tell samples from data, so it is not too strong.
+    is_unsure = max(abs(real[-1] - 0.5), abs(fake[-1] - 0.5)) < UNSURE
+    of_d = "-discriminator_learning_rate" if is_unsure else "+discriminator_learning_rate"
+    rates = ("+generator_learning_rate", of_d, "generator_learning_rate")
+    return (*rates, "-packing", "conditional", "-epochs", "network", "loss", "penalty")
 
 
-def _one_of(*tries):
-    return f"One of: {', '.join(filter(None, tries))}."
+def _other(run):
+    """Return what to try against bad samples where no setting is odd."""
+    if run.kind == "vae":
+        is_plain = run.arguments.get("prior") == "standard_normal" and not run.argument("free_bits")
+        return {"prior": "vamp"} if is_plain else "Try another --prior, such as vamp or flow."
+    if run.argument("packing", 1) == 1 and run.arguments.get("augment") == "none":
+        return {"packing": 2}
+    is_r3gan = run.arguments.get("loss") == "relativistic"
+    return "Try a larger network." if is_r3gan else {"recipe": "r3gan"}

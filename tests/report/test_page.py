@@ -222,3 +222,26 @@ def test_without_jinja2_the_error_says_what_to_install(finished, monkeypatch):
 def test_each_id_stands_once(finished, no_plotly):
     ids = re.findall(r'\bid="([^"]+)"', report.write(finished).read_text())
     assert len(ids) == len(set(ids)) > 5
+
+
+def test_the_numbers_of_a_gan_stand_next_to_each_other_and_those_of_noise_are_left_out(
+    tmp_path, no_plotly
+):
+    metrics = {"d_fake": -1.0, "d_loss": 1.2, "d_real": 1.0, "loss": 2.0, "p_fake": 0.4}
+    metrics |= {"p_real": 0.6, "g_loss": 0.8}
+    samples = {"precision": 0.0, "precision_floor": 0.9, "classes": 3, "classes_floor": 10}
+    facts = {"samples": samples, "defaults": {**folders.GAN, "packing": 2}}
+    path = folders.write(tmp_path / "run", None, metrics, facts, kind="gan")
+    names = [row[0] for row in page.numbers(report.read(path))]
+    assert names == ["d_loss", "g_loss", "p_real", "p_fake", "d_real", "d_fake"]
+    text = Page(report.write(path)).text
+    assert "of noise they say nothing" in text and "Differs from the defaults" in text
+    assert "packing 1 (default 2)" in text and "of real images\n" not in text
+
+
+def test_the_newest_picture_of_a_run_that_went_on_is_dated(tmp_path, no_plotly):
+    path = folders.write(tmp_path / "run", HISTORY, frames=31, sample_every=6)
+    found = Page(report.write(path))
+    assert "Pictures are drawn every 6 epochs: that of epoch 30 is the newest of 40." in found.text
+    assert f"KERAS_BACKEND=jax python -m train.vae --resume --out {path}" in found.text
+    assert "A bound on log p(x): higher is better." in found.text

@@ -19,9 +19,12 @@ LIKE_REAL = {
 def run(kind="vae", history=None, samples=LIKE_REAL, state="finished", metrics=None, **changes):
     facts = {"samples": samples, **changes.pop("facts", {})}
     history = {"epoch": list(range(len(next(iter(history.values()))))), **history}
-    arguments = {**(VAE if kind == "vae" else GAN), **changes}
-    config = {"command": f"python -m train.{kind}", "arguments": arguments}
-    return RunFolder(pathlib.Path("runs/x"), config, history, metrics or {}, facts, state)
+    command = changes.pop("command", f"python -m train.{kind} --seed 0")
+    defaults = VAE if kind == "vae" else GAN
+    arguments = {**defaults, **changes}
+    config = {"command": command, "arguments": arguments, "backend": "jax"}
+    path = pathlib.Path("runs/x")
+    return RunFolder(path, config, history, metrics or {}, facts, state, defaults)
 
 
 def vae(epochs=40, rate=12.0, elbo=None, **changes):
@@ -46,13 +49,14 @@ def titles(run):
 def test_a_vae_that_has_settled_is_good_and_the_numbers_are_named():
     (verdict,) = judge(vae())
     assert verdict.level == "good"
-    assert "settled, at -130.01 nats" in verdict.evidence and "rate of 12" in verdict.evidence
-    assert "samples cover 10 of 10 classes" in verdict.evidence
+    settled, rate, *others = verdict.evidence
+    assert "settled, at -130.01 nats" in settled and "rate of 12" in rate
+    assert others[-1] == "Samples cover 10 of 10 classes." and not verdict.advice
 
 
 def test_a_gan_whose_samples_are_like_real_images_is_good():
     (verdict,) = judge(gan(*balanced()))
-    assert verdict.level == "good" and "Precision is 0.80, of real images 0.90" in verdict.evidence
+    assert verdict.level == "good" and "Precision is 0.80, of real images 0.90." in verdict.evidence
 
 
 def test_without_a_number_of_samples_a_gan_is_not_called_good():
@@ -63,22 +67,29 @@ def test_without_a_number_of_samples_a_gan_is_not_called_good():
 @pytest.mark.parametrize(("rate", "collapsed"), [(0.3, True), (2.0, True), (3.5, False)])
 def test_a_low_rate_is_a_collapsed_posterior(rate, collapsed):
     verdicts = judge(vae(rate=rate, beta=30.0))
-    assert (f"Rate {rate:.2g} nats: the posterior has collapsed" == verdicts[0].title) is collapsed
+    assert verdicts[0].title.startswith("The posterior has collapsed") is collapsed
     if collapsed:
-        assert "smaller --beta than 30" in verdicts[0].advice
+        assert f"with a rate of {rate:.2g} nats" in verdicts[0].title
+        assert verdicts[0].advice == "Suspect setting: beta 30 (default 1). Try the default:"
+        assert verdicts[0].command == (
+            "KERAS_BACKEND=jax python -m train.vae --seed 0 --beta 1 --out runs/x-2"
+        )
 
 
 def test_z_tells_apart_as_many_images_as_the_rate_says():
-    assert f"e^2 = {math.exp(2):.1f} images" in judge(vae(rate=2.0))[0].evidence
+    assert f"at most e^2 = {math.exp(2):.1f}." in judge(vae(rate=2.0))[0].evidence[0]
 
 
-def test_what_follows_from_a_cause_has_no_advice_of_its_own():
-    few = {**LIKE_REAL, "classes": 1}
-    cause, effect = judge(vae(rate=0.1, samples=few))
-    assert "collapsed" in cause.title and cause.advice
-    assert effect.title == "Samples cover 1 of 10 classes" and not effect.advice
-    (effect,) = judge(vae(samples=few))
-    assert "--prior" in effect.advice
+def test_what_follows_from_a_cause_is_told_with_it_and_only_the_cause_has_advice():
+    few = {**LIKE_REAL, "recall": 0.0, "classes": 1}
+    (verdict,) = judge(vae(rate=0.1, samples=few))
+    assert "collapsed" in verdict.title and verdict.advice == "Try --warm-up 8:"
+    assert verdict.evidence[1:] == (
+        "Samples vary too little: recall 0.00, of real images 0.90.",
+        "Samples cover 1 of 10 classes.",
+    )
+    (effect,) = judge(vae(samples=few, prior="standard_normal"))
+    assert effect.advice == "Try --prior vamp:"
 
 
 def test_a_low_rate_that_still_rises_or_is_in_its_first_epochs_says_nothing():
@@ -91,18 +102,69 @@ def test_a_low_rate_that_still_rises_or_is_in_its_first_epochs_says_nothing():
 def test_a_run_that_still_gains_is_too_short():
     first, *_ = judge(vae(elbo=[-300 + 4 * i for i in range(40)]))
     assert first.level == "warning" and first.title.startswith("Too short")
-    assert first.advice == "--epochs 160" and "156 in all 40" in first.evidence
-    first, *_ = judge(vae(epochs=3, elbo=[-206, -184, -180], rate=0.9))
+    assert first.advice == "Try --epochs 80:" and "156 in all 40" in first.evidence[0]
+    history = {"epochs": 3, "elbo": [-206, -184, -180], "rate": 0.9}
+    first, *_ = judge(run_of_epochs(**history))
     assert first.level == "bad" and first.title.startswith("Too short")
+    assert first.advice == "Suspect setting: 3 epochs (default 40). Try the default:"
+
+
+def run_of_epochs(epochs, elbo, rate):
+    """A VAE with --epochs, where `vae` has the number of rows only."""
+    history = {"elbo": elbo, "val_elbo": elbo, "val_kl": settling(epochs, 9, rate)}
+    return run("vae", history, epochs=epochs)
+
+
+def test_a_gan_of_few_epochs_is_too_short_and_its_network_is_not_blamed():
+    noise = {**LIKE_REAL, "precision": 0.0, "recall": 0.0, "classes": 3}
+    (verdict,) = judge(gan(*balanced(3), samples=noise, epochs=3))
+    assert verdict.title == "Too short: trained for only 3 epochs; samples are still noise"
+    assert verdict.level == "bad" and verdict.command.endswith(
+        "--seed 0 --epochs 40 --out runs/x-2"
+    )
+    assert len(verdict.evidence) == 1 and "precision 0.00" in verdict.evidence[0]
+    assert "Too short" not in titles(gan(*balanced(3), epochs=3))[0]  # They are like the data.
+    assert "Too short" not in titles(gan(*balanced(), samples=noise))[0]
+
+
+FEW = {**LIKE_REAL, "recall": 0.0, "classes": 8}
+
+
+@pytest.mark.parametrize(
+    ("settings", "tried"),
+    [
+        ({"generator_learning_rate": 2e-3, "network": "mlp"}, "--generator-learning-rate 0.0005"),
+        ({"discriminator_learning_rate": 1e-4}, "--discriminator-learning-rate 0.0005"),
+        # D is unsure: one that learns too fast is not what is wrong.
+        ({"discriminator_learning_rate": 2e-3}, "--packing 2"),
+        ({"conditional": True}, "--no-conditional"),
+        ({"network": "mlp"}, "--network dcgan"),
+        ({"packing": 2, "seed": 1}, "--recipe r3gan"),
+    ],
+)
+def test_against_little_variety_the_setting_that_is_odd_is_put_back(settings, tried):
+    unsure = ([1.38] * 40, [0.69] * 40, [0.51] * 40, [0.5] * 40)
+    (verdict,) = judge(gan(*unsure, samples=FEW, **settings))
+    assert f" {tried} --out runs/x-2" in verdict.command
+
+
+def test_a_discriminator_that_is_sure_is_slowed_down():
+    first, *_ = judge(gan(*WON, samples={}, discriminator_learning_rate=2e-3))
+    assert first.command.endswith("--discriminator-learning-rate 0.0005 --out runs/x-2")
+
+
+def test_the_command_has_each_option_once_and_replaces_no_run():
+    command = "python -m train.vae --out 'my runs/x' --beta=30 --hidden 8 8 --overwrite --resume"
+    (verdict,) = judge(vae(rate=0.1, beta=30.0, command=command, samples={}))
+    assert verdict.command == (
+        "KERAS_BACKEND=jax python -m train.vae --hidden 8 8 --beta 1 --out runs/x-2"
+    )
 
 
 def test_while_it_trains_a_run_is_not_called_too_short():
     verdicts = judge(vae(elbo=[-300 + 4 * i for i in range(40)], state="training", epochs=40))
-    assert [verdict.level for verdict in verdicts] == ["note", "note"]
-    assert [verdict.title for verdict in verdicts] == [
-        "Training: epoch 40 of 40 is done",
-        "No verdict yet",
-    ]
+    assert [verdict.level for verdict in verdicts] == ["note"]
+    assert verdicts[0].title == "Training: 40 of 40 epochs are done; no sign of trouble so far"
 
 
 def test_held_out_images_that_get_worse_while_training_ones_get_better_are_overfitting():
@@ -119,8 +181,8 @@ def test_a_discriminator_that_is_never_wrong_has_won_since_the_epoch_from_which_
     real[29:], fake[29:] = [0.99] * 11, [0.01] * 11
     first, *_ = judge(gan(d, g, real, fake, samples={}))
     assert first.title == "The discriminator has won since epoch 30" and first.level == "bad"
-    assert "the loss of D is 0.01 and that of G 6" in first.evidence
-    assert "--penalty r1" in first.advice
+    assert "the loss of D is 0.01 and that of G 6" in first.evidence[0]
+    assert first.advice == "Try --penalty r1:"
 
 
 WON = ([0.01] * 40, [5.0] * 40, [0.99] * 40, [0.01] * 40)
@@ -154,7 +216,7 @@ def test_while_it_trains_a_discriminator_wins_by_a_quarter_of_all_epochs(epochs,
 def test_classes_that_samples_leave_out_are_counted(classes, level):
     first, *_ = judge(gan(*balanced(), samples={**LIKE_REAL, "classes": classes}))
     assert first.title == f"Samples cover {classes} of 10 classes" and first.level == level
-    assert "Of 500 samples" in first.evidence
+    assert "Of 500 samples" in first.evidence[0]
 
 
 def test_modes_of_toy_data_are_counted():
@@ -165,7 +227,7 @@ def test_modes_of_toy_data_are_counted():
     first, *_ = judge(run("gan", history, **toy, **of_8))
     assert first.title == "Samples cover 5 of 8 modes" and first.level == "bad"
     (verdict,) = judge(run("gan", {**history, "modes": [8] * 40}, **toy, **of_8))
-    assert verdict.level == "good" and "8 of 8 modes" in verdict.evidence
+    assert verdict.level == "good" and "8 of 8 modes" in verdict.evidence[0]
 
 
 def test_low_recall_is_little_variety_and_low_precision_is_unlike_the_data():
@@ -196,11 +258,18 @@ def test_of_a_run_that_diverged_nothing_else_is_said():
     facts = {"message": message}
     (verdict,) = judge(vae(epochs=3, state="diverged", facts=facts, learning_rate=8.0))
     assert verdict.level == "bad" and verdict.title == "Training diverged in epoch 3"
-    assert verdict.evidence.startswith("Epoch 3: a loss or gradient of the model was not finite. ")
-    assert "--learning-rate 2." in verdict.advice
+    assert verdict.evidence[0] == "Epoch 3: a loss or gradient of the model was not finite."
+    assert verdict.advice == "Suspect setting: learning rate 8 (default 0.001). Try the default:"
+    assert verdict.command.endswith("--seed 0 --learning-rate 0.001 --out runs/x-2")
+    (verdict,) = judge(vae(epochs=3, state="diverged", facts=facts))
+    assert "first batch" in verdict.advice and not verdict.command
 
 
 def test_a_run_that_was_stopped_says_how_to_continue():
     first, *_ = judge(vae(epochs=30, state="stopped", samples={}))
-    assert first.title == "The run was stopped after 30 of 40 epochs"
-    assert first.advice.endswith("python -m train.vae --resume --out runs/x")
+    title = "Stopped after 30 of 40 epochs; no sign of trouble so far, not measured"
+    assert first.title == title
+    assert first.command == "KERAS_BACKEND=jax python -m train.vae --resume --out runs/x"
+    first, state = judge(vae(epochs=30, state="stopped", samples={}, rate=0.1, beta=9.0))
+    assert "collapsed" in first.title and first.command.endswith("--beta 1 --out runs/x-2")
+    assert state.title == "Stopped after 30 of 40 epochs" and "--resume" in state.command

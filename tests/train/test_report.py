@@ -12,7 +12,7 @@ import keras_gen as kg
 import keras_gen.report
 from tests.report import folders
 from tests.report.test_page import HISTORY, Page
-from train import looks, report, reporting
+from train import config, defaults, gan, looks, report, reporting, vae
 
 pytestmark = pytest.mark.once
 
@@ -192,3 +192,31 @@ def test_a_run_goes_on_without_its_report(tmp_path, capsys, monkeypatch):
         page.write("training")
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 2 and all(line.startswith("report.html is not written: ") for line in said)
+
+
+@pytest.mark.parametrize(
+    ("script", "typed", "differs"),
+    [
+        (vae, "", {}),
+        (vae, "--beta 30 --epochs 30", {"beta": (30.0, 1.0), "epochs": (30, 150)}),
+        (vae, "--network conv --seed 3", {"network": ("conv", "mlp")}),
+        (gan, "--dataset ring", {}),
+        (gan, "--recipe r3gan", {"recipe": ("r3gan", None)}),
+        (gan, "--augment diff_augment", {"augment": ("diff_augment", "none")}),
+        (gan, "--no-conditional", {"conditional": (False, True)}),
+        (gan, "--dataset mnist --epochs 9", {"epochs": (9, 5)}),
+    ],
+)
+def test_a_setting_differs_from_the_default_if_it_was_typed(script, typed, differs):
+    args = script.make_parser().parse_args(typed.split())
+    script.fill_in(args)
+    name = script.__name__.removeprefix("train.")
+    content = {"command": f"python -m train.{name} {typed}", "arguments": config.arguments(args)}
+    found = defaults.of_run(content)
+    own = content["arguments"]
+    assert {k: (own[k], v) for k, v in found.items() if own[k] != v} == differs
+
+
+def test_directions_that_change_nothing_are_not_shown():
+    images, steps, caption = looks.directions(settings(), linear_gan([4.0, 0, 2.0, 0]), None, None)
+    assert len(images) == 2 * steps and caption.count("%") == 2

@@ -66,7 +66,11 @@
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     xaxis: { title: { text: "epoch", standoff: 4 }, range: zoom.slice(0, 2), gridcolor: colour("line"), zeroline: false },
     yaxis: { range: zoom.slice(2), gridcolor: colour("line"), zeroline: false },
-    shapes: (panel.marks || []).map((y) => ({
+    annotations: (panel.marks || []).map(([y, text]) => ({
+      text, xref: "paper", x: 1, xanchor: "right", y, yanchor: "bottom", showarrow: false,
+      font: { size: 11, color: colour("soft") },
+    })),
+    shapes: (panel.marks || []).map(([y]) => ({
       type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y,
       line: { color: colour("soft"), width: 1, dash: "dot" },
     })),
@@ -158,7 +162,7 @@
   if (every) {
     const silence = Date.now() / 1000 - Number(page.dataset.written);
     if (silence > Math.max(120, 5 * every)) {
-      byId("news").hidden = false;
+      byId("news").hidden = byId("resume").hidden = false;
       byId("news").querySelector("span").textContent = `${Math.round(silence / 60)} minutes`;
     }
     const again = () => {

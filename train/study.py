@@ -44,6 +44,7 @@ RECIPES = {
     "emoji hinge spectral": EMOJI + "--loss hinge --discriminator-norm spectral",
     "emoji wide": EMOJI.replace("32 64 128", "64 128 256"),
     "emoji slow D": EMOJI + "--discriminator-learning-rate 1e-4",
+    "emoji long slow D": EMOJI.replace("600", "1500") + "--discriminator-learning-rate 1e-4",
     "emoji batch 64": EMOJI.replace("600", "1200") + "--batch-size 64",
     "emoji short average": EMOJI + "--ema 0.99",
     "emoji no flip": EMOJI.replace("--flip ", ""),

@@ -5,7 +5,7 @@ import json
 import pathlib
 
 ROOT = pathlib.Path(__file__).parents[2]
-RECORD = ROOT / "train" / "gallery" / "reproduced.json"
+RECORD = ROOT / "docs" / "studies" / "reproduced.json"
 PAGE = ROOT / "docs" / "reproduced.md"
 BEGIN = "<!-- written by `python -m train.reproduce NAME --record` -->"
 FAULTS = "<!-- written by `python -m tests.faults --record` -->"

@@ -2,12 +2,15 @@
 
 import collections.abc
 import contextlib
+import datetime
 import os
+import re
 
 import numpy as np
 
 from keras_gen.door.shapes import is_pil, shape_of
 
+THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?")
 EXAMPLES = ("x", "data", "images")  # Names of arguments that may be images.
 
 
@@ -39,8 +42,9 @@ def numbers_line(value, array, name, shape=None):
     line = floats_line(value).replace("x", name, 1)
     if array.dtype.kind == "c":
         line = f"np.abs({name})"
-    elif array.dtype.kind in "Mm":  # Moments, or spans of time: days.
-        since = f"({name} - {name}.min())" if array.dtype.kind == "M" else name
+    elif array.dtype.kind in "Mm" or isinstance(first, datetime.date):  # In days.
+        times = name if hasattr(value, "min") else f'np.asarray({name}, "datetime64[s]")'
+        since = times if array.dtype.kind == "m" else f"({times} - {times}.min())"
         line = f'{since} / np.timedelta64(1, "D")'
     elif isinstance(first, collections.abc.Mapping):  # Rows of a table.
         line = f'pd.DataFrame(list({name})).astype("float32")'
@@ -80,9 +84,12 @@ def files_line(paths, shape=None):
     """Return in a sentence how images are read."""
     height, width = _size(shape)
     size = height if height == width else (height, width)
+    channels = ""
+    if shape is not None and len(shape) == 3 and shape[2] in (1, 3):
+        channels = f", channels={shape[2]}"
     return (
         f"Pass arrays of numbers; images are read from their paths by `train, _ = "
-        f"kg.data.folder({paths}, size={size}, test=0)`."
+        f"kg.data.folder({paths}, size={size}{channels}, test=0)`."
     )
 
 
@@ -95,14 +102,15 @@ def classes_line(axis="", labels="y"):
     """Return in a sentence how classes become numbers, the same in training and in each use."""
     return (
         f"Number the classes, in training and in every use alike: with `classes = "
-        f"np.unique(y_train{axis}).tolist()` of the labels that `fit` is given, pass "
+        f"{f'np.unique(y_train{axis}).tolist()' if axis else 'list(np.unique(y_train))'}` of the "
+        f"labels that `fit` is given, pass "
         f"`[classes.index(label) for label in {labels}]`."
     )
 
 
 def _labels_line(value, array):
-    """Return in a sentence what makes integers of labels that are no numbers, or lacks of some."""
-    if missing := sum(label is None or label != label for label in array.flat):
+    """Return in a sentence what makes integers of labels that are no numbers, or are missing."""
+    if missing := sum(map(_is_missing, array.flat)):
         kept = f"{'np.array(y, object)' if isinstance(value, (list, tuple)) else 'y'}[known]"
         return (
             f"{missing} of {array.size} labels are missing, None or NaN. Leave these examples "
@@ -117,8 +125,15 @@ def _table_line(array, name):
         if not np.isnan(array.astype("float32")).any():
             return f'Pass `{name}.astype("float32")`.'
     columns = [[_is_number(cell) for cell in column] for column in array.T]
-    if all(_is_number(str(cell).replace(",", ".")) for cell in array.flat):
-        return f'Pass `{name}.astype(str).replace(",", ".", regex=True).astype("float32")`.'
+    cells = list(map(str, array.flat))
+    if all(_is_number(cell.replace(",", "")) for cell in cells):
+        line = f'`{name}.astype(str).replace(",", "{{}}", regex=True).astype("float32")`'
+        if all(THOUSANDS.fullmatch(cell) for cell in cells if "," in cell):
+            return (
+                f"If its commas stand between thousands, pass {line.format('')}; if they are "
+                f"decimal, pass {line.format('.')}."
+            )
+        return f"Pass {line.format('.')}."
     if not any(map(any, columns)):
         return "None of its columns holds numbers."
     if not any(any(column) and not all(column) for column in columns):
@@ -128,6 +143,11 @@ def _table_line(array, name):
         line += '.dropna(axis=1, how="all")'
     line += '.dropna().astype("float32")'
     return f"Pass the rows whose cells are all numbers: `{line}`."
+
+
+def _is_missing(label):
+    # NA of pandas has no truth value.
+    return label is None or type(label).__name__ in ("NAType", "NaTType") or label != label
 
 
 def _is_number(cell):

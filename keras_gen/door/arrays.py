@@ -20,6 +20,8 @@ from keras_gen.door.advice import (
 from keras_gen.door.shapes import is_pil, shape_of
 from keras_gen.dtypes import wide
 
+# Files of many images, which `kg.data.folder` reads by their path.
+READ_WHOLE = (".npy", ".npz", ".zip", ".tar", ".tar.gz", ".tgz")
 # For each kind of stream how to make batches of what has none.
 BATCHED = {
     "tf.data.Dataset": "Batch it: `data.batch(32)`.",
@@ -236,7 +238,8 @@ def _unknown(value, name, shape):
     if isinstance(value, (str, os.PathLike)) and name in EXAMPLES:
         if str(value).lower().endswith((".csv", ".tsv")):
             return f"`{name}` is a path. Read the table first: `pd.read_csv({name})`."
-        paths = name if os.path.isdir(value) else f"[{name}]"
+        whole = os.path.isdir(value) or str(value).lower().endswith(READ_WHOLE)
+        paths = name if whole else f"[{name}]"
         return f"`{name}` is a {_type(value)}. {files_line(paths, shape)}"
     said = f"`{name}` is a {_type(value)}. Pass an array, a list of arrays, or a stream of batches"
     if hasattr(value, "__iter__") and not isinstance(value, str):

@@ -142,10 +142,12 @@ def check_in_unit_interval(x, likelihood, top=None):
     # Data that were scaled in float32 may end at 1 + 1e-7. NaN fails both comparisons.
     if low >= -ROUNDING and high <= 1 + ROUNDING:
         return
-    way = (
-        "Scale all data alike, those of validation too: into [0, 1]; or, for "
-        "`likelihood=Gaussian()`, by `(x - x_train.mean(axis=0)) / x_train.std(axis=0)`"
-    )
+    way = "Scale all data alike, those of validation too: into [0, 1]"
+    if x.ndim < 4:  # No images.
+        way += (
+            "; or, for `likelihood=Gaussian()`, by `(x - x_train.mean(axis=0)) / "
+            "(x_train.std(axis=0) + 1e-6)`"
+        )
     if not np.isfinite(high - low):
         raise ValueError(
             f"{type(likelihood).__name__} takes values in [0, 1], and the data lie in "

@@ -88,7 +88,8 @@ class Compiled(configs.TakesVariables):
         for name in ("compute_loss", "compute_metrics"):
             owner = next(cls for cls in type(self).__mro__ if name in vars(cls))
             of_keras = owner.__module__.startswith("keras.")
-            if not (of_keras or _is_ours(owner) or self._is_own("train_step")):
+            has_steps = self._is_own("train_step") or self._is_own("test_step")
+            if not (of_keras or _is_ours(owner) or has_steps):
                 objectives = [n for n in CALLERS if n.endswith("objective") and hasattr(self, n)]
                 raise ValueError(
                     f"`{name}` of {type(self).__name__} is not called: the loss and its terms are "

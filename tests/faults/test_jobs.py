@@ -93,7 +93,9 @@ def test_1_a_spike_in_a_signal_is_the_strangest():
 
 def test_2_signals_without_the_axis_of_channels(vae):
     signals = build_vae((8, 1))
-    message = refused_by_fit(r"np.asarray\(x\).reshape\(-1, 8, 1\)", signals, np.zeros((32, 8), "float32"))
+    message = refused_by_fit(
+        r"np.asarray\(x\).reshape\(-1, 8, 1\)", signals, np.zeros((32, 8), "float32")
+    )
     assert "(32, 8)" in message
 
 

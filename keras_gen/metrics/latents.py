@@ -23,9 +23,9 @@ ROWS = 1024
 def kl_per_latent(mean, log_var):
     """Return KL(q(z_k|x) || N(0, 1)) of every latent, in the shape of one z, in nats.
 
-    They are means over examples. Their sum is the rate, the `kl` that a `VAE` with the prior
-    N(0, I) logs. A latent whose
-    KL is near 0 has collapsed onto the prior.
+    They are means over examples, for diagonal normals q(z|x). Their sum is the rate, the `kl` that
+    a `VAE` with the default prior and posterior logs. A latent whose KL is near 0 has collapsed
+    onto the prior.
 
     Reference:
         Kingma and Welling (2014), appendix B: https://arxiv.org/abs/1312.6114
@@ -96,8 +96,8 @@ def elbo_surgery(mean, log_var, num_samples=2, seed=0, prior=None):
         )
     if np.ndim(num_samples):
         raise ValueError(
-            "`elbo_surgery` is of diagonal normals, (mean, log_var), and three arrays came: the "
-            "posterior of this model is another. Pass `mean, log_var` of one with the default."
+            "`elbo_surgery` works only with diagonal normals, (mean, log_var), and three arrays "
+            "came: the posterior of this model is another. Pass those of one with the default."
         )
     mean, log_var = (v.reshape(len(v), -1) for v in _posteriors(mean, log_var))
     # At least 2: the standard error comes from the differences between draws of one example.

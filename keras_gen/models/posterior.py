@@ -72,16 +72,17 @@ class HasPosterior:
         if not self.posterior.has_density:
             raise ValueError(
                 f"{subject} needs log q(z|x) at any z, and {type(self.posterior).__name__} knows "
-                f'it at its own draws alone. Pass `posterior="full_covariance"`, or leave it out.'
+                f'it only at its own draws. Pass `posterior="full_covariance"` to the networks and '
+                f"to the model, or to none of them."
             )
 
     def check_normal(self, subject):
         """Raise ValueError unless q(z|x) is a diagonal normal; `subject` says what needs it."""
-        if not isinstance(self.posterior, posteriors.DiagonalNormal):
+        if type(self.posterior) is not posteriors.DiagonalNormal:  # A subclass may be another.
             raise ValueError(
-                f"{subject} is of diagonal normals q(z|x), and the posterior of this "
-                f"{type(self).__name__} is {type(self.posterior).__name__}. Train one with the "
-                f"DiagonalNormal."
+                f"{subject} works only with diagonal normals q(z|x), and the posterior of this "
+                f"{type(self).__name__} is {type(self.posterior).__name__}. Train a model without "
+                f"`posterior=`."
             )
 
     def distribution_of(self, parameters):

@@ -24,8 +24,9 @@ class VAE(HasPrior, HasPosterior, Autoencoder):
     -ELBO = -E_q[log p(x|z)] + KL(q(z|x) || p(z)), Kingma and Welling (2014), equation 3, in
     nats per example: summed over pixels and latents, the mean over the batch. `fit` logs
     `loss` = `reconstruction` + beta * `kl` (and regularisers), `kl` and the `elbo` itself; with
-    free bits `loss` charges more than `kl`. Under the prior N(0, I) the KL is a closed form; under
-    every other it is log q(z|x) - log p(z) at the same one draw of z, the KL in expectation.
+    free bits `loss` charges more than `kl`. For a normal q(z|x) and the prior N(0, I) the KL is a
+    closed form; otherwise it is log q(z|x) - log p(z) at the same one draw of z, the KL in
+    expectation.
 
     With `num_classes` it is the VAE of p(x|y), Sohn et al. (2015), equation 4:
     -ELBO = -E_q[log p(x|z, y)] + KL(q(z|x, y) || p(z)), a bound on -log p(x|y). The prior of z is

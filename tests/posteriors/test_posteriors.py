@@ -230,7 +230,7 @@ def of_flow(kind, **kwargs):
         (lambda: of_flow(kg.VAE, free_bits=0.1), "`free_bits` are of single latents"),
         (
             lambda: of_flow(kg.VAE, prior="vamp_prior"),
-            "A VampPrior needs log q.* at any z, and InverseAutoregressiveFlow knows it at its own",
+            "A VampPrior needs log q.* at any z, and Inverse.* knows it only at its own draws",
         ),
         (lambda: of_flow(kg.DReGIWAE), "DReGIWAE needs log q.* at any z"),
         (
@@ -239,12 +239,15 @@ def of_flow(kind, **kwargs):
         ),
         (
             lambda: tiny.two_layer_iwae(posterior=Wide()),
-            "A TwoLayerIWAE is of diagonal normals .* is Wide. Train one with the DiagonalNormal",
+            "A TwoLayerIWAE works only with diagonal normals .* is Wide. Train a model without",
         ),
-        (lambda: of_full(kg.VAE).fit_prior(tiny.images(4)), "`fit_prior` is of diagonal normals"),
+        (
+            lambda: of_full(kg.VAE).fit_prior(tiny.images(4)),
+            "`fit_prior` works only with diagonal normals",
+        ),
         (
             lambda: kg.metrics.elbo_surgery(*of_flow(kg.VAE).encode(tiny.images(4))),
-            "`elbo_surgery` is of diagonal normals.* three arrays",
+            "`elbo_surgery` works only with diagonal normals.* three arrays",
         ),
     ],
 )

@@ -44,7 +44,8 @@ def _option(name, value):
     if isinstance(value, bool):
         return f"--{option}" if value else f"--no-{option}"
     # Without the option no list, and nothing, is the default.
-    return f"--{option} {_show(value)}" if value not in (None, []) else ""
+    values = value if isinstance(value, list) else [value]
+    return shlex.join([f"--{option}", *map(_show, values)]) if value not in (None, []) else ""
 
 
 def _show(value):

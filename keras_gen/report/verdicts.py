@@ -177,7 +177,7 @@ def discriminator_won(run):
         return None
     losses = f"In epoch {run.epochs} the loss of D is {run.column('d_loss')[-1]:.2g} and that of G "
     losses += f"{run.column('g_loss')[-1]:.3g}. From a D that is never wrong G learns little."
-    suspects = ("+discriminator_learning_rate", "-generator_learning_rate", "+d_steps", "penalty")
+    suspects = ("+discriminator_learning_rate", "-generator_learning_rate", "+d_steps")
     has_penalty = run.arguments.get("penalty")
     return _fault(
         run,

@@ -151,6 +151,14 @@ def test_against_little_variety_the_setting_that_is_odd_is_put_back(settings, tr
 def test_a_discriminator_that_is_sure_is_slowed_down():
     first, *_ = judge(gan(*WON, samples={}, discriminator_learning_rate=2e-3))
     assert first.command.endswith("--discriminator-learning-rate 0.0005 --out runs/x-2")
+    first, *_ = judge(gan(*WON, samples={}, penalty=["r1"]))  # That holds it back: it stays.
+    assert not first.command and "smaller --discriminator-learning-rate" in first.advice
+
+
+def test_what_a_stranger_calls_a_default_is_one_word_of_the_command():
+    stranger = run("vae", {"val_kl": [0.1] * 40, "kl": [0.1] * 40}, network="conv", samples={})
+    stranger.defaults = {**VAE, "network": "mlp; rm -r x"}
+    assert " --network 'mlp; rm -r x' --out" in judge(stranger)[0].command
 
 
 def test_the_command_has_each_option_once_and_replaces_no_run():

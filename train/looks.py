@@ -1,9 +1,13 @@
 """What the report shows that needs the model: made once, at the end of a run, in a few seconds."""
 
+import math
+
 from train import quality
 from train.config import POINTS
 
-SAMPLES, REAL = 500, 5_000  # That are measured; training images among which the nearest are sought.
+SAMPLES = 500
+# Training images among which the nearest are looked for, and their values: a quarter of a GB.
+REAL, MOST_VALUES = 5_000, 2**26
 SHOWN, COLUMNS = 16, 8
 ROWS, STEPS = 8, 11  # Of the directions.
 LEAST_KL, LEAST_SHARE = 0.01, 0.005  # Of a direction that is shown: nats, and of the variance.
@@ -180,10 +184,12 @@ def _samples(args, model, n, y=None):
 
 
 def _training(train):
-    """Return (x, y) of training images, at most 5,000; y is None without labels."""
+    """Return (x, y) of training images, not too many for memory; y is None without labels."""
     import numpy as np
 
-    rows = np.random.default_rng(0).permutation(train.num_examples)[:REAL]
+    values = math.prod((train.images if hasattr(train, "images") else train.x).shape[1:])
+    limit = min(REAL, max(1, MOST_VALUES // values))
+    rows = np.random.default_rng(0).permutation(train.num_examples)[:limit]
     x = train.examples(rows)
     y = getattr(train, "y", None)
     return (x[0] if isinstance(x, tuple) else x), None if y is None else np.asarray(y)[rows]

@@ -1,5 +1,6 @@
 """report.html of a run: written while it trains and at its end, and never a reason to fail."""
 
+import contextlib
 import time
 
 from train import config, defaults, results
@@ -64,15 +65,15 @@ class Report:
             facts = {}
         self.seconds += time.perf_counter() - start
         self.write("finished", **facts)
-        share = self.seconds / max(self.facts.get("seconds", 0), 1e-9)
-        print(f"The report took {self.seconds:.1f} s, {share:.1%} of the run.")
+        of = self.facts.get("seconds")
+        share = f", {self.seconds / of:.1%} of the run" if of else ""
+        print(f"The report took {self.seconds:.1f} s{share}.")
 
     def _begin(self, logs):
-        path = self.out / "report.json"
-        # A run that goes on has been trained for some time.
-        known = results.read_json(path) if path.exists() else {}
-        self.before = known.get("seconds", 0.0)
-        self.start = time.perf_counter()
+        self.before, self.start = 0.0, time.perf_counter()
+        # A run that goes on has been trained for some time. The file may be damaged.
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            self.before = float(results.read_json(self.out / "report.json").get("seconds", 0.0))
 
     def _first(self, epoch, logs):
         if self.written is None:  # Not earlier: the pictures of before are there.

@@ -151,7 +151,10 @@ def _read_history(path):
         header, *rows = [*csv.reader((_text(path) or "").splitlines())] or [[]]
     except csv.Error as error:
         raise ValueError(f"{path} cannot be read as CSV: {error}") from error
+    at = header.index("epoch") if "epoch" in header else None
     rows = [row for row in rows if len(row) == len(header)]
+    if at is not None:
+        rows = [row for row in rows if math.isfinite(_number(row[at]))]
     columns = {name: [_number(row[i]) for row in rows] for i, name in enumerate(header)}
     return columns if rows and "epoch" in columns else {}
 

@@ -92,7 +92,8 @@ def _fault(run, level, title, evidence, suspects, otherwise):
 
 
 def diverged(run):
-    said = str(run.facts.get("message") or "A loss was not finite").strip().splitlines()[0]
+    said = str(run.facts.get("message", "")).strip() or "A loss was not finite"
+    said = said.splitlines()[0]
     evidence = [f"{said.split('. ')[0].rstrip('.')}."]
     evidence.append("The file model.keras holds good weights, from before the epoch that failed.")
     if any(epoch >= run.epochs for epoch, _ in run.pictures("epoch")):

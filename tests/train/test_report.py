@@ -220,3 +220,23 @@ def test_a_setting_differs_from_the_default_if_it_was_typed(script, typed, diffe
 def test_directions_that_change_nothing_are_not_shown():
     images, steps, caption = looks.directions(settings(), linear_gan([4.0, 0, 2.0, 0]), None, None)
     assert len(images) == 2 * steps and caption.count("%") == 2
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"seconds": null}', '{"seconds": "a"}'])
+def test_a_damaged_file_of_facts_ends_no_run(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras_gen.report, "write", lambda *_, **__: None)
+    (tmp_path / "report.json").write_text(text)
+    callback = reporting.Report(tmp_path, 1, {}).callback()
+    callback.on_train_begin(None)
+    callback.on_epoch_begin(0, None)
+    assert json.loads((tmp_path / "report.json").read_text())["seconds"] < 60
+
+
+def test_large_images_are_not_all_read_for_their_neighbours():
+    class Large:
+        num_examples, y, images = 100_000, None, np.zeros((1, 512, 512, 3), "uint8")
+
+        def examples(self, rows):
+            return np.zeros((len(rows), 1))
+
+    assert len(looks._training(Large())[0]) * 512 * 512 * 3 <= looks.MOST_VALUES

@@ -44,6 +44,21 @@ def carry_out(parser, settle, train, argv=None):
         run_folder.leave(made)
 
 
+def run(parser, work, argv=None, stopped=""):
+    """Parse, and do the work of a command that trains nothing; errors end it as `carry_out` does.
+
+    `stopped` is what Ctrl-C leaves, in words, in which {args} are those of the command.
+    """
+    args = parser.parse_args(argv)
+    try:
+        work(args)
+    except (ValueError, OSError, ImportError) as error:
+        fail(parser, error)
+    except KeyboardInterrupt:
+        left = stopped and f" {stopped.format(args=args)}"
+        parser.exit(130, f"\n{parser.prog}: stopped.{left}\n")
+
+
 def fail(parser, error):
     """End a script on bad input: the message alone, exit code 2, nothing trained."""
     parser.exit(2, f"{parser.prog}: error: {error}\n")

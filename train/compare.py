@@ -10,14 +10,7 @@ IMAGES = 64  # Of each run.
 
 
 def main(argv=None):
-    parser = make_parser()
-    args = parser.parse_args(argv)
-    try:
-        compare(args)
-    except (ValueError, OSError, ImportError) as error:
-        command.fail(parser, error)
-    except KeyboardInterrupt:
-        parser.exit(130, f"\n{parser.prog}: stopped.\n")
+    command.run(make_parser(), compare, argv)
 
 
 def make_parser():

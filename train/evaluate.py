@@ -12,14 +12,7 @@ SCRIPTS = {"vae": vae_script, "gan": gan_script}
 
 
 def main(argv=None):
-    parser = make_parser()
-    args = parser.parse_args(argv)
-    try:
-        evaluate(args)
-    except (ValueError, OSError, ImportError) as error:
-        command.fail(parser, error)
-    except KeyboardInterrupt:
-        parser.exit(130, f"\n{parser.prog}: stopped. {args.run} is as it was.\n")
+    command.run(make_parser(), evaluate, argv, "{args.run} is as it was.")
 
 
 def make_parser():

@@ -11,15 +11,10 @@ FORMATS = {"saved_model": "tf_saved_model", "onnx": "onnx"}  # By their folder i
 
 def main(argv=None):
     parser = make_parser()
-    args = parser.parse_args(argv)
     try:
-        export(args)
-    except (ValueError, OSError, ImportError) as error:
-        command.fail(parser, error)
+        command.run(parser, export, argv, "No export is half written.")
     except RuntimeError as error:
         sys.exit(f"{parser.prog}: {error}")
-    except KeyboardInterrupt:
-        parser.exit(130, f"\n{parser.prog}: stopped. No export is half written.\n")
 
 
 def make_parser():

@@ -13,14 +13,7 @@ PLACES = ("out", "overwrite", "sample_every")  # Arguments that make no other ru
 
 
 def main(argv=None):
-    parser = make_parser()
-    args = parser.parse_args(argv)
-    try:
-        report(args)
-    except (ValueError, OSError, ImportError) as error:
-        command.fail(parser, error)
-    except KeyboardInterrupt:
-        parser.exit(130, f"\n{parser.prog}: stopped.\n")
+    command.run(make_parser(), report, argv)
 
 
 def make_parser():

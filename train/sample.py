@@ -10,14 +10,7 @@ AT_ONCE = 256  # So many images are in memory when they are written one by one.
 
 
 def main(argv=None):
-    parser = make_parser()
-    args = parser.parse_args(argv)
-    try:
-        sample(args)
-    except (ValueError, OSError, ImportError) as error:
-        command.fail(parser, error)
-    except KeyboardInterrupt:
-        parser.exit(130, f"\n{parser.prog}: stopped.\n")
+    command.run(make_parser(), sample, argv)
 
 
 def make_parser():

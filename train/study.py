@@ -68,9 +68,12 @@ def main(argv=None):
     add("--images", type=pathlib.Path, help="folder of images in folders, for the emoji recipes")
     add("--pictures", type=pathlib.Path, help="folder for a grid of each run")
     args = parser.parse_args(argv)
-    for name in args.recipe or RECIPES:
-        if "{images}" in RECIPES[name] and not args.images:
-            parser.error(f"the recipe {name!r} needs --images FOLDER")
+    names = args.recipe or list(RECIPES)
+    if unknown := [name for name in names if name not in RECIPES]:
+        parser.error(f"there is no recipe {unknown[0]!r}. There are {', '.join(RECIPES)}")
+    if not args.images and (needy := [name for name in names if "{images}" in RECIPES[name]]):
+        parser.error(f"the recipe {needy[0]!r} needs --images FOLDER")
+    for name in names:
         for seed in args.seed:
             words = [word.format(images=args.images) for word in RECIPES[name].split()]
             run(name, words, seed, args)

@@ -109,8 +109,7 @@ class DReGIWAE(IWAE):
         Objectives": https://arxiv.org/abs/1810.04152
     """
 
-    def set_posterior(self, posterior):
-        super().set_posterior(posterior)
+    def check_posterior(self):
         self.check_density("DReGIWAE")
 
     def objective(self, x, sample_weight, y=None, *, training=True):

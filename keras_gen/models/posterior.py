@@ -11,8 +11,12 @@ class HasPosterior:
 
     def set_posterior(self, posterior):
         self.posterior = posteriors.get(posterior, self.dtype_policy.name)
+        self.check_posterior()
         if self.built:
             self.build_posterior()
+
+    def check_posterior(self):
+        """Raise ValueError if this model cannot use the posterior, whatever the encoder gives."""
 
     def build(self, input_shape):
         super().build(input_shape)

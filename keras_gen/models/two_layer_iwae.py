@@ -68,8 +68,7 @@ class TwoLayerIWAE(IWAE):
         if self.built:
             self._fit_top()
 
-    def set_posterior(self, posterior):
-        super().set_posterior(posterior)
+    def check_posterior(self):
         self.check_normal("A TwoLayerIWAE")
 
     def objective(self, x, sample_weight, y=None, *, training=True):

@@ -235,7 +235,7 @@ def of_flow(kind, **kwargs):
         (lambda: of_flow(kg.DReGIWAE), "DReGIWAE needs log q.* at any z"),
         (
             lambda: tiny.two_layer_iwae(posterior=tiny.autoregressive()),
-            "The encoder for the posterior Inverse.* and this one gives 2 tensors",
+            "A TwoLayerIWAE works only with diagonal normals .* is Inverse",
         ),
         (
             lambda: tiny.two_layer_iwae(posterior=Wide()),

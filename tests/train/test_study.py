@@ -41,6 +41,16 @@ def test_a_run_that_is_in_the_table_is_not_repeated(monkeypatch, tmp_path):
     assert not pathlib.Path(out).exists()
 
 
+@pytest.mark.parametrize(
+    "typed, said", [([], "needs --images FOLDER"), (["none"], "there is no recipe 'none'")]
+)
+def test_what_no_recipe_can_use_is_refused_before_the_first_run(typed, said, monkeypatch, capsys):
+    monkeypatch.setattr(study, "run", lambda *_: pytest.fail("it trains"))
+    with pytest.raises(SystemExit):
+        study.main(typed)
+    assert said in capsys.readouterr().err
+
+
 def test_samples_have_the_classes_of_the_real_images_in_whose_place_they_are(monkeypatch):
     y = np.repeat([0, 1, 2], [150, 40, 10])
     sets = [kg.data.ArrayDataset(np.zeros((200, 1), "float32"), y) for _ in range(2)]

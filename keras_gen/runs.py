@@ -58,8 +58,8 @@ def check_finished(folder):
     missing = [name for name in ("config.json", "model.keras") if not (folder / name).is_file()]
     if missing:
         raise ValueError(
-            f"{folder} holds no finished run: {' and '.join(missing)} is missing. Pass the folder "
-            f"that a training script has left, such as runs/vae."
+            f"{folder} holds no finished run: it has no {' and no '.join(missing)}. Pass the "
+            f"folder that a training script has left, such as runs/vae."
         )
     return folder
 

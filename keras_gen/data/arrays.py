@@ -15,8 +15,8 @@ class ArrayDataset(OrderedDataset):
     `fit`, `evaluate` or `predict`, counts as an epoch.
 
     Args:
-        x: images (n, height, width, channels) or other examples (n, ...): uint8, which is
-            divided by 255, or float32.
+        x: images (n, height, width, channels) or other examples (n, ...): float32, or uint8,
+            which is divided by 255 and so refused if it holds only 0 and 1.
         y: integer labels (n,), or None.
         batch_size: examples per batch; the last batch may hold fewer.
         shuffle: `False` keeps the order of the arrays.

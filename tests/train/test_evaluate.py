@@ -107,4 +107,4 @@ def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         evaluate.main([str(tmp_path)])
     assert stopped.value.code == 2
-    assert "holds no finished run: config.json and model.keras" in capsys.readouterr().err
+    assert "it has no config.json and no model.keras" in capsys.readouterr().err

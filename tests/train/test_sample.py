@@ -39,7 +39,7 @@ def test_load_run_gives_the_model_its_settings_and_its_classes(folder):
 
 
 def test_load_run_names_what_is_wrong(folder, tmp_path):
-    with pytest.raises(ValueError, match="config.json and model.keras is missing"):
+    with pytest.raises(ValueError, match="it has no config.json and no model.keras"):
         kg.load_run(tmp_path)
     (tmp_path / "model.keras").write_bytes((folder / "model.keras").read_bytes())
     for content in ("[]", '{"arguments": 3}', "{", '{"arguments": {}, "class_names": 3}'):

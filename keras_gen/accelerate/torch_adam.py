@@ -25,6 +25,8 @@ def apply_where(optimizer, gradients, variables, finite=None):
     m, v = ([state.value for state in states] for states in moments(optimizer, variables))
     if not all(map(_suits, [*values, *m, *v])):
         return False
+    if finite is not None and values[0].is_cuda:
+        return False  # The compiler of a GPU's program has no rule for the kernel, and fuses itself.
     step, rate = optimizer.iterations.value.double(), optimizer.learning_rate
     if finite is None:  # Numbers are faster; a program can hold tensors only.
         step, rate = step.item(), float(rate)

@@ -13,7 +13,7 @@ from scipy.special import logit, xlogy
 from sklearn import linear_model
 
 import keras_gen as kg
-from train.reproduce import few_images, likelihoods, minibatch, points, rows, table, uses
+from train.reproduce import few_images, likelihoods, minibatch, points, priors, rows, table, uses
 
 pytestmark = pytest.mark.once
 
@@ -211,3 +211,28 @@ def test_augmentation_has_to_halve_the_gap_and_to_bring_the_samples_nearer(tmp_p
     runs["adaptive"] = {"gap": 2, "frechet_ratio": 31}
     assert [row.passed for row in few_images.few_images(0)] == 3 * [False, True]
     assert [row.passed for row in few_images.few_images(3)] == 3 * [True, False]
+
+
+def test_the_vampprior_is_compared_with_the_normal_one(tmp_path, monkeypatch):
+    x = (np.random.default_rng(0).random((40, 4, 4, 1)) < 0.5).astype("float32")
+    data = [kg.data.ArrayDataset(x, batch_size=20, seed=0) for _ in range(2)]
+    monkeypatch.setattr(kg.data, "load", lambda name, **settings: data)
+    monkeypatch.setattr(priors, "FILE", tmp_path / "runs.csv")
+    settings = {
+        "SEEDS": 1,
+        "K": 3,
+        "EPOCHS": 1,
+        "WARM_UP": 1,
+        "NUM_SAMPLES": 20,
+        "HIDDEN": 8,
+        "LATENT_DIM": 2,
+    }
+    for name, value in settings.items():
+        monkeypatch.setattr(priors, name, value)
+    first, gain = priors.vamp(0)
+    # An untrained model of 16 fair coins is near 16 log 2.
+    np.testing.assert_allclose(first.obtained, 16 * np.log(2), rtol=0.15)
+    # Every row is there, and none is made twice.
+    monkeypatch.setattr(priors, "train", lambda *_: pytest.fail("a run was repeated"))
+    assert [row.obtained for row in priors.vamp(0)] == [first.obtained, gain.obtained]
+    assert abs(gain.obtained) < 1.5 and not gain.passed

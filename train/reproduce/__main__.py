@@ -14,6 +14,7 @@ from train.reproduce import (
     likelihoods,
     minibatch,
     points,
+    priors,
     quality,
     table,
     uses,
@@ -38,6 +39,7 @@ ENTRIES = {
     "quality": quality.quality,
     "minibatch": minibatch.minibatch,
     "few-images": few_images.few_images,
+    "vamp": priors.vamp,
 }
 
 

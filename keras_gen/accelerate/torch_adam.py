@@ -26,7 +26,7 @@ def apply_where(optimizer, gradients, variables, finite=None):
     if not all(map(_suits, [*values, *m, *v])):
         return False
     if finite is not None and values[0].is_cuda:
-        return False  # The compiler of a GPU's program has no rule for the kernel, and fuses itself.
+        return False  # Its compiler has no rule for the kernel, and fuses by itself.
     step, rate = optimizer.iterations.value.double(), optimizer.learning_rate
     if finite is None:  # Numbers are faster; a program can hold tensors only.
         step, rate = step.item(), float(rate)

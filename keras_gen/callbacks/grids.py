@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gen import distribution, door
 from keras_gen.arguments import as_sequence, check_integer, check_path
+from keras_gen.callbacks.notebook import Cell
 from keras_gen.callbacks.tensorboard import Writer
 from keras_gen.pictures import check_range, clipping, draw_grid, save_png
 
@@ -26,7 +27,7 @@ class EpochPicture(keras.callbacks.Callback):
         every: Epochs between pictures; the last epoch always has one.
         scale: Every pixel of an image in `grid` becomes a square of this side.
         name: First part of the file names.
-        tensorboard_dir, value_range: As in `SampleGrid`.
+        tensorboard_dir, value_range, display: As in `SampleGrid`.
 
     Example:
 
@@ -51,6 +52,7 @@ class EpochPicture(keras.callbacks.Callback):
         name="picture",
         tensorboard_dir=None,
         value_range=(0, 1),
+        display=None,
     ):
         super().__init__()
         self.value_range = check_range(value_range)
@@ -62,6 +64,7 @@ class EpochPicture(keras.callbacks.Callback):
         self.scale = check_integer("scale", scale)
         self.name = name
         self.writer = Writer(tensorboard_dir) if tensorboard_dir else None
+        self.cell = Cell(display)
         self.pictured = True
 
     def on_train_begin(self, logs=None):
@@ -70,6 +73,7 @@ class EpochPicture(keras.callbacks.Callback):
         # Here, so that a picture that cannot be drawn raises before training.
         self.untrained = self.draw()
         self.warns = True
+        self.cell.begin()
         if self.writer and distribution.is_chief():
             self.writer.open()
 
@@ -96,6 +100,7 @@ class EpochPicture(keras.callbacks.Callback):
         if not distribution.is_chief():
             return
         save_png(self.directory / f"{self.name}_{epochs:04d}.png", picture)
+        self.cell.show(picture, f"{type(self).__name__} after {epochs} epochs")
         if self.writer:
             self.writer.write_picture(type(self).__name__, picture, step=epochs)
 
@@ -149,6 +154,8 @@ class SampleGrid(EpochPicture):
             `tensorboard`).
         value_range: The values that are drawn black and white, (low, high): (-1, 1) for a generator
             that ends in tanh. `fit` warns once if many pixels lie outside.
+        display: True shows each grid below the cell of a notebook, in the place of the one before
+            it; False does not. None, the default, does so in Jupyter, Colab and their like.
 
     Example:
 
@@ -168,8 +175,9 @@ class SampleGrid(EpochPicture):
         tensorboard_dir=None,
         ema=False,
         value_range=(0, 1),
+        display=None,
     ):
-        super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
+        super().__init__(directory, every, scale, name, tensorboard_dir, value_range, display)
         self.num_samples = check_integer("num_samples", num_samples)
         self.seed = seed
         self.ema = ema
@@ -193,7 +201,7 @@ class ReconstructionGrid(EpochPicture):
             first 16 are drawn.
         directory: Folder for `reconstruction_0001.png`, ...; it is made.
         labels: Labels of the images, (n,), for a model with classes; not of a stream with labels.
-        every, scale, tensorboard_dir, value_range: As in `SampleGrid`.
+        every, scale, tensorboard_dir, value_range, display: As in `SampleGrid`.
 
     Example:
 
@@ -213,8 +221,9 @@ class ReconstructionGrid(EpochPicture):
         tensorboard_dir=None,
         labels=None,
         value_range=(0, 1),
+        display=None,
     ):
-        super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
+        super().__init__(directory, every, scale, name, tensorboard_dir, value_range, display)
         self.images, self.labels = door.head(images, 16, labels)
 
     def draw(self):
@@ -246,7 +255,8 @@ class InterpolationGrid(EpochPicture):
         rows: Number of pairs.
         steps: Images in a row, both ends included.
         seed: Seed of the pairs, which are drawn once, from N(0, I).
-        every, scale, ema, tensorboard_dir, value_range: As in `SampleGrid`.
+        every, scale, ema, tensorboard_dir, value_range, display: As in
+            `SampleGrid`.
 
     Example:
 
@@ -267,8 +277,9 @@ class InterpolationGrid(EpochPicture):
         tensorboard_dir=None,
         ema=False,
         value_range=(0, 1),
+        display=None,
     ):
-        super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
+        super().__init__(directory, every, scale, name, tensorboard_dir, value_range, display)
         self.rows = check_integer("rows", rows)
         self.steps = check_integer("steps", steps, least=2)
         self.seed = seed

@@ -124,7 +124,7 @@ class Manifold(EpochPicture):
         directory: Folder for `manifold_0001.png`, ...; it is made.
         steps: Images on a side.
         label: Class of all images, for a model with classes.
-        every, scale, tensorboard_dir, value_range: As in `SampleGrid`.
+        every, scale, tensorboard_dir, value_range, display: As in `SampleGrid`.
 
     Example:
 
@@ -145,8 +145,9 @@ class Manifold(EpochPicture):
         name="manifold",
         tensorboard_dir=None,
         value_range=(0, 1),
+        display=None,
     ):
-        super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
+        super().__init__(directory, every, scale, name, tensorboard_dir, value_range, display)
         self.steps = steps
         self.label = label
 
@@ -165,7 +166,7 @@ class Traversals(EpochPicture):
         rows: Maximum number of latents to show: those that change the images most.
         z: Values of the fixed latents, in the shape of one z; by default 0.
         label: Class of all images, for a model with classes.
-        every, scale, tensorboard_dir, value_range: As in `SampleGrid`.
+        every, scale, tensorboard_dir, value_range, display: As in `SampleGrid`.
 
     Example:
 
@@ -186,8 +187,9 @@ class Traversals(EpochPicture):
         name="traversals",
         tensorboard_dir=None,
         value_range=(0, 1),
+        display=None,
     ):
-        super().__init__(directory, every, scale, name, tensorboard_dir, value_range)
+        super().__init__(directory, every, scale, name, tensorboard_dir, value_range, display)
         self.steps = steps
         self.rows = rows
         self.z = z
@@ -207,7 +209,7 @@ class LatentScatter(EpochPicture):
             first 5,000 are drawn.
         labels: Labels of the images, (n,), or None; a model with classes needs them.
         directory: Folder for `scatter_0001.png`, ...; it is made.
-        every, tensorboard_dir: As in `SampleGrid`.
+        every, tensorboard_dir, display: As in `SampleGrid`.
 
     Example:
 
@@ -217,8 +219,17 @@ class LatentScatter(EpochPicture):
     ```
     """
 
-    def __init__(self, images, labels, directory, every=1, name="scatter", tensorboard_dir=None):
-        super().__init__(directory, every, 1, name, tensorboard_dir)
+    def __init__(
+        self,
+        images,
+        labels,
+        directory,
+        every=1,
+        name="scatter",
+        tensorboard_dir=None,
+        display=None,
+    ):
+        super().__init__(directory, every, 1, name, tensorboard_dir, display=display)
         self.images, self.labels = door.head(images, 5000, labels)
 
     def draw(self):

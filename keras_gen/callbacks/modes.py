@@ -20,7 +20,7 @@ class ModeCoverage(EpochPicture):
         num_samples: Samples of the model, from the same z each time.
         every: Epochs between pictures; the modes are counted in every epoch.
         seed: Seed of z, which is drawn from N(0, I).
-        ema, tensorboard_dir: As in `SampleGrid`.
+        ema, tensorboard_dir, display: As in `SampleGrid`.
 
     Example:
 
@@ -45,8 +45,9 @@ class ModeCoverage(EpochPicture):
         name="epoch",
         tensorboard_dir=None,
         ema=False,
+        display=None,
     ):
-        super().__init__(directory, every, 1, name, tensorboard_dir)
+        super().__init__(directory, every, 1, name, tensorboard_dir, display=display)
         if np.shape(data.centres)[1:] != (2,):
             raise ValueError(
                 f"`data.centres` has shape {np.shape(data.centres)}. Pass a mixture in the plane: "

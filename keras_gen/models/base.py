@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_gen import accelerate, backend, borrowed, checks, distribution, export, optimizers, seeds  # noqa: F401
 from keras_gen.metrics import Means
-from keras_gen.models import monitors
+from keras_gen.models import html, monitors
 from keras_gen.models.compiled import CheckEpoch, Compiled
 from keras_gen.models.labels import Labels
 from keras_gen.models.reading import ReadsData
@@ -178,6 +178,9 @@ class GenerativeModel(
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}
+
+    def _repr_html_(self):  # What Jupyter shows of a cell that ends in the model.
+        return html.table(self)
 
     @property
     def metrics(self):

@@ -76,15 +76,20 @@ def in_words(seconds):
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
 
 
-def to_tensorboard(folder):
-    """Return a callback that writes the logs of every epoch for TensorBoard."""
+def to_tensorboard(folder, settings):
+    """Return a callback that writes settings and the logs of every epoch for TensorBoard."""
     import keras
 
     from keras_gen.callbacks.tensorboard import Writer
 
     writer = Writer(folder)
+
+    def begin(logs):
+        writer.open()
+        writer.write_settings(settings)
+
     return keras.callbacks.LambdaCallback(
-        on_train_begin=lambda logs: writer.open(),
+        on_train_begin=begin,
         on_epoch_end=lambda epoch, logs: writer.write_numbers(logs, step=epoch + 1),
         on_train_end=lambda logs: writer.close(),
     )

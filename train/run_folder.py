@@ -141,9 +141,10 @@ class Run:
         import keras
 
         numbers, epochs = self.out / "tensorboard", self.args.epochs
+        settings = config.arguments(self.args)
         is_preview = self.args.preview
         return [
-            *([progress.to_tensorboard(numbers)] if self.args.tensorboard else []),
+            *([progress.to_tensorboard(numbers, settings)] if self.args.tensorboard else []),
             progress.stop_after_preview(epochs, self.num_steps, self.num_examples)
             if is_preview
             else progress.say_how_long(epochs, self.num_examples),

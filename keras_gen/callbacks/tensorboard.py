@@ -38,6 +38,18 @@ class Writer:
 
         self._write([Summary.Value(tag=k, simple_value=float(v)) for k, v in values.items()], step)
 
+    def write_settings(self, settings):
+        """Write hyperparameters, a dictionary, for the tab that compares runs by them."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+        known = {
+            name: value if isinstance(value, (bool, int, float, str)) else str(value)
+            for name, value in settings.items()
+            if value is not None
+        }
+        self.writer.add_event(Event(summary=hparams_pb(known)))
+
     def write_picture(self, tag, picture, step):
         from tensorboard.compat.proto.summary_pb2 import Summary
 

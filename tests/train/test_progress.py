@@ -92,6 +92,18 @@ def test_a_conditional_iwae_of_few_digits_with_its_curves(run_here, tmp_path):
     (file,) = (out / "tensorboard").iterdir()  # One, or TensorBoard follows the last alone.
     events = [(e.step, v.tag) for e in EventFileLoader(str(file)).Load() for v in e.summary.value]
     assert {(1, "elbo"), (2, "elbo"), (2, "val_elbo"), (0, "SampleGrid")} <= set(events)
+    # The settings, as the tab "HPARAMS" reads them.
+    from tensorboard.plugins.hparams import metadata
+
+    (start,) = [
+        metadata.parse_session_start_info_plugin_data(v.metadata.plugin_data.content)
+        for e in EventFileLoader(str(file)).Load()
+        for v in e.summary.value
+        if v.metadata.plugin_data.plugin_name == metadata.PLUGIN_NAME
+    ]
+    assert start.hparams["latent_dim"].number_value == 2
+    assert start.hparams["conditional"].bool_value is True
+    assert start.hparams["dataset"].string_value == "digits"
 
 
 def test_a_gan_of_fewer_points_has_no_batch_that_is_not_full(run_here, tmp_path):

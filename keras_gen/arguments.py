@@ -6,6 +6,22 @@ import pathlib
 
 import numpy as np
 
+# For the ending of a file what reads the table in it.
+TABLES = {
+    ".csv": "pd.read_csv({})",
+    ".tsv": 'pd.read_csv({}, sep="\\t")',
+    ".parquet": "pd.read_parquet({})",
+    ".feather": "pd.read_feather({})",
+    ".xls": "pd.read_excel({})",
+    ".xlsx": "pd.read_excel({})",
+    ".json": "pd.read_json({})",
+    ".txt": "np.loadtxt({})",
+    ".dat": "np.loadtxt({})",
+    ".h5": "h5py.File({})",
+    ".hdf5": "h5py.File({})",
+    ".mat": "scipy.io.loadmat({})",
+}
+
 
 def check_integer(name, value, least=1):
     """Return a whole number, of NumPy or Python, as an int; ValueError for anything else."""
@@ -77,9 +93,18 @@ def check_fraction(name, value):
 
 
 def check_unmasked(name, value):
-    """Raise ValueError for an array with masked values: NumPy would use what the mask hides."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"`{name}` has masked values. Fill them: `{name}.filled(0)`.")
+    """Raise ValueError for masked values, of a list too: NumPy would use what the mask hides."""
+    of_list = isinstance(value, (list, tuple)) and any(map(np.ma.is_masked, value))
+    if not of_list and not (isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value)):
+        return
+    if name == "y":  # A label that is filled in would be one of class 0.
+        hidden = f"np.ma.getmaskarray({'np.ma.array(y)' if of_list else 'y'})"
+        raise ValueError(
+            f"`y` has masked values. Leave these examples out: with `known = ~{hidden}`, pass "
+            f"`x[known]` and `{'np.asarray(y)' if of_list else 'y.data'}[known]`."
+        )
+    line = f"np.ma.array({name}).filled(0)" if of_list else f"{name}.filled(0)"
+    raise ValueError(f"`{name}` has masked values. Fill them: `{line}`.")
 
 
 def check_one_array(name, value):
@@ -97,19 +122,72 @@ def as_one_array(name, values):
 
     For what stands below the door, which knows more kinds of data.
     """
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # NumPy speaks of "an inhomogeneous shape".
+    if line := dense_line(values):
         raise ValueError(
-            f"`{name}` holds examples of different shapes. Resize them to one: "
-            f"`np.stack([keras.ops.image.resize(i, (64, 64)) for i in {name}])`."
+            f"`{name}` is sparse or ragged. Make it dense: `{line.replace('x', name)}`."
+        )
+    try:
+        array = np.asarray(filled(values))
+    except ValueError as error:  # NumPy speaks of "an inhomogeneous shape".
+        line = f"np.stack([keras.ops.image.resize(i, (64, 64)) for i in {name}])"
+        if len(getattr(values[0], "shape", ())) < 3:  # Series, and no images.
+            line = f'keras.utils.pad_sequences({name}, dtype="float32")'
+        raise ValueError(
+            f"`{name}` holds examples of different shapes. Give all the same: `{line}`."
         ) from error
     if array.dtype.kind in "OUSVMm" and "float" not in array.dtype.name:
         raise ValueError(
-            f"`{name}` holds no numbers but type {array.dtype}. Pass an array of numbers; images "
-            f"are read from their paths by `train, _ = kg.data.folder(paths, size=64, test=0)`."
+            f"`{name}` holds no real numbers but type {array.dtype}. "
+            f"{_numbers_line(name, values, array)}"
         )
     return array
+
+
+def _numbers_line(name, values, array):
+    """Return in a sentence what makes numbers of `values`, of which NumPy has made `array`."""
+    if array.dtype.names:  # A structured array.
+        return f'Pass `np.array({name}.tolist(), "float32")`.'
+    try:
+        array.astype("float32")
+    except (TypeError, ValueError):
+        if hasattr(values, "select_dtypes"):  # A table of pandas.
+            return f'Pass `{name}.select_dtypes("number").astype("float32")`.'
+    else:
+        return f'Pass `np.asarray({name}, "float32")`.'
+    if array.size == 1 and (line := table_line(array.item(), name)):
+        return f"It is a path. Read the table first: `{line}`."
+    return (
+        "Pass an array of numbers; images are read from their paths by `train, _ = "
+        "kg.data.folder(paths, size=64, test=0)`."
+    )
+
+
+def table_line(path, name):
+    """Return what reads the table in a file, by its ending; None if it ends otherwise."""
+    ending = os.path.splitext(str(path))[1].lower()
+    return TABLES[ending].format(name) if ending in TABLES else None
+
+
+def filled(value):
+    """Return numbers of pandas that may be missing as an array, with NaN for those that are."""
+    dtypes = getattr(value, "dtypes", None)
+    dtypes = list(dtypes) if hasattr(dtypes, "__iter__") else [dtypes]
+    can_miss = [hasattr(dtype, "na_value") for dtype in dtypes]
+    if not any(can_miss) or not all(getattr(dtype, "kind", "O") in "fiu" for dtype in dtypes):
+        return value
+    return value.to_numpy("float64", na_value=np.nan)
+
+
+def dense_line(value):
+    """Return what makes an array of a sparse or ragged `x`; None if it is neither."""
+    name = type(value).__name__
+    if hasattr(value, "toarray"):  # scipy
+        return "x.toarray()"
+    if name in ("SparseTensor", "RaggedTensor"):  # TensorFlow
+        return "tf.sparse.to_dense(x)" if name == "SparseTensor" else "x.to_tensor()"
+    if hasattr(value, "todense"):  # JAX
+        return "x.todense()"
+    return "x.to_dense()" if getattr(value, "is_sparse", False) else None
 
 
 def as_sequence(values):

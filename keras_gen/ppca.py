@@ -59,14 +59,14 @@ class PPCA:
         from the eigenvectors of the d x d covariance matrix.
 
         Args:
-            x: Array (n, ...) of examples, of any rank.
+            x: Array (n, ...) of examples, of any rank, or a stream of batches, which is joined.
             latent_dim: Size of z, less than the number of values of an example.
 
         Raises:
             ValueError: If `latent_dim` directions leave no variance for the noise, or if `x` is
                 not finite.
         """
-        x = door.as_numbers(x)
+        x = _rows(x)
         d = math.prod(x.shape[1:])
         if x.ndim < 2 or not len(x):
             raise ValueError(f"`x` has shape {x.shape}. Pass (n, ...), n at least 1.")
@@ -144,13 +144,20 @@ class PPCA:
         return VAE(encoder, decoder, likelihood, seed=seed)
 
     def _examples(self, x):
-        x = door.as_numbers(x)
+        x = _rows(x)
         if x.shape[1:] != self.mean.shape or not len(x):
             raise ValueError(
                 f"`x` has shape {x.shape}. Pass (n, {', '.join(map(str, self.mean.shape))}), n at "
                 f"least 1."
             )
         return x
+
+
+def _rows(x):
+    """Return examples as one array, in their own type; a stream is joined."""
+    if door.stream_kind(x) is None:
+        return door.as_numbers(x)
+    return np.concatenate([part for part, _ in door.parts(x, None, labelled=False)])
 
 
 def _centred(x, mean):

@@ -446,6 +446,10 @@ ADVICE = {
     "far below float32": (lambda: examples("float64") * 1e-50, "reach 1e-50, and float32"),
     "numbers as strings": (lambda: examples().astype(str), "type <U"),
     "masked": (lambda: np.ma.masked_equal(examples(), 0.5), "masked"),
+    "list of masked rows": (
+        lambda: list(np.ma.masked_equal(examples(), 0.5)),
+        "np.ma.array(x).filled(0)",
+    ),
     "ragged": (lambda: [[0.5], [0.5, 1.0], [0.1] * 6] * 3, "(1,) and (2,)"),
     "images of several sizes": (
         lambda: [images(n=1)[0], images(n=1)[0, :4]] * 4,
@@ -666,6 +670,9 @@ def test_labels_that_are_no_integers_later_in_a_stream_move_nothing():
         ({"x": None}, "no data"),
         ({"x": iter([])}, "no data"),
         ({"x": pipeline(examples()[:0], None)}, "no data"),
+        ({"x": "a.csv"}, r"`x` is a path.*`pd.read_csv\(x\)`"),
+        ({"x": pathlib.Path("a.h5")}, r"`h5py.File\(x\)`"),
+        ({"x": iter(["1,2", "3,4"])}, r"gives text.*`pd.read_csv\(x\)`"),
         ({"x": "folder"}, "`x` is a str. Pass arrays"),
         ({"x": pathlib.Path("a.png")}, r"kg.data.folder\(\[x\], size=64"),
         ({"x": ["a.png", "b.png"]}, r"kg.data.folder\(x, size=64"),
@@ -743,6 +750,49 @@ def test_sizes_that_a_pipeline_leaves_open_are_those_of_its_first_batch(spec):
     losses = [model.evaluate(each, verbose=0, return_dict=True)["loss"] for each in (data, plain)]
     assert model.fit(data, verbose=0).history["loss"] != []
     assert losses[0] == pytest.approx(losses[1], rel=0.2)  # The noise differs.
+
+
+@pytest.mark.parametrize("masked", [np.ma.masked_equal(LABELS, 1), [*np.ma.array([0, 1, 2] * 5)]])
+def test_examples_of_masked_labels_are_left_out(masked):
+    if isinstance(masked, list):
+        masked[1] = np.ma.masked
+    said = refusal(lambda: shared("conditional VAE").fit(examples(), masked))
+    names = {"np": np, "y": masked}
+    names["known"] = eval(re.search("`known = ([^`]+)`", said)[1], names)  # noqa: S307
+    kept = eval(re.findall("`([^`]+)`", said)[-1], names)  # noqa: S307
+    hidden = LABELS == 1 if len(masked) == N else np.arange(15) == 1
+    np.testing.assert_array_equal(kept, np.array([0, 1, 2] * 6)[: len(hidden)][~hidden])
+
+
+def test_a_dataset_of_a_closed_file_is_named(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = examples()
+        data = file["x"]
+        assert shared().encode(data)[0].shape == (N, 2)
+    assert "HDF5 file that is closed" in refusal(lambda: shared().encode(data))
+
+
+def test_batches_of_several_shapes_are_refused_wherever_they_come():
+    for bad in (examples()[:, :5], examples()[..., None]):
+        for use in ("encode", "reconstruct", "anomaly_score", "predict", "fit"):
+            with pytest.raises(
+                ValueError, match=rf"of shape \({bad.shape[1]},.*\(6,\) is expected"
+            ):
+                getattr(shared(), use)(iter([examples(), bad, examples()]))
+
+
+def test_networks_for_the_shape_of_a_whole_table_are_named():
+    model = kg.VAE(*kg.networks.mlp_vae((N, *SHAPE), 2, (4,)))
+    model.compile("sgd")
+    said = refusal(lambda: model.fit(examples()))
+    assert f"If these are {N} examples, build the networks" in said
+
+
+def test_targets_of_two_ranks_follow_each_other():
+    model = compiled("VAE")[0]
+    for targets in (LABELS, np.ones((N, 2), "float32"), np.ones((N, 2, 2), "float32")):
+        assert np.isfinite(model.evaluate(pipeline(examples(), targets), verbose=0)[0])
 
 
 def test_predict_is_given_what_fit_is():

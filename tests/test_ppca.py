@@ -224,6 +224,15 @@ def test_what_cannot_be_fitted_is_refused(x, latent_dim, match):
         PPCA.fit(x, latent_dim)
 
 
+def test_streams_are_joined():
+    x = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    whole = PPCA.fit(x, 2)
+    for stream in (lambda: kg.data.ArrayDataset(x, batch_size=16), lambda: iter([x[:20], x[20:]])):
+        found = PPCA.fit(stream(), 2)
+        assert found.sigma2 == whole.sigma2
+        np.testing.assert_array_equal(found.log_likelihood(stream()), whole.log_likelihood(x))
+
+
 def test_parameters_and_examples_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="here 4"):
         PPCA(np.ones((3, 2)), 1.0, np.zeros((2, 2)))

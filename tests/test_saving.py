@@ -122,6 +122,22 @@ def test_layers_of_a_users_own_are_loaded_where_they_are_registered(tmp_path):
         kg.saving.load_model(tmp_path / "model.keras")
 
 
+@pytest.mark.parametrize("sizes", [(3, (4,)), (2, (5,)), (2, (4, 4))])
+def test_weights_of_other_networks_are_refused_and_the_models_own_stay(sizes, tmp_path):
+    def build(latent_dim, hidden):
+        model = kg.VAE(*kg.networks.mlp_vae((6,), latent_dim, hidden), seed=0)
+        model.compile("adam")
+        return model
+
+    path, model = tmp_path / "a.weights.h5", build(*sizes)
+    build(2, (4,)).save_weights(path)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="a.weights.h5' does not hold the weights of this VAE"):
+        model.load_weights(path)
+    for now, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
 def test_a_config_alone_keeps_to_safe_mode(tmp_path):
     config = hostile.build("vae").get_config()
     bait = tmp_path / "bait"

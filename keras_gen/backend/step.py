@@ -62,10 +62,16 @@ class Step:
         put back, and `model.skipped_updates`, if the model has it, counts the descent.
         """
         statistics = _moving_statistics(self.model) if self.training else []
+        means = getattr(self.model, "means", None)
+        updates = getattr(means, "updates", 0)
         logs = body(self.model, data)
-        if logs is None:
+        alone = means is not None and updates == means.updates and means.names[0] in (logs or {})
+        if logs is None or alone:
             end = "return self.update_metrics(terms, x)"
-            raise ValueError(f"`{body.__name__}` returns nothing. Let it end in `{end}`.")
+            came = "scalars that no mean over the epoch holds: `fit` would log 0" * alone
+            raise ValueError(
+                f"`{body.__name__}` returns {came or 'nothing'}. Let it end in `{end}`."
+            )
         made = [finite for _, finite in self.descents]
         if all(finite is True for finite in made):
             return logs
@@ -116,6 +122,8 @@ def is_finite(optimizer, loss, gradients, total=sum_of_squares):
 def loss_of(output):
     """Return the loss in what a `loss_fn` gives, a scalar or `(scalar, aux)`."""
     loss = output[0] if isinstance(output, tuple) else output
+    if loss is None:
+        raise ValueError("The loss is None. Let the objective end in `return loss, terms`.")
     if shape := tuple(getattr(loss, "shape", ())):
         raise ValueError(f"The loss has shape {shape}. Give one number: `ops.mean(loss)`.")
     return loss

@@ -191,9 +191,14 @@ class Array(Source):
             self.x = self.x[..., None]
         is_float = np.issubdtype(self.x.dtype, np.floating)
         if self.x.ndim != 4 or self.x.shape[-1] not in (1, 3, 4) or not len(self.x):
+            way = "."
+            if self.x.ndim == 4 and self.x.shape[1] in (1, 3, 4):
+                way = ": `x.transpose(0, 2, 3, 1)` puts them there."
+            elif self.x.ndim == 2:
+                way += " A table is no image: in Python `fit` takes it as it is."
             raise ValueError(
                 f"{path!r} holds an array of shape {self.x.shape}. Save images (n, height, width), "
-                f"or with 1, 3 or 4 channels at the end: `x.transpose(0, 2, 3, 1)` puts them there."
+                f"or with 1, 3 or 4 channels at the end{way}"
             )
         if self.x.dtype != np.uint8 and not is_float:
             raise ValueError(

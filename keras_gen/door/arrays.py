@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen.arguments import check_unmasked
+from keras_gen.arguments import check_unmasked, dense_line, filled, table_line
 from keras_gen.door.advice import (
     EXAMPLES,
     classes_line,
@@ -48,15 +48,23 @@ def as_examples(raw, example_shape, kind=None, white=None):
                 f"`x` holds {len(raw)} arrays, of shapes {', '.join(map(str, shapes))}, and one is "
                 f"expected. Pass one; parts of the data are joined by `np.concatenate(x)`."
             )
+    if isinstance(raw, (str, bytes)) and kind == "generator":  # Such as an open file.
+        raise ValueError("The stream gives text. Read the table first: `pd.read_csv(x)`.")
     x = as_numpy(raw, shape=example_shape)
     if example_shape is not None and x.shape == example_shape:
         come = "an example" if kind is None else f"examples of a {kind}"
         way = BATCHED[kind]
         if kind is None and not (isinstance(raw, np.ndarray) or ops.is_tensor(raw)):
             way = f"For a single example: `np.asarray(x)[None]{' / 255' * is_pil(raw)}`."
+        rows = ""
+        if kind is None and x.ndim == 2:  # A series, or a table whose rows were counted in.
+            rows = (
+                f" If these are {len(x)} examples, build the networks for the shape of one, "
+                f"`x.shape[1:]`."
+            )
         raise ValueError(
             f"The data are not batched: {come} of shape {x.shape}, and (n, "
-            f"{', '.join(map(str, example_shape))}) is expected. {way}"
+            f"{', '.join(map(str, example_shape))}) is expected. {way}{rows}"
         )
     if x.ndim == 0:
         raise ValueError(f"The data are a {_type(raw)}, and a batch (n, ...) is expected.")
@@ -79,7 +87,7 @@ def as_numpy(value, name="x", shape=None):
 
 def as_numbers(value, name="x", shape=None):
     """Return `value` as a NumPy array of numbers in their own type; ValueError for others."""
-    if line := _dense_line(value):
+    if line := dense_line(value):
         raise ValueError(
             f"`{name}` is sparse or ragged, a {_type(value)}. Make it dense: "
             f"`{line.replace('x', name)}`."
@@ -90,7 +98,7 @@ def as_numbers(value, name="x", shape=None):
     if isinstance(value, (str, bytes)) or not (is_known or readable):
         raise ValueError(_unknown(value, name, shape))
     try:
-        array = np.asarray(_host(_filled(value)))
+        array = np.asarray(_host(filled(value)))
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(_no_array(value, name, shape)) from error
     if array.dtype.kind in "OUSVMmc" and "float" not in array.dtype.name:
@@ -190,16 +198,6 @@ def check_weights(sample_weight):
         )
 
 
-def _filled(value):
-    """Return numbers of pandas that may be missing as an array, with NaN for those that are."""
-    dtypes = getattr(value, "dtypes", None)
-    dtypes = list(dtypes) if hasattr(dtypes, "__iter__") else [dtypes]
-    can_miss = [hasattr(dtype, "na_value") for dtype in dtypes]
-    if not any(can_miss) or not all(getattr(dtype, "kind", "O") in "fiu" for dtype in dtypes):
-        return value
-    return value.to_numpy("float64", na_value=np.nan)
-
-
 def _host(value):
     """Return what NumPy can read: a tensor of PyTorch without its gradient, from any device."""
     if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
@@ -210,20 +208,14 @@ def _host(value):
     return value.float() if str(value.dtype) == "torch.bfloat16" else value
 
 
-def _dense_line(value):
-    name = type(value).__name__
-    if hasattr(value, "toarray"):  # scipy
-        return "x.toarray()"
-    if name in ("SparseTensor", "RaggedTensor"):  # TensorFlow
-        return "tf.sparse.to_dense(x)" if name == "SparseTensor" else "x.to_tensor()"
-    if hasattr(value, "todense"):  # JAX
-        return "x.todense()"
-    return "x.to_dense()" if getattr(value, "is_sparse", False) else None
-
-
 def _no_array(value, name, shape):
     if isinstance(value, (list, tuple)) and (line := unequal_line(value, name, shape)):
         return f"`{name}` is a list whose items have different shapes, such as {line}"
+    if type(value).__module__.startswith("h5py") and not value:  # h5py's word for closed.
+        return (
+            f"`{name}` is a dataset of an HDF5 file that is closed. Pass it while the file is "
+            f'open, or read it before: `file["NAME"][:]`.'
+        )
     return (
         f"`{name}` is a {_type(value)}, of which NumPy makes no array. Pass `{floats_line(value)}`."
     )
@@ -236,15 +228,18 @@ def _unknown(value, name, shape):
             f"`torch.utils.data.DataLoader(data, batch_size=32)`."
         )
     if isinstance(value, (str, os.PathLike)) and name in EXAMPLES:
-        if str(value).lower().endswith((".csv", ".tsv")):
-            return f"`{name}` is a path. Read the table first: `pd.read_csv({name})`."
+        if line := table_line(value, name):
+            return f"`{name}` is a path. Read the table first: `{line}`."
         whole = os.path.isdir(value) or str(value).lower().endswith(READ_WHOLE)
         paths = name if whole else f"[{name}]"
         return f"`{name}` is a {_type(value)}. {files_line(paths, shape)}"
-    said = f"`{name}` is a {_type(value)}. Pass an array, a list of arrays, or a stream of batches"
-    if hasattr(value, "__iter__") and not isinstance(value, str):
-        return f"{said}: `iter({name})`."
-    return f"{said}."
+    said = f"`{name}` is a {_type(value)}. Pass an array"
+    if hasattr(value, "__next__"):  # A stream, where one array is expected.
+        return f"{said}: `np.concatenate(list({name}))`."
+    if name not in EXAMPLES:
+        return f"{said} or a list of numbers."
+    said += ", a list of arrays, or a stream of batches"
+    return f"{said}: `iter({name})`." if hasattr(value, "__iter__") else f"{said}."
 
 
 def _argmax(y):

@@ -73,10 +73,12 @@ def parts(data, example_shape, labelled):
     Without `labelled` y is None. An `OrderedDataset` is read in the order of its examples, whatever
     `fit` does.
     """
-    kind, read, size = stream_kind(data), [], 0
+    kind, shape, read, size = stream_kind(data), None, [], 0
     for batch in [data] if kind is None else _batches(data):
         x, y, _ = split(batch, example_shape, kind)
         x = as_examples(x, example_shape, kind)
+        shape = x.shape[1:] if shape is None else shape
+        _check_alike(x, shape, kind)
         read.append((x, as_numpy(y, "y") if labelled and y is not None else None))
         size += len(x)
         if size >= PART:
@@ -161,11 +163,26 @@ def standard_batch(batch, example_shape, kind):
     """Return a batch as a tuple of arrays: x, and y and sample_weight if they are there."""
     x, y, sample_weight = split(batch, example_shape, kind)
     x = as_examples(x, example_shape, kind)
+    _check_alike(x, example_shape, kind)
     y = None if y is None else as_targets(y)
     if sample_weight is not None:
         y = np.zeros(len(x), "float32") if y is None else y
         return x, y, as_weights(sample_weight)
     return (x,) if y is None else (x, y)
+
+
+def _check_alike(x, shape, kind):
+    """Raise ValueError unless the examples of a batch have the shape of those before."""
+    if (
+        shape is None
+        or x.ndim == 1 + len(shape)
+        and all(size in (None, came) for size, came in zip(shape, x.shape[1:], strict=True))
+    ):
+        return
+    raise ValueError(
+        f"A batch of the {kind} holds examples of shape {x.shape[1:]}, and {shape} is expected, as "
+        f"in the first. Give all the same shape."
+    )
 
 
 def _batches(data):

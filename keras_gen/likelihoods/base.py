@@ -69,7 +69,11 @@ class Likelihood(configs.TakesVariables, seeds.SavesSeeds, keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} has no `mean`. Write it.")
 
     def sample(self, parameters):
-        """Draw from p(x | parameters), in the shape of the data."""
+        """Draw from p(x | parameters), in the shape of the data.
+
+        By `self.noise`, or with `seed=self.seed_generator`: the model sets that stream where it
+        is asked for draws with a seed, and knows no other.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no `sample`. Write it.")
 
     def check_data(self, x):

@@ -26,6 +26,7 @@ class Means(keras.metrics.Metric):
     def __init__(self, names, name="means", **kwargs):
         super().__init__(name=name, **kwargs)
         self.names, self.more_names = list(names), []
+        self.updates = 0  # Calls of `update_state`, traced ones too.
         self.newest = self.names  # Those of the last update, or of the last one that was traced.
         self.totals = self.add_variable((len(self.names),), "zeros", name="totals")
         self.more_totals = self.add_variable((SPARE,), "zeros", name="more_totals")
@@ -37,6 +38,7 @@ class Means(keras.metrics.Metric):
         Of one value for each example, (batch,), the mean is taken. Arrays of more axes are left
         out.
         """
+        self.updates += 1
         values = {k: v for k, v in values.items() if len(getattr(v, "shape", ())) <= 1}
         values = {k: ops.mean(ops.cast(v, self.dtype)) for k, v in values.items()}
         self.newest = list(values)

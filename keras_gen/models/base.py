@@ -5,6 +5,7 @@ import functools
 import inspect
 import pathlib
 import tempfile
+import warnings
 
 import keras
 from keras import ops
@@ -109,6 +110,24 @@ class GenerativeModel(
         # On TensorFlow and JAX all processes must take part in it, and one has the file.
         with tempfile.TemporaryDirectory() as folder:
             super().save(pathlib.Path(folder) / pathlib.Path(filepath).name, *args, **kwargs)
+
+    @functools.wraps(keras.Model.load_weights)
+    def load_weights(self, filepath, *args, **kwargs):
+        kept = [(variable, ops.convert_to_numpy(variable)) for variable in self.variables]
+        try:
+            with warnings.catch_warnings():  # Keras takes other networks for an older Keras.
+                warnings.filterwarnings("ignore", message="Skipping nested container")
+                return super().load_weights(filepath, *args, **kwargs)
+        except ValueError as error:
+            if not any(w in str(error) for w in ("could not be loaded", "expected", "must match")):
+                raise
+            for variable, value in kept:  # Some may have been read.
+                variable.assign(value)
+            raise ValueError(
+                f"{str(filepath)!r} does not hold the weights of this {type(self).__name__}, which "
+                f"keeps its own. Build the model and compile it as the one that was saved, or load "
+                f"the whole of that one: `keras.saving.load_model` of a .keras file."
+            ) from error
 
     def build_optimizer(self):
         optimizers.build(self.optimizer, self.trainable_variables)

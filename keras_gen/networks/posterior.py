@@ -45,7 +45,13 @@ def check_sizes(image_shape, latent_dim, **widths):
 
 def check_halvings(image_shape, halvings):
     factor = 2**halvings
-    if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
+    if len(image_shape) != 3 or min(image_shape[:2]) < 2:
+        raise ValueError(
+            f"`image_shape` is {tuple(image_shape)}. Convolutions of stride 2 need (height, width, "
+            f"channels) with sides of 2 and more; for a table or a series use `mlp_vae`, or "
+            f"networks of your own."
+        )
+    if image_shape[0] % factor or image_shape[1] % factor:
         raise ValueError(
             f"`image_shape` is {tuple(image_shape)}. {halvings} convolutions of stride 2 need "
             f"(height, width, channels) with both sides divisible by {factor}; take fewer of them, "

@@ -12,8 +12,13 @@ def stages(image_shape, width):
     The sides are halved until the shorter one is 4 to 7, and the channels doubled, up to eight
     times `width`.
     """
+    if len(image_shape) != 3:
+        raise ValueError(
+            f"`image_shape` is {tuple(image_shape)}. Pass (height, width, channels); for a table "
+            f"or a series use `mlp_vae` or `mlp_gan`, or networks of your own."
+        )
     halvings = max(min(image_shape[:2]) // 4, 1).bit_length() - 1
-    if len(image_shape) != 3 or any(side % 2**halvings for side in image_shape[:2]):
+    if any(side % 2**halvings for side in image_shape[:2]):
         raise ValueError(
             f"`image_shape` is {tuple(image_shape)}. Pass (height, width, channels) with both "
             f"sides divisible by {2**halvings}: the shorter one is halved until it is below 8. "

@@ -27,6 +27,17 @@ class Distribution:
         """Return log p(z) in nats, summed over the latents, shape (..., d) -> (...)."""
         raise NotImplementedError(f"{type(self).__name__} has no `log_prob`. Write it.")
 
+    @property
+    def size(self):
+        """Number of values of one z."""
+        return self.noise_size
+
+    def check_width(self, z):
+        """Raise ValueError unless `z` has one value for each latent on its last axis."""
+        shape = tuple(z.shape if hasattr(z, "shape") else np.shape(z))
+        if not shape or shape[-1] not in (None, self.size):
+            raise ValueError(f"`z` has shape {shape}. Pass z of this prior, (..., {self.size}).")
+
     def from_noise(self, noise):
         """Return z from p(z), made of draws from N(0, I), (..., noise_size) -> (..., d)."""
         raise NotImplementedError(f"{type(self).__name__} has no `from_noise`. Write it.")
@@ -52,6 +63,7 @@ class UnitNormal(Distribution):
     """p(z) = N(0, I)."""
 
     def log_prob(self, z):
+        self.check_width(z)
         return densities.log_standard_normal(z)
 
     def from_noise(self, noise):
@@ -76,7 +88,12 @@ class PosteriorMixture(Distribution):
         self.log_weights = log_weights
         self.components = components
 
+    @property
+    def size(self):
+        return self.noise_size - 2
+
     def log_prob(self, z):
+        self.check_width(z)
         z, log_weights, components = self._in_dtype_of(z)
         # Not as products of matrices, which would be faster: they cancel where a variance is small.
         log_p = components.log_prob(z[..., None, :])  # (..., k)

@@ -89,6 +89,7 @@ class _Flow(Distribution):
         self.networks = networks
 
     def log_prob(self, z):
+        self.check_width(z)
         eps, log_det = self.to_noise(z)
         return densities.log_standard_normal(eps) + log_det
 

@@ -99,7 +99,10 @@ BAD = {
     "no scale": (lambda at: kg.callbacks.image_grid(IMAGES, scale=0), "`scale` is 0"),
     "half a scale": (lambda at: kg.callbacks.image_grid(IMAGES, scale=1.5), "`scale` is 1.5"),
     "no padding": (lambda at: kg.callbacks.image_grid(IMAGES, padding=-1), "`padding` is -1"),
-    "a grid of paths": (lambda at: kg.callbacks.image_grid(["a.png"]), "`images` holds no numbers"),
+    "a grid of paths": (
+        lambda at: kg.callbacks.image_grid(["a.png"]),
+        "`images` holds no real numbers",
+    ),
     "samples of images": (lambda at: kg.callbacks.SampleGrid(IMAGES), "`directory` is a ndarray"),
     "reconstructions, swapped": (
         lambda at: kg.callbacks.ReconstructionGrid(at, IMAGES),

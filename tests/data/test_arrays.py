@@ -335,12 +335,56 @@ def test_predict_reads_an_unshuffled_set_in_order():
         ({"x": np.eye(3), "y": np.ma.masked_equal([0, 1, 2], 1)}, "`y` has masked values"),
         ({"x": np.eye(3), "seed": None}, "`seed` is None. Pass an integer, at least 0"),
         ({"x": np.eye(3), "seed": 1.5}, "`seed` is 1.5"),
-        ({"x": [np.zeros((3, 2)), np.zeros((2, 2))]}, "examples of different shapes. Resize"),
+        (
+            {"x": [np.zeros((3, 2)), np.zeros((2, 2))]},
+            "examples of different shapes.*pad_sequences",
+        ),
     ],
 )
 def test_what_cannot_be_batched_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ArrayDataset(**arguments)
+
+
+ROWS = np.arange(12.0).reshape(6, 2)
+TABLES = {
+    "nullable": lambda pd, sparse: pd.DataFrame(ROWS, dtype="Float64"),
+    "objects": lambda pd, sparse: pd.DataFrame(ROWS).astype(object),
+    "words": lambda pd, sparse: pd.DataFrame(ROWS).astype(str),
+    "a column of words": lambda pd, sparse: pd.DataFrame(ROWS).assign(name="a"),
+    "structured": lambda pd, sparse: np.rec.fromarrays(ROWS.T, names="a,b"),
+    "sparse": lambda pd, sparse: sparse.csr_matrix(ROWS),
+    "masked rows": lambda pd, sparse: list(np.ma.array(ROWS, mask=[[True, False], *[[0, 0]] * 5])),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_is_taken_or_refused_with_the_line_that_makes_one(kind):
+    pd, sparse = pytest.importorskip("pandas"), pytest.importorskip("scipy.sparse")
+    x = TABLES[kind](pd, sparse)
+    if kind != "nullable":  # The numbers of pandas that may be missing are numbers.
+        with pytest.raises(
+            ValueError, match=r"`x` (holds no real|is sparse|has masked)"
+        ) as refused:
+            ArrayDataset(x)
+        x = eval(str(refused.value).split("`")[-2], {"np": np, "pd": pd, "x": x})  # noqa: S307
+    awaited = ROWS if kind != "masked rows" else np.where(ROWS == 0, 0, ROWS)
+    np.testing.assert_array_equal(ArrayDataset(x).x, awaited)
+
+
+@pytest.mark.parametrize(
+    "path, line",
+    [
+        ("a.csv", "pd.read_csv(x)"),
+        ("a.tsv", 'pd.read_csv(x, sep="\\t")'),
+        ("a.XLSX", "pd.read_excel(x)"),
+        ("a.h5", "h5py.File(x)"),
+    ],
+)
+def test_the_path_of_a_table_is_to_be_read_first(path, line):
+    with pytest.raises(ValueError) as refused:
+        ArrayDataset(path)
+    assert f"Read the table first: `{line}`" in str(refused.value)
 
 
 def test_no_batch_beyond_the_last():

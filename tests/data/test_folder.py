@@ -701,7 +701,7 @@ BAD = {
     "one image as array": (
         array(noise(channels=1)),
         {},
-        r"an array of shape \(6, 8\). Save images",
+        r"an array of shape \(6, 8\). Save images.*A table is no image",
     ),
     "channels first": (array(np.zeros((9, 3, 8, 8), "u1")), {}, r"transpose\(0, 2, 3, 1\)"),
     "integers": (array(np.zeros((9, 8, 8), "int64")), {}, "an array of type int64. Save uint8"),

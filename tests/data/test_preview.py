@@ -94,7 +94,7 @@ def test_it_leaves_the_order_as_it_was_and_a_generator_alone(tmp_path):
 def test_paths_and_images_of_several_sizes_are_told_how_to_become_images(tmp_path):
     bad = {
         "is a path. Read the images first: `train, _ = kg.data.folder": tmp_path,
-        "different shapes. Resize them": [X[0], X[1, :4], X[2]],
+        "different shapes. Give all": [X[0], X[1, :4], X[2]],
         "no numbers but type <U5.*kg.data.folder": ["a.png", "b.png"],
     }
     for message, data in bad.items():

@@ -24,8 +24,10 @@ def test_bad_features_are_refused(metric):
         metric(X, broken)
     with pytest.raises(ValueError, match="`real` has shape"):
         metric(X[:0], X)
-    with pytest.raises(ValueError, match="`real` has shape"):
+    with pytest.raises(ValueError, match="`real` holds no real numbers but type <U1"):
         metric(np.array([["a"]]), X)
+    with pytest.raises(ValueError, match=r'`fake` holds .*`np.asarray\(fake, "float32"\)`'):
+        metric(X, X.astype(object))
     with pytest.raises(ValueError, match="`fake` has masked values"):
         metric(X, np.ma.masked_greater(X, 0))
 
@@ -52,6 +54,15 @@ def test_float32_and_integers_are_computed_in_float64():
     for metric in PAIRS[:-1]:
         assert metric(far, far[:7]) == metric(far.astype("float64"), far[:7].astype("float64"))
     assert metrics.frechet_distance([[0], [2]], [[1], [3]]) == pytest.approx(1)
+
+
+def test_numbers_of_pandas_that_may_be_missing_are_features():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(X).astype("Float64")
+    assert metrics.frechet_distance(table, X + 1) == metrics.frechet_distance(X, X + 1)
+    table.iloc[0, 0] = pd.NA
+    with pytest.raises(ValueError, match="`real` holds NaN or infinite values in 1 of 8 rows"):
+        metrics.frechet_distance(table, X)
 
 
 def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):

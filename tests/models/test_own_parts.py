@@ -68,6 +68,18 @@ class LossAlone(kg.VAE):
         return loss
 
 
+class NothingAtAll(kg.VAE):
+    def objective(self, *args, **kwargs):
+        super().objective(*args, **kwargs)
+
+
+class LogsOfOneStep(kg.VAE):
+    def train_step(self, data):
+        x, *others = self.unpack(data)
+        loss = self.objective, x, *others
+        return kg.backend.descend(self.optimizer, self.trainable_variables, *loss)[1]
+
+
 class LossOfEach(kg.VAE):
     def objective(self, x, *args, **kwargs):
         loss, terms = super().objective(x, *args, **kwargs)
@@ -85,6 +97,8 @@ class NoLogs(kg.VAE):
     [
         (LossAlone, "return loss, terms"),
         (LossOfEach, r"The loss has shape \(8,\)"),
+        (NothingAtAll, "The loss is None.*`return loss, terms`"),
+        (LogsOfOneStep, r"`fit` would log 0. .*`return self.update_metrics\(terms, x\)`"),
         (NoLogs, r"return self.update_metrics\(terms, x\)"),
     ],
 )

@@ -52,7 +52,10 @@ def test_an_mlp_takes_a_table():
         (networks.mlp_vae, ((28, 28, 1), 2, (5, -1)), "`hidden` is -1"),
         (networks.mlp_vae, ((28, None, 1), 2), "image_shape"),
         (networks.conv_vae, ((30, 30, 1), 2), "divisible by 4"),
-        (networks.conv_vae, ((28, 28), 2), "height, width, channels"),
+        (networks.conv_vae, ((28, 28), 2), "height, width, channels.*use `mlp_vae`"),
+        (networks.conv_vae, ((64, 1, 3), 2), "sides of 2 and more.*use `mlp_vae`"),
+        (networks.resnet_vae, ((64, 3), 2), "height, width, channels.*use `mlp_vae`"),
+        (networks.resnet_gan, ((64, 3), 2), "use `mlp_vae` or `mlp_gan`"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(build, arguments, match):

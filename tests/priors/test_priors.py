@@ -62,6 +62,14 @@ def test_a_density_of_the_plane_integrates_to_one(kind):
     assert density.sum() * (line[1] - line[0]) ** 2 == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize("kind", [None, *KINDS])
+def test_z_of_another_width_is_refused(kind):
+    p_z = UnitNormal(3) if kind is None else distribution(kind, 3)
+    for z in (np.zeros((4, 1), "float32"), np.zeros((4, 5), "float32"), np.float32(0)):
+        with pytest.raises(ValueError, match=r"Pass z of this prior, \(..., 3\)"):
+            p_z.log_prob(z)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_samples_in_ten_dimensions_come_from_the_density(kind):
     """E_p[q(z) / p(z)] is the integral of q, 1, with q a narrower normal, at samples of p."""

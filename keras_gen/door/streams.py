@@ -46,24 +46,29 @@ def opened(data, example_shape):
     batches, and those of a `PyDataset` or a DataLoader, become tuples of arrays on their way.
     """
     kind = stream_kind(data)
-    standard = functools.partial(standard_batch, example_shape=example_shape, kind=kind)
     if isinstance(data, ArrayDataset):
         first = data.arrays
     elif kind == "PyDataset":
         first = data[0] if data.num_batches != 0 else None
-        data = data if isinstance(data, OrderedDataset) else MappedDataset(data, standard)
-    elif kind == "generator":
-        first = next(data, None)
-        data = (standard(batch) for batch in _chain(first, data))
     else:
-        first = next(iter(data), None)
-        if kind == "tf.data.Dataset" and first is not None:
-            data = _with_sizes(data, first)
-        if kind == "DataLoader":
-            loader, data = data, copy.copy(data)
-            data.collate_fn = functools.partial(_collated, loader.collate_fn, standard)
+        first = next(data if kind == "generator" else iter(data), None)
     if first is None:
         raise ValueError(NO_DATA)
+    shape = example_shape
+    if shape is None:
+        shape = shape_of(split(first, None, kind)[0])[1:]
+    standard = functools.partial(
+        standard_batch, example_shape=example_shape, kind=kind, shape=shape
+    )
+    if kind == "PyDataset":
+        data = data if isinstance(data, OrderedDataset) else MappedDataset(data, standard)
+    elif kind == "generator":
+        data = (standard(batch) for batch in _chain(first, data))
+    elif kind == "tf.data.Dataset":
+        data = _with_sizes(data, first)
+    elif kind == "DataLoader":
+        loader, data = data, copy.copy(data)
+        data.collate_fn = functools.partial(_collated, loader.collate_fn, standard)
     return first, data
 
 
@@ -159,11 +164,14 @@ def split(batch, example_shape, kind=None):
     return (*batch, None, None)[:3]
 
 
-def standard_batch(batch, example_shape, kind):
-    """Return a batch as a tuple of arrays: x, and y and sample_weight if they are there."""
+def standard_batch(batch, example_shape, kind, shape=None):
+    """Return a batch as a tuple of arrays: x, and y and sample_weight if they are there.
+
+    `shape` is that of the examples of the first batch; ValueError if these have another.
+    """
     x, y, sample_weight = split(batch, example_shape, kind)
     x = as_examples(x, example_shape, kind)
-    _check_alike(x, example_shape, kind)
+    _check_alike(x, shape, kind)
     y = None if y is None else as_targets(y)
     if sample_weight is not None:
         y = np.zeros(len(x), "float32") if y is None else y
@@ -230,6 +238,5 @@ def _with_sizes(data, first):
 
 
 def _chain(first, rest):
-    if first is not None:
-        yield first
-        yield from rest
+    yield first
+    yield from rest

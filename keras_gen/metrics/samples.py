@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_gen.arguments import as_sequence
+from keras_gen.arguments import as_one_array, as_sequence
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics.bins import ndb
 from keras_gen.metrics.confidence import confident_share
@@ -264,7 +264,7 @@ def check_names(names):
 
 
 def _check_examples(name, x):
-    x = np.asarray(x)
+    x = as_one_array(name, x)
     if x.ndim < 2 or len(x) < LEAST:
         raise ValueError(f"`{name}` has shape {x.shape}. Pass at least {LEAST} examples, (n, ...).")
     if not np.isfinite(x).all():

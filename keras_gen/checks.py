@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_gen.arguments import as_sequence, check_integer, check_no_array, check_one_array
 from keras_gen.borrowed import all_layers
-from keras_gen.door import as_numpy, check_type
+from keras_gen.door import as_numpy, axes_of, check_type
 
 
 def check_lengths(x, **next_to):
@@ -69,9 +69,7 @@ def _scaling(least, greatest, low):
 
 def check_not_a_target(x, y, owner):
     """Raise ValueError if `y` looks like a second copy of the data."""
-    if getattr(getattr(y, "shape", None), "rank", 0) is None:
-        return  # TensorFlow traces a step anew for targets of any rank after those of two.
-    if hasattr(y, "shape") and len(x.shape) > 1 and tuple(y.shape[1:]) == tuple(x.shape[1:]):
+    if len(x.shape) > 1 and axes_of(y) == tuple(x.shape[1:]):
         raise ValueError(
             f"`y` has the shape of `x`, {tuple(x.shape[1:])}, but {owner} reconstructs `x` itself. "
             f"Pass `x` alone."

@@ -789,10 +789,16 @@ def test_networks_for_the_shape_of_a_whole_table_are_named():
     assert f"If these are {N} examples, build the networks" in said
 
 
-def test_targets_of_two_ranks_follow_each_other():
+def test_targets_labels_and_weights_of_two_ranks_follow_each_other():
     model = compiled("VAE")[0]
     for targets in (LABELS, np.ones((N, 2), "float32"), np.ones((N, 2, 2), "float32")):
         assert np.isfinite(model.evaluate(pipeline(examples(), targets), verbose=0)[0])
+    for weights in (np.ones(N), np.ones((N, 1))):
+        data = tf.data.Dataset.from_tensor_slices((examples(), LABELS, weights)).batch(8)
+        assert np.isfinite(model.evaluate(data, verbose=0)[0])
+    model = shared("conditional VAE")
+    for labels in (LABELS, LABELS[:, None]):
+        assert np.isfinite(model.evaluate(pipeline(examples(), labels), verbose=0)[0])
 
 
 def test_predict_is_given_what_fit_is():

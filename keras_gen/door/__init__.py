@@ -15,6 +15,7 @@ from keras_gen.door.arrays import (
     check_type,
     check_weights,
 )
+from keras_gen.door.shapes import axes_of
 from keras_gen.door.streams import NO_DATA, head, opened, parts, some, split, stream_kind
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "as_numpy",
     "as_targets",
     "as_weights",
+    "axes_of",
     "check_type",
     "check_weights",
     "head",

@@ -17,7 +17,7 @@ from keras_gen.door.advice import (
     numbers_line,
     unequal_line,
 )
-from keras_gen.door.shapes import is_pil, shape_of
+from keras_gen.door.shapes import axes_of, is_pil, shape_of
 from keras_gen.dtypes import wide
 
 # Files of many images, which `kg.data.folder` reads by their path.
@@ -191,7 +191,7 @@ def check_type(x, dtype, where="", white=None):
 
 def check_weights(sample_weight):
     """Raise ValueError unless there is one weight for each example."""
-    if len(sample_weight.shape) != 1 and tuple(sample_weight.shape[1:]) != (1,):
+    if sample_weight.shape == () or axes_of(sample_weight) not in ((), (1,)):
         raise ValueError(
             f"`sample_weight` has shape {tuple(sample_weight.shape)}. Pass one weight for each "
             f"example, (n,)."

@@ -14,6 +14,15 @@ def shape_of(value):
     return ()
 
 
+def axes_of(tensor):
+    """Return the shape of a tensor without its batch; () where it is not known while traced.
+
+    After batches of two ranks TensorFlow traces a step for any.
+    """
+    shape = getattr(tensor, "shape", ())
+    return () if getattr(shape, "rank", 0) is None else tuple(shape[1:])
+
+
 def is_pil(value):
     """Return whether something is an image of Pillow."""
     return type(value).__module__.startswith("PIL.")

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen.arguments import check_integer
-from keras_gen.door import as_labels, as_numpy
+from keras_gen.door import as_labels, as_numpy, axes_of
 
 
 class Labels:
@@ -73,7 +73,7 @@ class Labels:
             return x, None
         if y is None:
             raise ValueError("The labels are missing. Pass data in batches of (x, y).")
-        if len(y.shape) > 1 and tuple(y.shape[1:]) != (1,):
+        if axes_of(y) not in ((), (1,)):
             raise ValueError(
                 f"The labels have shape {tuple(y.shape)}. Pass one integer for each example, (n,)."
             )

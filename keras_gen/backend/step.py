@@ -63,15 +63,13 @@ class Step:
         """
         statistics = _moving_statistics(self.model) if self.training else []
         means = getattr(self.model, "means", None)
-        updates = getattr(means, "updates", 0)
+        before = getattr(means, "updates", None)
         logs = body(self.model, data)
-        alone = means is not None and updates == means.updates and means.names[0] in (logs or {})
-        if logs is None or alone:
+        kept = means is None or means.updates > before or means.names[0] not in (logs or {})
+        if logs is None or not kept:
+            came = "nothing" if logs is None else "scalars of one batch, so `fit` would log 0"
             end = "return self.update_metrics(terms, x)"
-            came = "scalars that no mean over the epoch holds: `fit` would log 0" * alone
-            raise ValueError(
-                f"`{body.__name__}` returns {came or 'nothing'}. Let it end in `{end}`."
-            )
+            raise ValueError(f"`{body.__name__}` returns {came}. Let it end in `{end}`.")
         made = [finite for _, finite in self.descents]
         if all(finite is True for finite in made):
             return logs

@@ -45,9 +45,17 @@ def check_sizes(image_shape, latent_dim, **widths):
 
 def check_halvings(image_shape, halvings):
     factor = 2**halvings
-    if len(image_shape) != 3 or image_shape[0] % factor or image_shape[1] % factor:
-        raise ValueError(
-            f"`image_shape` is {tuple(image_shape)}. {halvings} convolutions of stride 2 need "
-            f"(height, width, channels) with both sides divisible by {factor}; take fewer of them, "
-            f"or resize or pad the images."
-        )
+    if len(image_shape) == 3 and not any(side % factor for side in image_shape[:2]):
+        return
+    ways = ""
+    if len(image_shape) == 3:
+        ways = "; resize or pad the images"
+        if halvings > 1 and not any(side % 2 for side in image_shape[:2]):
+            ways = "; take fewer of them, or resize or pad the images"
+        if image_shape[0] in (1, 3, 4) and image_shape[2] not in (1, 3, 4):
+            ways = ". Its channels come first; Keras's networks want them last"
+    raise ValueError(
+        f"`image_shape` is {tuple(image_shape)}. {halvings} "
+        f"convolution{'s' * (halvings > 1)} of stride 2 need (height, width, channels) with both "
+        f"sides divisible by {factor}{ways}."
+    )

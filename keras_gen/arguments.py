@@ -20,7 +20,7 @@ def check_integer(name, value, least=1):
 def check_integers(name, values):
     """Return positive whole numbers, or one alone, as a tuple of ints; ValueError for others."""
     values = as_sequence(values)
-    if not values:
+    if not values or len(values) > 1 and any(value is None for value in values):
         raise ValueError(f"`{name}` is {values}. Pass positive integers.")
     return tuple(check_integer(name, value) for value in values)
 
@@ -63,10 +63,9 @@ def check_no_array(name, value, wanted):
     """Raise ValueError for an array in the place of one thing, perhaps labels that lack a name."""
     shape = np.shape(value) if isinstance(value, (list, tuple)) else getattr(value, "shape", ())
     if len(shape):
-        raise ValueError(
-            f"`{name}` is an array of shape {tuple(shape)}. Pass {wanted}. If it holds labels, "
-            f"pass them by name: `y=`."
-        )
+        labels = " If it holds labels, pass them by name: `y=`."
+        labels = "" if name == "num_classes" else labels  # It stands where no `y` is.
+        raise ValueError(f"`{name}` is an array of shape {tuple(shape)}. Pass {wanted}.{labels}")
 
 
 def check_fraction(name, value):
@@ -98,7 +97,7 @@ def as_one_array(name, values):
     For what stands below the door, which knows more kinds of data.
     """
     try:
-        array = np.asarray(values)
+        array = np.asarray(host(values))
     except ValueError as error:  # NumPy speaks of "an inhomogeneous shape".
         raise ValueError(
             f"`{name}` holds examples of different shapes. Resize them to one: "
@@ -110,6 +109,16 @@ def as_one_array(name, values):
             f"are read from their paths by `train, _ = kg.data.folder(paths, size=64, test=0)`."
         )
     return array
+
+
+def host(value):
+    """Return what NumPy can read: a tensor of PyTorch without its gradient, from any device."""
+    if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
+        return [np.asarray(host(item)) for item in value]
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    return value.float() if str(value.dtype) == "torch.bfloat16" else value
 
 
 def as_sequence(values):

@@ -516,6 +516,34 @@ def test_advice_for_images_knows_the_size_and_the_range_of_the_model(make, await
     model.reconstruct(x)
 
 
+MODES = [("P",), ("RGBA",), ("L",), ("1",), ("CMYK",), ("RGB", "RGBA"), ("L", "P", "RGB")]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("modes", MODES, ids="+".join)
+def test_advice_for_pictures_of_other_modes_gives_their_colours(modes, channels):
+    if modes in (("L",), ("1",)) and channels == 1:
+        return  # They are what the model expects.
+    model = kg.VAE(*kg.networks.mlp_vae((8, 16, channels), 2, hidden=(4,)))
+    white = Image.fromarray(np.full((8, 16, 3), 255, "uint8"))
+    pictures = [white.convert(mode) for mode in modes] * 2
+    for data in (pictures, pictures[0], [picture.resize((5, 5)) for picture in pictures]):
+        if getattr(data, "mode", None) == "RGB" and channels == 3:
+            continue
+        said = refusal(lambda data=data: model.reconstruct(data))
+        assert "The pictures of Pillow are of mode" in said
+        x = advised(said, data)
+        np.testing.assert_array_equal(x, np.ones((len(x), 8, 16, channels)))
+        model.reconstruct(x)
+
+
+def test_a_set_has_no_order_and_an_iterator_is_not_to_be_iterated():
+    model, x = shared("conditional VAE"), examples()[:3]
+    assert refusal(lambda: model.encode(x, y={0, 1, 2})).endswith("no order. Pass a list.")
+    said = refusal(lambda: model.encode(x, y=iter([0, 1, 2])))
+    assert "iter(" not in said
+
+
 def test_advice_for_a_folder_reads_it(tmp_path):
     for i in range(3):
         pillow(8).save(tmp_path / f"{i}.png")

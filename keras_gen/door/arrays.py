@@ -8,13 +8,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen.arguments import check_unmasked
+from keras_gen.arguments import check_unmasked, host
 from keras_gen.door.advice import (
     EXAMPLES,
     classes_line,
     files_line,
     floats_line,
     numbers_line,
+    pil_line,
     unequal_line,
 )
 from keras_gen.door.shapes import is_pil, shape_of
@@ -41,6 +42,8 @@ def as_examples(raw, example_shape, kind=None, white=None):
     """
     if isinstance(raw, collections.abc.Mapping):
         raise ValueError(_dictionary(raw, kind))
+    if line := pil_line(raw, example_shape):
+        raise ValueError(line)
     if isinstance(raw, (list, tuple)) and example_shape is not None:
         shapes = list(map(shape_of, raw))
         if len(raw) > 1 and any(shape[1:] == example_shape for shape in shapes):
@@ -90,7 +93,7 @@ def as_numbers(value, name="x", shape=None):
     if isinstance(value, (str, bytes)) or not (is_known or readable):
         raise ValueError(_unknown(value, name, shape))
     try:
-        array = np.asarray(_host(_filled(value)))
+        array = np.asarray(host(_filled(value)))
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(_no_array(value, name, shape)) from error
     if array.dtype.kind in "OUSVMmc" and "float" not in array.dtype.name:
@@ -200,16 +203,6 @@ def _filled(value):
     return value.to_numpy("float64", na_value=np.nan)
 
 
-def _host(value):
-    """Return what NumPy can read: a tensor of PyTorch without its gradient, from any device."""
-    if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
-        return [np.asarray(_host(item)) for item in value]
-    if not hasattr(value, "detach"):
-        return value
-    value = value.detach().cpu()
-    return value.float() if str(value.dtype) == "torch.bfloat16" else value
-
-
 def _dense_line(value):
     name = type(value).__name__
     if hasattr(value, "toarray"):  # scipy
@@ -242,7 +235,10 @@ def _unknown(value, name, shape):
         paths = name if whole else f"[{name}]"
         return f"`{name}` is a {_type(value)}. {files_line(paths, shape)}"
     said = f"`{name}` is a {_type(value)}. Pass an array, a list of arrays, or a stream of batches"
-    if hasattr(value, "__iter__") and not isinstance(value, str):
+    if isinstance(value, collections.abc.Set):
+        return f"`{name}` is a {_type(value)}, which has no order. Pass a list."
+    is_data = name in EXAMPLES and not isinstance(value, collections.abc.Iterator)
+    if is_data and hasattr(value, "__iter__") and not isinstance(value, str):
         return f"{said}: `iter({name})`."
     return f"{said}."
 

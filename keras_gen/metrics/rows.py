@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from keras_gen.arguments import check_unmasked
+from keras_gen.arguments import check_unmasked, host
 
 
 def as_features(least=1, **arrays):
     """Return each array as float64 (n, d), all of one width; ValueError for anything else."""
     for name, value in arrays.items():
         check_unmasked(name, value)
-    arrays = {name: np.asarray(value) for name, value in arrays.items()}
+    arrays = {name: np.asarray(host(value)) for name, value in arrays.items()}
     for name, value in arrays.items():
         if value.ndim != 2 or not value.size or not np.issubdtype(value.dtype, np.number):
             raise ValueError(

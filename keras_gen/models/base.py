@@ -3,10 +3,12 @@
 import copy
 import functools
 import inspect
+import os
 import pathlib
 import tempfile
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gen import accelerate, backend, borrowed, checks, distribution, export, optimizers, seeds  # noqa: F401
@@ -110,6 +112,20 @@ class GenerativeModel(
         with tempfile.TemporaryDirectory() as folder:
             super().save(pathlib.Path(folder) / pathlib.Path(filepath).name, *args, **kwargs)
 
+    @functools.wraps(keras.Model.load_weights)
+    def load_weights(self, filepath, *args, **kwargs):
+        try:
+            return super().load_weights(filepath, *args, **kwargs)
+        except ValueError as error:  # Of Keras, about the first layers that differ.
+            if "could not be loaded" not in str(error) and "expected" not in str(error):
+                raise
+            raise ValueError(
+                f"{os.fspath(filepath)} holds the weights of another model: other layers, or other "
+                f"sizes. Some weights of this {type(self).__name__} may have been replaced. Build "
+                f"it again, as the model was that was saved; or load a whole model, which `save` "
+                f"wrote, by `keras.saving.load_model`."
+            ) from error
+
     def build_optimizer(self):
         optimizers.build(self.optimizer, self.trainable_variables)
 
@@ -142,6 +158,11 @@ class GenerativeModel(
                 "Keras's `predict` divides a batch among the processes, and on JAX it does not "
                 "gather the outputs of the others. Use `predict_on_batch`, or `reconstruct`, "
                 "`encode`, `generate`: each process computes them whole."
+            )
+        if "y" in kwargs or np.ndim(args[1] if len(args) > 1 else 0):
+            raise ValueError(
+                "`predict` is given labels next to its other input, in a list: `predict([x, y])`, "
+                "or [z, y] of a GAN."
             )
         return self._call_admitted(super().predict, args, kwargs)
 

@@ -164,11 +164,9 @@ def test_what_a_model_writes_holds_no_pickle(tmp_path):
                 pickle.loads(content)
 
 
-class NotRegistered(kg.VAE):
-    pass
-
-
 def test_a_class_that_is_not_registered_is_named_with_the_way_to_load_it(tmp_path):
+    # As in a script or a notebook; a class in a module of its own Keras finds by itself.
+    NotRegistered = type("NotRegistered", (kg.VAE,), {"__module__": "__main__"})
     model = NotRegistered(*kg.networks.mlp_vae((4, 4, 1), 2, hidden=(3,)))
     path = tmp_path / "own.keras"
     model.save(path)

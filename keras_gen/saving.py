@@ -176,7 +176,8 @@ def _check_class(value, registered, name):
     looked_up = key if class_name == "function" else value.get("registered_name", key)
     if isinstance(looked_up, str) and looked_up in registered:
         return
-    if module in (None, "__main__") and isinstance(looked_up, str) and looked_up == key and key.isidentifier():
+    of_a_script = module in (None, "__main__") and isinstance(looked_up, str)
+    if of_a_script and looked_up == key and key.isidentifier():
         raise ValueError(
             f"{name} is refused: it needs {key}, a class or function that is not registered here. "
             f"Import the file that defines it with "

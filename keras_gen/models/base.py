@@ -6,6 +6,7 @@ import inspect
 import os
 import pathlib
 import tempfile
+import warnings
 
 import keras
 import numpy as np
@@ -115,7 +116,9 @@ class GenerativeModel(
     @functools.wraps(keras.Model.load_weights)
     def load_weights(self, filepath, *args, **kwargs):
         try:
-            return super().load_weights(filepath, *args, **kwargs)
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                super().load_weights(filepath, *args, **kwargs)
         except ValueError as error:  # Of Keras, about the first layers that differ.
             if "could not be loaded" not in str(error) and "expected" not in str(error):
                 raise
@@ -125,6 +128,8 @@ class GenerativeModel(
                 f"it again, as the model was that was saved; or load a whole model, which `save` "
                 f"wrote, by `keras.saving.load_model`."
             ) from error
+        for one in said:  # Before that error they would blame an old version of Keras.
+            warnings.warn(one.message, one.category, stacklevel=2)
 
     def build_optimizer(self):
         optimizers.build(self.optimizer, self.trainable_variables)

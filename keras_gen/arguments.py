@@ -36,7 +36,7 @@ def check_integer(name, value, least=1):
 def check_integers(name, values):
     """Return positive whole numbers, or one alone, as a tuple of ints; ValueError for others."""
     values = as_sequence(values)
-    if not values:
+    if not values or len(values) > 1 and any(value is None for value in values):
         raise ValueError(f"`{name}` is {values}. Pass positive integers.")
     return tuple(check_integer(name, value) for value in values)
 
@@ -79,10 +79,9 @@ def check_no_array(name, value, wanted):
     """Raise ValueError for an array in the place of one thing, perhaps labels that lack a name."""
     shape = np.shape(value) if isinstance(value, (list, tuple)) else getattr(value, "shape", ())
     if len(shape):
-        raise ValueError(
-            f"`{name}` is an array of shape {tuple(shape)}. Pass {wanted}. If it holds labels, "
-            f"pass them by name: `y=`."
-        )
+        labels = " If it holds labels, pass them by name: `y=`."
+        labels = "" if name == "num_classes" else labels  # It stands where no `y` is.
+        raise ValueError(f"`{name}` is an array of shape {tuple(shape)}. Pass {wanted}.{labels}")
 
 
 def check_fraction(name, value):
@@ -127,7 +126,7 @@ def as_one_array(name, values):
             f"`{name}` is sparse or ragged. Make it dense: `{line.replace('x', name)}`."
         )
     try:
-        array = np.asarray(filled(values))
+        array = np.asarray(host(filled(values)))
     except ValueError as error:  # NumPy speaks of "an inhomogeneous shape".
         line = f"np.stack([keras.ops.image.resize(i, (64, 64)) for i in {name}])"
         if len(getattr(values[0], "shape", ())) < 3:  # Series, and no images.
@@ -188,6 +187,16 @@ def dense_line(value):
     if hasattr(value, "todense"):  # JAX
         return "x.todense()"
     return "x.to_dense()" if getattr(value, "is_sparse", False) else None
+
+
+def host(value):
+    """Return what NumPy can read: a tensor of PyTorch without its gradient, from any device."""
+    if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
+        return [np.asarray(host(item)) for item in value]
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    return value.float() if str(value.dtype) == "torch.bfloat16" else value
 
 
 def as_sequence(values):

@@ -67,12 +67,12 @@ def _scaling(least, greatest, low):
     return f"np.interp(x, ({least:g}, {greatest:g}), ({low:g}, 1))"
 
 
-def check_not_a_target(x, y, owner):
+def check_not_a_target(x, y, owner, way="Pass `x` alone."):
     """Raise ValueError if `y` looks like a second copy of the data."""
     if len(x.shape) > 1 and axes_of(y) == tuple(x.shape[1:]):
         raise ValueError(
             f"`y` has the shape of `x`, {tuple(x.shape[1:])}, but {owner} reconstructs `x` itself. "
-            f"Pass `x` alone."
+            f"{way}"
         )
 
 

@@ -153,5 +153,21 @@ def _check_picture(picture):
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
         raise ValueError(
             f"`picture` has shape {picture.shape} and type {picture.dtype}. Pass a uint8 array "
-            f"(rows, columns, 3), such as `image_grid` returns: of one image `image_grid(x[None])`."
+            f"(rows, columns, 3), such as `image_grid` returns{_grid_line(picture)}."
         )
+
+
+def _grid_line(x):
+    """Return what makes a picture of an array `x` that holds images, or one."""
+    images = "x[None]"
+    shape = (*x.shape, 1) if x.ndim == 2 else x.shape  # Grey, without an axis of channels.
+    if x.ndim == 2:
+        images = "x[None, ..., None]"
+    elif x.ndim > 3:
+        images = "x" if x.ndim == 4 else f"x.reshape(-1, {', '.join(map(str, x.shape[-3:]))})"
+    if len(shape) < 3 or shape[-1] not in (1, 3, 4) or not x.size:
+        return ""
+    without_alpha = "[..., :3]" if shape[-1] == 4 else ""
+    white = ", value_range=(0, 255)" if x.dtype == np.uint8 else ""
+    what = "of one image" if len(shape) == 3 else "of several"
+    return f": {what} `image_grid({images}{without_alpha}{white})`"

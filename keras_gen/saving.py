@@ -176,6 +176,14 @@ def _check_class(value, registered, name):
     looked_up = key if class_name == "function" else value.get("registered_name", key)
     if isinstance(looked_up, str) and looked_up in registered:
         return
+    of_a_script = module in (None, "__main__") and isinstance(looked_up, str)
+    if of_a_script and looked_up == key and key.isidentifier():
+        raise ValueError(
+            f"{name} is refused: it needs {key}, a class or function that is not registered here. "
+            f"Import the file that defines it with "
+            f"`@keras.saving.register_keras_serializable()`. Or, if it lacks that line and you "
+            f"trust the file: `keras.saving.load_model(path, custom_objects={{{key!r}: {key}}})`."
+        )
     if isinstance(key, str) and isinstance(module, str) and looked_up in (None, key):
         if class_name == "function":
             allowed = module in ("builtins", "keras.activations") and key in ACTIVATIONS

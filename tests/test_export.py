@@ -216,6 +216,20 @@ def test_onnx_files_answer_as_the_model_does(tmp_path, build):
     np.testing.assert_allclose(x, expected, rtol=1e-5, atol=1e-5)
 
 
+@needs_onnx
+@pytest.mark.skipif(BACKEND == "jax", reason="JAX goes through torch: once is enough")
+def test_flat_latents_of_a_prior_are_exported_under_the_name_that_torch_has_inside(tmp_path):
+    import onnxruntime
+
+    networks = kg.networks.mlp_vae((4, 4, 1), 2, hidden=(3,))
+    model = kg.VAE(*networks, prior=kg.priors.Mixture(3))
+    model.export(tmp_path / "onnx", "onnx", verbose=False)
+    noise = np.random.default_rng(0).standard_normal((7, 4)).astype("float32")
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "latents.onnx")
+    (z,) = session.run(["z"], {"noise": noise})
+    np.testing.assert_allclose(z, latents(model, noise), atol=1e-5)
+
+
 @needs_tensorflow
 @pytest.mark.skipif(
     BACKEND != "jax", reason="the weights are put in place alike, and JAX frees some"

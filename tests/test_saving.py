@@ -5,6 +5,7 @@ import contextlib
 import json
 import pathlib
 import pickle
+import re
 import zipfile
 
 import keras
@@ -177,3 +178,25 @@ def test_what_a_model_writes_holds_no_pickle(tmp_path):
             assert b"__lambda__" not in content
             with pytest.raises((pickle.UnpicklingError, EOFError, ValueError, IndexError)):
                 pickle.loads(content)
+
+
+def test_a_class_that_is_not_registered_is_named_with_the_way_to_load_it(tmp_path):
+    # As in a script or a notebook; a class in a module of its own Keras finds by itself.
+    NotRegistered = type("NotRegistered", (kg.VAE,), {"__module__": "__main__"})
+    model = NotRegistered(*kg.networks.mlp_vae((4, 4, 1), 2, hidden=(3,)))
+    path = tmp_path / "own.keras"
+    model.save(path)
+    with pytest.raises(ValueError, match="it needs NotRegistered, a class") as error:
+        kg.saving.load_model(path)
+    line = re.findall(r"`([^`]+)`", str(error.value))[-1]
+    names = {"keras": keras, "path": path, "NotRegistered": NotRegistered}
+    assert type(eval(line, names)) is NotRegistered  # noqa: S307
+
+
+@pytest.mark.parametrize("shape, latent_dim", [((4, 4, 1), 3), ((5, 4, 1), 2)])
+def test_weights_of_another_model_are_refused_in_a_sentence(tmp_path, shape, latent_dim):
+    model = kg.VAE(*kg.networks.mlp_vae((4, 4, 1), 2, hidden=(3,)))
+    model.save_weights(tmp_path / "a.weights.h5")
+    other = kg.VAE(*kg.networks.mlp_vae(shape, latent_dim, hidden=(3,)))
+    with pytest.raises(ValueError, match="a.weights.h5 holds the weights of another model"):
+        other.load_weights(tmp_path / "a.weights.h5")

@@ -55,6 +55,8 @@ def traversals(model, steps=11, rows=10, z=None, label=0):
     Returns:
         The numbers of the latents, from 0 and along the flattened z, and their images.
     """
+    if np.ndim(steps):
+        raise ValueError("`steps` is an array. Images of a class are asked for by `label=`.")
     steps = check_integer("steps", steps)
     rows = check_integer("rows", rows)
     shape = as_sequence(model.latent_dim)

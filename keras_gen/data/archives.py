@@ -191,14 +191,9 @@ class Array(Source):
             self.x = self.x[..., None]
         is_float = np.issubdtype(self.x.dtype, np.floating)
         if self.x.ndim != 4 or self.x.shape[-1] not in (1, 3, 4) or not len(self.x):
-            way = "."
-            if self.x.ndim == 4 and self.x.shape[1] in (1, 3, 4):
-                way = ": `x.transpose(0, 2, 3, 1)` puts them there."
-            elif self.x.ndim == 2:
-                way += " A table is no image: in Python `fit` takes it as it is."
             raise ValueError(
                 f"{path!r} holds an array of shape {self.x.shape}. Save images (n, height, width), "
-                f"or with 1, 3 or 4 channels at the end{way}"
+                f"or with 1, 3 or 4 channels at the end{_moved(self.x.shape)}."
             )
         if self.x.dtype != np.uint8 and not is_float:
             raise ValueError(
@@ -238,6 +233,15 @@ class Array(Source):
                 f"Save `np.unique(y, return_inverse=True)[1]`."
             )
         return y.astype("int64")
+
+
+def _moved(shape):
+    """Return what makes images of an array of this shape, if that is plain."""
+    if len(shape) == 4 and shape[1] in (1, 3, 4) and shape[0]:
+        return ": `x.transpose(0, 2, 3, 1)` puts them there"
+    if len(shape) == 5 and shape[-1] in (1, 3, 4) and 0 not in shape:
+        return f": `x.reshape(-1, {', '.join(map(str, shape[2:]))})` is one long film"
+    return ". A table is no image: in Python `fit` takes it as it is" if len(shape) == 2 else ""
 
 
 def _arrays(path):

@@ -167,7 +167,7 @@ def _by_name(source, labels):
         parts = _below_the_common_folder([part[1:] for part in parts])
     if source.y is not None and labels is not False:
         return names, source.y, None, is_test
-    return names, *_classes(parts, labels, source.place), is_test
+    return names, *_classes(parts, labels, source.place, hasattr(source, "x")), is_test
 
 
 def _below_the_common_folder(parts):
@@ -189,11 +189,16 @@ def _given_split(parts):
     return np.array([part[0].lower() in TEST for part in parts])
 
 
-def _classes(parts, labels, place):
+def _classes(parts, labels, place, is_array):
     """Return integer labels and the names of the classes, or (None, None)."""
     tops = [part[0] if len(part) > 1 else None for part in parts]
     names = sorted({top for top in tops if top is not None})
     if labels is False or len(names) < 2 or None in tops:
+        if labels is True and is_array:
+            raise ValueError(
+                f"{place!r} has no labels. Save them next to the images, in an .npz: "
+                f"`np.savez(path, x=x, y=y)`; or do without labels."
+            )
         if labels is True:
             raise ValueError(
                 f"{place!r} has no labels: {len(names)} subfolders with images, and "
@@ -215,8 +220,8 @@ def _classes(parts, labels, place):
 def _split(names, y, checksums, test, seed):
     """Return which images are for testing: of each class the first, by a seeded hash of the names.
 
-    Those with the same checksum share the hash of the first of them, and are on the training side
-    if one of them is there.
+    Every class keeps an image to train on. Those with the same checksum share the hash of the first
+    of them, and are on the training side if one of them is there.
     """
     first = {}
     for name, checksum in sorted(zip(names, checksums, strict=True)):
@@ -225,13 +230,18 @@ def _split(names, y, checksums, test, seed):
     is_test = np.zeros(len(names), bool)
     if test == 0:
         return is_test
-    each = [np.arange(len(names))]
-    classes = each if y is None else [np.flatnonzero(y == label) for label in np.unique(y)]
-    # If every class is too small, at least one image of all.
-    for groups, least in ((classes, 10), (each, 2)):
+    classes = [np.arange(len(names))]
+    if y is not None:
+        classes = [np.flatnonzero(y == label) for label in np.unique(y)]
+    classes = [sorted(rows, key=keys.__getitem__) for rows in classes]
+    # If every class is too small, at least one image of all: one of each class, then another.
+    ranks = {i: rank for rows in classes for rank, i in enumerate(rows[:-1])}
+    spread = [sorted(ranks, key=lambda i: (ranks[i], keys[i]))]
+    for groups, least in ((classes, 10), (spread, 1)):
         for rows in groups:
-            count = max(int(test * len(rows) + 1e-9), len(rows) >= least)
-            is_test[sorted(rows, key=keys.__getitem__)[:count]] = True
+            total = len(names) if groups is spread else len(rows)
+            count = max(int(test * total + 1e-9), len(rows) >= least)
+            is_test[rows[:count]] = True
         trained = {checksums[i] for i in np.flatnonzero(~is_test)}
         is_test &= [checksum not in trained for checksum in checksums]
         if is_test.any():

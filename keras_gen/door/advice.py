@@ -11,6 +11,8 @@ import numpy as np
 from keras_gen.door.shapes import is_pil, shape_of
 
 THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?")
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Of Pillow, for each number of channels.
+WIDE = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}  # Of more than 8 bits, which `convert` cuts.
 EXAMPLES = ("x", "data", "images")  # Names of arguments that may be images.
 
 
@@ -78,6 +80,23 @@ def unequal_line(items, name, shape=None):
     elif len(shapes[0]) < 3:
         line = f'keras.utils.pad_sequences({name}, dtype="float32")'
     return f"{shapes[0]} and {shapes[1]}. Give all the same: `{line}`."
+
+
+def pil_line(x, shape):
+    """Return in a sentence what makes `shape` of pictures of Pillow with other modes; else None."""
+    pictures = [x] if is_pil(x) else x
+    if not isinstance(pictures, (list, tuple)) or not pictures or not all(map(is_pil, pictures)):
+        return None
+    wanted = MODES.get(shape[2]) if shape is not None and len(shape) == 3 else None
+    modes = {picture.mode for picture in pictures}
+    if wanted is None or modes == {wanted} or modes & WIDE or (modes == {"1"} and wanted == "L"):
+        return None
+    grey = "[..., None]" if wanted == "L" else ""
+    return (
+        f"The pictures of Pillow are of mode {' and '.join(sorted(modes))}, and examples have "
+        f'shape {tuple(shape)}. Pass `np.stack([np.asarray(i.convert("{wanted}").resize('
+        f"({shape[1]}, {shape[0]}))) for i in {'[x]' if is_pil(x) else 'x'}]){grey} / 255`."
+    )
 
 
 def files_line(paths, shape=None):

@@ -8,13 +8,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen.arguments import check_unmasked, dense_line, filled, table_line
+from keras_gen.arguments import check_unmasked, dense_line, filled, host, table_line
 from keras_gen.door.advice import (
     EXAMPLES,
     classes_line,
     files_line,
     floats_line,
     numbers_line,
+    pil_line,
     unequal_line,
 )
 from keras_gen.door.shapes import axes_of, is_pil, shape_of
@@ -41,6 +42,8 @@ def as_examples(raw, example_shape, kind=None, white=None):
     """
     if isinstance(raw, collections.abc.Mapping):
         raise ValueError(_dictionary(raw, kind))
+    if line := pil_line(raw, example_shape):
+        raise ValueError(line)
     if isinstance(raw, (list, tuple)) and example_shape is not None:
         shapes = list(map(shape_of, raw))
         if len(raw) > 1 and any(shape[1:] == example_shape for shape in shapes):
@@ -98,7 +101,7 @@ def as_numbers(value, name="x", shape=None):
     if isinstance(value, (str, bytes)) or not (is_known or readable):
         raise ValueError(_unknown(value, name, shape))
     try:
-        array = np.asarray(_host(filled(value)))
+        array = np.asarray(host(filled(value)))
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(_no_array(value, name, shape)) from error
     if array.dtype.kind in "OUSVMmc" and "float" not in array.dtype.name:
@@ -198,16 +201,6 @@ def check_weights(sample_weight):
         )
 
 
-def _host(value):
-    """Return what NumPy can read: a tensor of PyTorch without its gradient, from any device."""
-    if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
-        return [np.asarray(_host(item)) for item in value]
-    if not hasattr(value, "detach"):
-        return value
-    value = value.detach().cpu()
-    return value.float() if str(value.dtype) == "torch.bfloat16" else value
-
-
 def _no_array(value, name, shape):
     if isinstance(value, (list, tuple)) and (line := unequal_line(value, name, shape)):
         return f"`{name}` is a list whose items have different shapes, such as {line}"
@@ -233,6 +226,8 @@ def _unknown(value, name, shape):
         whole = os.path.isdir(value) or str(value).lower().endswith(READ_WHOLE)
         paths = name if whole else f"[{name}]"
         return f"`{name}` is a {_type(value)}. {files_line(paths, shape)}"
+    if isinstance(value, collections.abc.Set):
+        return f"`{name}` is a {_type(value)}, which has no order. Pass a list."
     said = f"`{name}` is a {_type(value)}. Pass an array"
     if hasattr(value, "__next__"):  # A stream, where one array is expected.
         return f"{said}: `np.concatenate(list({name}))`."

@@ -145,6 +145,12 @@ def _with_named_outputs(graph_file, names):
     import onnx
 
     graph = graph_file.graph
+    # Torch names values after variables of the code: one inside may have the name of an output.
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [f"{end}_inside" if end in names else end for end in ends]
+    for kept in (*graph.output, *graph.initializer, *graph.value_info):
+        kept.name = f"{kept.name}_inside" if kept.name in names else kept.name
     for output, name in zip(graph.output, names, strict=True):
         graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
         output.name = name

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_gen.arguments import check_integer, check_one_array
+from keras_gen.arguments import check_integer, check_one_array, host
 from keras_gen.dtypes import output_dtype
 from keras_gen.priors import UnitNormal
 
@@ -50,6 +50,7 @@ def active_units(mean, threshold=0.01):
         https://arxiv.org/abs/1509.00519
     """
     check_one_array("mean", mean)
+    mean = host(mean)
     mean, _ = _posteriors(mean, np.zeros_like(mean))
     return int(np.sum(np.var(mean, axis=0) > threshold))
 
@@ -159,7 +160,7 @@ def _information(z, mean, log_var):
 
 
 def _posteriors(mean, log_var):
-    mean, log_var = np.asarray(mean, "float64"), np.asarray(log_var, "float64")
+    mean, log_var = (np.asarray(host(v), "float64") for v in (mean, log_var))
     if mean.ndim < 2 or mean.shape != log_var.shape or not mean.size:
         raise ValueError(
             f"`mean` has shape {mean.shape} and `log_var` {log_var.shape}. Pass both as "

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_gen.arguments import host
+
 
 def mode_coverage(samples, centres, sigma, weights=None):
     """Measure how well samples cover the modes of a mixture of round Gaussians.
@@ -38,7 +40,7 @@ def mode_coverage(samples, centres, sigma, weights=None):
         Lin et al. (2018), "PacGAN", section 4, and its authors' code:
         https://arxiv.org/abs/1712.04086; the first two are VEEGAN's (Srivastava et al., 2017).
     """
-    samples, centres = np.asarray(samples, "float64"), np.asarray(centres, "float64")
+    samples, centres = np.asarray(host(samples), "float64"), np.asarray(centres, "float64")
     if samples.ndim != 2 or samples.shape[1:] != centres.shape[1:] or not len(samples):
         raise ValueError(
             f"`samples` has shape {samples.shape} and `centres` {centres.shape}. Pass "

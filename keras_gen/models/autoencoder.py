@@ -41,6 +41,7 @@ class Autoencoder(Latents, GenerativeModel):
     """
 
     logged = ("loss", "reconstruction")
+    without_target = "Pass `x` alone."  # Advice to who passes a second copy of it.
     absent = dict.fromkeys(
         ("sample", "generate", "log_likelihood", "anomaly_score", "inpaint"),
         "it has no prior, so nothing says which z to draw or how likely one is. kg.VAE has one.",
@@ -95,7 +96,7 @@ class Autoencoder(Latents, GenerativeModel):
 
     def check_next_to(self, x, y, sample_weight):
         if self.num_classes is None:
-            checks.check_not_a_target(x, y, type(self).__name__)
+            checks.check_not_a_target(x, y, type(self).__name__, self.without_target)
         if sample_weight is not None:
             door.check_weights(sample_weight)
 

@@ -8,6 +8,7 @@ import tempfile
 import warnings
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gen import accelerate, backend, borrowed, checks, distribution, export, optimizers, seeds  # noqa: F401
@@ -161,6 +162,11 @@ class GenerativeModel(
                 "Keras's `predict` divides a batch among the processes, and on JAX it does not "
                 "gather the outputs of the others. Use `predict_on_batch`, or `reconstruct`, "
                 "`encode`, `generate`: each process computes them whole."
+            )
+        if "y" in kwargs or np.ndim(args[1] if len(args) > 1 else 0):
+            raise ValueError(
+                "`predict` is given labels next to its other input, in a list: `predict([x, y])`, "
+                "or [z, y] of a GAN."
             )
         return self._call_admitted(super().predict, args, kwargs)
 

@@ -32,6 +32,7 @@ class _Denoising:
     """Mixin before an autoencoder's class: adds noise in steps, and removes it in `denoise`."""
 
     numbers = {"stddev": check_stddev}
+    without_target = "Pass the clean examples alone: each step adds noise of its own to them."
 
     def add_noise(self, stddev):
         self.stddev = stddev

@@ -51,6 +51,12 @@ class Labels:
         y = as_numpy(y, "y")
         return as_labels(np.full(n, y) if y.ndim == 0 else y, n, self.num_classes, owner)
 
+    def __call__(self, inputs, *args, y=None, **kwargs):
+        """Call the model as Keras does; `y=` is another way to say [x, y], or [z, y] of a GAN."""
+        if y is not None:
+            inputs = [inputs, self.labels(y, len(inputs))]
+        return super().__call__(inputs, *args, **kwargs)
+
     def split_labels(self, inputs):
         """Return `(x, y)` from the inputs of a call: [x, y] with classes, else x itself."""
         if self.num_classes is None:

@@ -51,9 +51,15 @@ def check_halvings(image_shape, halvings):
             f"channels) with sides of 2 and more; for a table or a series use `mlp_vae`, or "
             f"networks of your own."
         )
-    if image_shape[0] % factor or image_shape[1] % factor:
-        raise ValueError(
-            f"`image_shape` is {tuple(image_shape)}. {halvings} convolutions of stride 2 need "
-            f"(height, width, channels) with both sides divisible by {factor}; take fewer of them, "
-            f"or resize or pad the images."
-        )
+    if not any(side % factor for side in image_shape[:2]):
+        return
+    ways = "; resize or pad the images"
+    if halvings > 1 and not any(side % 2 for side in image_shape[:2]):
+        ways = "; take fewer of them, or resize or pad the images"
+    if image_shape[0] in (1, 3, 4) and image_shape[2] not in (1, 3, 4):
+        ways = ". Its channels come first; Keras's networks want them last"
+    raise ValueError(
+        f"`image_shape` is {tuple(image_shape)}. {halvings} "
+        f"convolution{'s' * (halvings > 1)} of stride 2 need (height, width, channels) with both "
+        f"sides divisible by {factor}{ways}."
+    )

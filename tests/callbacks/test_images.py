@@ -1,5 +1,8 @@
+import re
+
 import numpy as np
 import pytest
+from keras import ops
 from PIL import Image
 
 import keras_gen as kg
@@ -73,6 +76,42 @@ def test_floats_are_no_picture_and_the_advice_makes_one(tmp_path):
     kg.callbacks.save_gif(tmp_path / "a.gif", [kg.callbacks.image_grid(x[None]) for x in images])
     with Image.open(tmp_path / "a.gif") as picture:
         assert picture.n_frames == 2
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 4), (2, 4, 5, 1), (2, 3, 4, 5, 3)])
+def test_the_advice_makes_a_picture_of_images_of_any_shape(tmp_path, shape, dtype):
+    white = 255 if dtype == "uint8" else 1
+    x = np.full(shape, white, dtype)
+    x[(0, 0) if len(shape) == 2 else (..., 0, 0, slice(None))] = 0  # The first pixel of each.
+    with pytest.raises(ValueError) as error:
+        kg.callbacks.save_png(tmp_path / "a.png", x)
+    line = re.findall(r"`([^`]+)`", str(error.value))[-1]
+    picture = eval(line, {"x": x, "image_grid": kg.callbacks.image_grid})  # noqa: S307
+    kg.callbacks.save_png(tmp_path / "a.png", picture)
+    assert (picture[2:4, 2:4] == 0).all() and (picture[2:10, 4:12] == 255).all()
+
+
+@pytest.mark.once
+def test_an_array_that_is_no_image_gets_no_such_advice(tmp_path):
+    with pytest.raises(ValueError, match="such as `image_grid` returns.$"):
+        kg.callbacks.save_png(tmp_path / "a.png", np.zeros((2, 2, 7), "uint8"))
+
+
+def test_what_a_model_gives_is_drawn_and_measured_without_its_gradient(tmp_path):
+    model, x = tiny.vae(), tiny.images(24)
+    given = model(x)  # On PyTorch with a gradient, which NumPy does not read.
+    expected = ops.convert_to_numpy(given)
+    np.testing.assert_array_equal(kg.callbacks.image_grid(given), kg.callbacks.image_grid(expected))
+    kg.data.preview(given, tmp_path / "a.png")
+    np.testing.assert_array_equal(kg.data.ArrayDataset(given).x, expected)
+    rows = ops.reshape(given, (24, -1))
+    assert kg.metrics.frechet_distance(rows, rows) < 1e-6
+    mean, log_var = model.encoder(x)
+    assert kg.metrics.active_units(mean) == kg.metrics.active_units(ops.convert_to_numpy(mean))
+    found = kg.metrics.kl_per_latent(mean, log_var)
+    np.testing.assert_allclose(found, kg.metrics.kl_per_latent(*model.encode(x)), rtol=1e-4)
 
 
 PICTURE, IMAGES = np.zeros((4, 4, 3), "uint8"), np.zeros((3, 4, 4, 3), "float32")

@@ -284,6 +284,14 @@ def test_hidden_files_others_and_links_that_loop(tmp_path):
     assert np.bincount(train.y).tolist() == [10, 20]
 
 
+def uneven(root):
+    """A class of one image, and one of three."""
+    photos(root, ("a",), each=1)
+    for i in range(3):
+        write(root / "b" / f"{i}.png", seed=i + 1)
+    return root
+
+
 @pytest.mark.once
 def test_few_images_and_images_of_one_colour(tmp_path):
     root = photos(tmp_path / "three", (".", "."), each=3)
@@ -292,6 +300,15 @@ def test_few_images_and_images_of_one_colour(tmp_path):
     many = [f"class {i}" for i in range(8)]
     train, test = kg.data.folder(photos(tmp_path / "many", many, each=4))
     assert (len(train.rows), len(test.rows), train.num_classes) == (29, 3, 8)
+    # A test image is of a class that keeps another one, and the classes take turns.
+    assert len(set(test.y)) == 3 and set(train.y) == set(range(8))
+    for seed in range(5):
+        train, test = kg.data.folder(photos(tmp_path / "one", ("a", "b", "b")), seed=seed, test=0.9)
+        assert set(train.y) == {0, 1}
+        train, test = kg.data.folder(uneven(tmp_path / f"uneven{seed}"), seed=seed)
+        assert (train.y == 0).sum() == 1 and set(test.y) == {1}
+    with pytest.raises(ValueError, match="too few for a training and a test set"):
+        kg.data.folder(photos(tmp_path / "pair", ("a", "b"), each=1))
     for i in range(12):
         write(tmp_path / "plain" / f"{i}.png", np.full((4, 4), 20 * i, "uint8"))
     train, test = kg.data.folder(tmp_path / "plain")
@@ -704,6 +721,15 @@ BAD = {
         r"an array of shape \(6, 8\). Save images.*A table is no image",
     ),
     "channels first": (array(np.zeros((9, 3, 8, 8), "u1")), {}, r"transpose\(0, 2, 3, 1\)"),
+    "tables": (array(np.zeros((9, 64), "u1")), {}, r"shape \(9, 64\). Save .* at the end\.$"),
+    "no images": (array(np.zeros((0, 8, 8, 3), "u1")), {}, r"at the end\.$"),
+    "two channels": (array(np.zeros((9, 8, 8, 2), "u1")), {}, r"at the end\.$"),
+    "films": (array(np.zeros((2, 9, 8, 8, 3), "u1")), {}, r"`x.reshape\(-1, 8, 8, 3\)` is one"),
+    "an array of no labels": (
+        array(np.zeros((9, 8, 8), "u1")),
+        {"labels": True},
+        r"has no labels. Save them next to the images, .* `np.savez\(path, x=x, y=y\)`",
+    ),
     "integers": (array(np.zeros((9, 8, 8), "int64")), {}, "an array of type int64. Save uint8"),
     "up to 255": (
         array(np.full((9, 8, 8), 255.0)),

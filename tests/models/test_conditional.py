@@ -7,6 +7,7 @@ from keras import ops
 
 import keras_gen as kg
 from keras_gen.data import ArrayDataset
+from tests.helpers import numpy
 from tests.models import tiny
 
 
@@ -183,6 +184,23 @@ def test_predict_takes_the_pair():
     with pytest.raises(ValueError, match="leaves out the labels of a PyDataset.*`reconstruct`"):
         model.predict(stream)
     np.testing.assert_allclose(model.reconstruct(stream), model.reconstruct(x, y=y), atol=1e-6)
+
+
+@pytest.mark.parametrize("build", [vae, gan])
+def test_a_call_takes_labels_by_name_as_the_methods_do(build):
+    model = build()
+    shape = model.latent_shape if isinstance(model, kg.GAN) else model.encoder.input_shape[0][1:]
+    x = np.random.default_rng(0).uniform(size=(2, *shape)).astype("float32")
+    expected = model([x, np.array([1, 1])])
+    for y in (1, [1, 1], np.array([1, 1])):
+        np.testing.assert_array_equal(numpy(model(x, y=y)), numpy(expected))
+    with pytest.raises(ValueError, match="`y` is 'cat'. Pass the number of the class"):
+        model(x, y="cat")
+    with pytest.raises(ValueError, match="The labels go from 9 to 9"):
+        model(x, y=9)
+    for arguments, names in (((x, np.array([1, 1])), {}), ((x,), {"y": 1})):
+        with pytest.raises(ValueError, match=r"in a list: `predict\(\[x, y\]\)`"):
+            model.predict(*arguments, **names, verbose=0)
 
 
 def test_networks_of_another_number_of_classes_are_refused():

@@ -99,3 +99,10 @@ def test_a_noise_that_is_none_is_refused(stddev):
     networks = kg.networks.mlp_autoencoder((8, 8, 1), 3, hidden=(4,))
     with pytest.raises(ValueError, match="`stddev` is"):
         kg.DenoisingAutoencoder(*networks, stddev=stddev)
+
+
+def test_a_pair_of_noisy_and_clean_examples_is_refused_with_what_to_pass():
+    model, clean = tiny.denoising_autoencoder(), tiny.images(8)
+    tiny.compile_model(model, tiny.sgd)
+    with pytest.raises(ValueError, match="Pass the clean examples alone: each step adds noise"):
+        model.fit(clean[::-1], clean, verbose=0)

@@ -61,3 +61,22 @@ def test_an_mlp_takes_a_table():
 def test_sizes_that_cannot_be_are_refused(build, arguments, match):
     with pytest.raises(ValueError, match=match):
         build(*arguments)
+
+
+@pytest.mark.once
+def test_the_advice_for_a_size_helps_with_it():
+    with pytest.raises(ValueError, match="2 convolutions .* divisible by 4; resize or pad the im"):
+        networks.conv_vae((17, 23, 3), 2)  # Odd sides: no number of convolutions halves them.
+    with pytest.raises(ValueError, match="1 convolution of stride 2 .* by 2; resize or pad the im"):
+        networks.conv_vae((17, 23, 3), 2, filters=(2,))
+    with pytest.raises(ValueError, match="divisible by 4; take fewer of them"):
+        networks.conv_vae((10, 6, 3), 2)
+    networks.conv_vae((10, 6, 3), 2, filters=(2,))
+    for build in (networks.conv_vae, networks.unet_autoencoder):
+        options = {"latent_dim": 2} if build is networks.conv_vae else {}
+        with pytest.raises(ValueError, match="channels come first; Keras's networks want them la"):
+            build((3, 8, 8), **options)
+        with pytest.raises(ValueError, match=r"is \(None, None, 1\). Pass positive integers"):
+            build((None, None, 1), **options)
+    with pytest.raises(ValueError, match=r"Pass an integer, at least 1\.$"):  # It has no `y=`.
+        networks.mlp_vae((4, 4, 1), 2, num_classes=["a", "b"])

@@ -80,14 +80,14 @@ class FSQ(Quantizer):
 
     def codes(self, z):
         rounded = ops.cast(ops.round(self.bound(in_float32(z))), "int32")
-        half = np.array(self.levels, "int32") // 2
-        return ops.sum((rounded + half) * self._places(), axis=-1)
+        levels, places = self._places()
+        return ops.cast(ops.sum((rounded + levels // 2) * places, axis=-1), "int32")
 
     def vectors(self, codes):
         codes = ops.cast(codes, "int32")[..., None]
-        levels = np.array(self.levels, "int32")
-        level = ops.mod(ops.floor_divide(codes, self._places()), levels)
-        half = ops.convert_to_tensor(levels // 2, wide(self.variable_dtype))
+        levels, places = self._places()
+        level = ops.mod(ops.floor_divide(codes, places), levels)
+        half = ops.cast(levels // 2, wide(self.variable_dtype))
         return ops.cast(level, half.dtype) / half - 1
 
     def loss(self, z, vectors):
@@ -104,5 +104,6 @@ class FSQ(Quantizer):
         return {**super().get_config(), "levels": self.levels}
 
     def _places(self):
-        """Return what a step of each level counts in the code, int32 (d,)."""
-        return np.concatenate([[1], np.cumprod(self.levels[:-1])]).astype("int32")
+        """Return the levels, and what a step of each counts in the code, int32 (d,)."""
+        places = np.concatenate([[1], np.cumprod(self.levels[:-1])])
+        return tuple(ops.convert_to_tensor(v, "int32") for v in (self.levels, places))

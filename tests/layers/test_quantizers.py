@@ -62,6 +62,8 @@ def test_the_first_batch_is_an_iteration_of_k_means_from_its_own_vectors():
     z_q, codes, _ = map(numpy, quantizer(z, training=True))
     for k in range(6):
         own = z[codes == k]
+        if not len(own):  # Its vector was drawn twice.
+            continue
         # The vectors are replaced by one of the batch, and that moves to the mean.
         start = np.unique(np.round(z_q[codes == k], 5), axis=0)
         assert len(start) == 1 and np.abs(z - start[0]).sum(-1).min() < 1e-4

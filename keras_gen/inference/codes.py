@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import backend, borrowed, seeds
+from keras_gen import backend, borrowed, distribution, seeds
 from keras_gen.arguments import check_fraction, check_integer
 from keras_gen.dtypes import wide
 from keras_gen.inference.predict import filled_batch
@@ -61,6 +61,11 @@ def fit_code_prior(
     """
     epochs, batch_size = check_integer("epochs", epochs), check_integer("batch_size", batch_size)
     check_fraction("validation_split", validation_split)
+    if distribution.count_devices(vqvae) > 1:
+        raise ValueError(
+            "`fit_prior` of a VQVAE trains on one device, and this model is on several. Save it, "
+            "load it outside of `data_parallel()`, and fit its prior there."
+        )
     codes, y = codes_and_labels(vqvae, x, y)
     prior = prior or vqvae.prior or _default_prior(vqvae)
     vqvae.check_prior(prior)
@@ -74,8 +79,10 @@ def fit_code_prior(
         optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))
     density.compile(optimizer=optimizer)
     optimizer.build(prior.trainable_variables)
-    best = _train(density, data, fresh, epochs, batch_size, seed, verbose)
-    prior.trainable = False
+    try:
+        best = _train(density, data, fresh, epochs, batch_size, seed, verbose)
+    finally:
+        prior.trainable = False
     if prior is not vqvae.prior:
         borrowed.replace_layer(vqvae, "prior", prior)
     result = {"uniform": prior.length * math.log(prior.num_codes)}

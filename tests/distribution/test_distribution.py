@@ -68,9 +68,9 @@ def test_what_cannot_be_shared_or_compiled_is_refused(found, backend):
         assert (
             lacking
             == {
-                "tensorflow": {"jit_compile", "gradient_accumulation"},
-                "jax": set(),
-                "torch": {"arrays"},
+                "tensorflow": {"jit_compile", "gradient_accumulation", "fit_prior"},
+                "jax": {"fit_prior"},
+                "torch": {"arrays", "fit_prior"},
             }[backend]
         )
 

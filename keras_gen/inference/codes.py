@@ -125,7 +125,7 @@ def codes_and_labels(vqvae, x, y=None):
 def log_prob_of_codes(prior, codes, y=None, batch_size=64):
     """Return log p(c) of flat codes (n, length) in nats, NumPy (n,)."""
     inputs = [codes] if y is None else [codes, y]
-    values = []
+    values, batch_size = [], min(batch_size, len(codes))
     for start in range(0, len(codes), batch_size):
         batch = filled_batch(inputs, start, batch_size)
         logits = backend.predict_on_batch(prior.network, batch if len(batch) > 1 else batch[0])

@@ -93,7 +93,8 @@ class CodePrior(keras.layers.Layer):
             seed: Integer or None.
             batch_size: Sequences in a pass.
         """
-        n, batch_size = check_integer("n", n), check_integer("batch_size", batch_size)
+        n = check_integer("n", n)
+        batch_size = min(check_integer("batch_size", batch_size), n)
         if not temperature > 0:
             raise ValueError(f"`temperature` is {temperature!r}. Pass a positive number.")
         (stream,) = seeds.split(None, 1) if check_seed(seed) is None else (seed,)

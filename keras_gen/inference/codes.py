@@ -82,7 +82,7 @@ def fit_code_prior(
     try:
         best = _train(density, data, fresh, epochs, batch_size, seed, verbose)
     finally:
-        prior.trainable = False
+        prior.set_trainable(False)
     if prior is not vqvae.prior:
         borrowed.replace_layer(vqvae, "prior", prior)
     result = {"uniform": prior.length * math.log(prior.num_codes)}
@@ -97,7 +97,7 @@ class CodeDensity(backend.Trainer, keras.Model):
 
     def __init__(self, prior):
         super().__init__(dtype=wide(keras.config.dtype_policy().variable_dtype))
-        prior.trainable = True
+        prior.set_trainable(True)
         self.prior = prior
         self.built = True
 

@@ -99,7 +99,7 @@ class VQVAE(Autoencoder):
         self.user_sampling = Noise(seed, dtype=wide(self.variable_dtype))
         self.prior = prior
         if prior is not None:
-            prior.trainable = False  # `fit_prior` alone trains it.
+            prior.set_trainable(False)  # `fit_prior` alone trains it.
         if self.built:
             self.build_codes()
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import backend, configs, seeds
+from keras_gen import backend, borrowed, configs, seeds
 from keras_gen.arguments import check_integer, check_seed
 from keras_gen.dtypes import in_float32
 
@@ -68,6 +68,12 @@ class CodePrior(keras.layers.Layer):
     def num_codes(self):
         """Number of different codes."""
         return self.network.output_shape[2]
+
+    def set_trainable(self, value):
+        """Set `trainable` of this layer and of all layers of its network, at any depth."""
+        # TensorFlow leaves out what is set to the value that it has, and with it what lies below.
+        for layer in borrowed.all_layers(self):
+            layer.trainable = value
 
     def call(self, codes, y=None, training=False):
         inputs = codes if y is None else [codes, y]

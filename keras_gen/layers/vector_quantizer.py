@@ -131,11 +131,13 @@ class VectorQuantizer(configs.ChecksNumbers, Quantizer):
         z = in_float32(z)
         rows = ops.stop_gradient(ops.reshape(z, (-1, z.shape[-1])))
         rows = ops.cast(rows, self.codebook.dtype)
-        drawn, redrawn = self._draw_rows(rows)
+        batch = backend.gather_from_replicas(rows)  # That of all devices.
+        drawn, redrawn = self._draw_rows(batch)
         codebook = ops.where(self.started > 0, ops.convert_to_tensor(self.codebook), drawn)
         codes = _nearest(z, codebook)
         vectors = ops.cast(ops.take(codebook, codes, axis=0), z.dtype)
-        self._move(rows, ops.reshape(codes, (-1,)), codebook, redrawn)
+        devices = _count(batch) / _count(rows)
+        self._move(rows, ops.reshape(codes, (-1,)), codebook, redrawn, devices)
         return straight_through(z, vectors), codes, self.loss(z, vectors)
 
     def get_config(self):
@@ -156,20 +158,18 @@ class VectorQuantizer(configs.ChecksNumbers, Quantizer):
             name=name,
         )
 
-    def _draw_rows(self, rows):
-        """Return two draws of K rows of the batch of all devices, the same on each: (K, d)."""
-        rows = backend.gather_from_replicas(rows)
+    def _draw_rows(self, batch):
+        """Return two draws of K rows of the batch, the same on all devices: (K, d)."""
         uniform = backend.gather_from_replicas(self.noise.uniform((1, 2 * self.num_codes)))[0]
-        n = ops.shape(rows)[0]
-        places = ops.cast(uniform * ops.cast(n, uniform.dtype), "int32")
-        drawn = ops.take(rows, ops.minimum(places, n - 1), axis=0)
+        places = ops.cast(uniform * _count(batch), "int32")
+        drawn = ops.take(batch, ops.minimum(places, ops.shape(batch)[0] - 1), axis=0)
         return drawn[: self.num_codes], drawn[self.num_codes :]
 
-    def _move(self, rows, codes, codebook, redrawn):
+    def _move(self, rows, codes, codebook, redrawn, devices):
         """Move the codebook to the averages of `rows` and their `codes`; redraw unused codes."""
         chosen = ops.one_hot(codes, self.num_codes, dtype=rows.dtype)  # (n, K)
-        n_k = backend.mean_over_replicas(ops.sum(chosen, axis=0))
-        m_k = backend.mean_over_replicas(ops.matmul(ops.transpose(chosen), rows))
+        n_k = devices * backend.mean_over_replicas(ops.sum(chosen, axis=0))
+        m_k = devices * backend.mean_over_replicas(ops.matmul(ops.transpose(chosen), rows))
         counts = self.decay * self.counts + (1 - self.decay) * n_k
         sums = self.decay * self.sums + (1 - self.decay) * m_k
         used = counts[:, None] > 1e-20  # Of no vectors there is no mean.
@@ -181,6 +181,10 @@ class VectorQuantizer(configs.ChecksNumbers, Quantizer):
         self.sums.assign(ops.where(dead[:, None], mean * redrawn, sums))
         self.codebook.assign(ops.where(dead[:, None], redrawn, codebook))
         self.started.assign(ops.ones_like(mean))
+
+
+def _count(rows):
+    return ops.cast(ops.shape(rows)[0], rows.dtype)
 
 
 def _nearest(z, codebook):

@@ -26,6 +26,7 @@ from keras_gen.models import (
     GAN,
     IWAE,
     VAE,
+    VQVAE,
     WGAN,
     Autoencoder,
     DenoisingAutoencoder,

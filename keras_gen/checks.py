@@ -101,6 +101,20 @@ def check_latents(z, latent_dim):
     return z
 
 
+def check_codes(codes, shape, num_codes):
+    """Return integers as a NumPy array (n, *shape), int32; ValueError for anything else."""
+    codes = as_numpy(codes, "codes")
+    expected = ", ".join(map(str, ("n", *shape)))
+    if codes.ndim != 1 + len(shape) or len(codes) == 0 or codes.shape[1:] != shape:
+        raise ValueError(f"`codes` has shape {codes.shape}. Pass ({expected}), n at least 1.")
+    if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= num_codes:
+        raise ValueError(
+            f"`codes` holds {codes.dtype} from {codes.min()} to {codes.max()}. Pass integers from "
+            f"0 to {num_codes - 1}, as `encode` gives them."
+        )
+    return codes.astype("int32")
+
+
 def fits(shape, expected):
     """Return whether two shapes may be those of one tensor: None is any size."""
     return len(shape) == len(expected) and all(

@@ -19,7 +19,8 @@ every_mode = pytest.mark.parametrize("mode", MODES)
 # Without the mode whose `train_on_batch` is that of another: JAX compiles by default (and gives
 # memory away with jit_compile=True, but in `fit` alone), PyTorch's default is eager.
 SAME_AS_DEFAULT = {"jax": COMPILED, "torch": EAGER, "tensorflow": None}[keras.config.backend()]
-every_batch_mode = pytest.mark.parametrize("mode", [m for m in MODES if m is not SAME_AS_DEFAULT])
+BATCH_MODES = [m for m in MODES if m is not SAME_AS_DEFAULT]
+every_batch_mode = pytest.mark.parametrize("mode", BATCH_MODES)
 every_precision = pytest.mark.parametrize("precision", ["float32", "float64"])
 
 

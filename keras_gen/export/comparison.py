@@ -62,6 +62,8 @@ def _input(spec, n, model, random):
     if spec.name == "seed":
         return random.integers(2**31, size=shape).astype("int32")
     if keras.backend.is_int_dtype(spec.dtype):
+        if spec.name == "codes":
+            return random.integers(model.quantizer.num_codes, size=shape).astype(spec.dtype)
         labels = np.arange(np.prod(shape)) % (model.num_classes or 1)
         return labels.reshape(shape).astype(spec.dtype)
     return random.standard_normal(shape).astype(spec.dtype)

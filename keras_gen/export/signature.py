@@ -84,11 +84,19 @@ def _with_unknown_labels(signature, num_classes):
         # NaN times 0 is NaN.
         nothing = ops.sqrt(ops.min(known, axis=1) - 1)
         return {
-            name: value + ops.reshape(nothing, (-1, *[1] * (len(value.shape) - 1)))
+            name: _marked(value, ops.reshape(nothing, (-1, *[1] * (len(value.shape) - 1))))
             for name, value in signature.function(*inputs).items()
         }
 
     return signature._replace(function=function)
+
+
+def _marked(value, nothing):
+    """Return floats with NaN where `nothing` is NaN, and integers with -1 there."""
+    if keras.backend.is_float_dtype(value.dtype):
+        return value + nothing
+    known = ops.cast(nothing == 0, value.dtype)
+    return (value + 1) * known - 1
 
 
 def named_function(signature):

@@ -6,4 +6,5 @@ from keras_gen.models.gan import GAN
 from keras_gen.models.iwae import IWAE, DReGIWAE
 from keras_gen.models.two_layer_iwae import TwoLayerIWAE
 from keras_gen.models.vae import VAE
+from keras_gen.models.vqvae import VQVAE
 from keras_gen.models.wgan import WGAN

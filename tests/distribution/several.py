@@ -92,7 +92,7 @@ def refusals():
         except ValueError as error:
             return str(error)
 
-    x, model = training.images(), training.vae()
+    x, model, codes = training.images(), training.vae(), training.vqvae()
     sgd = keras.optimizers.SGD(0.01, gradient_accumulation_steps=2)
     return {
         "odd batch": refused(lambda: model.fit(kg.data.ArrayDataset(x, batch_size=7))),
@@ -100,6 +100,7 @@ def refusals():
         "arrays": refused(lambda: model.fit(x, batch_size=8, verbose=0)),
         "predict": refused(lambda: model.predict(x, verbose=0)),
         "jit_compile": refused(lambda: model.compile("sgd", jit_compile=True)),
+        "fit_prior": refused(lambda: codes.fit_prior(x, verbose=0)),
         "gradient_accumulation": refused(lambda: model.compile(sgd)),
     }
 

@@ -25,14 +25,16 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(folder):
-    return results(keras.config.backend(), folder, "vae", "gan")
+    return results(keras.config.backend(), folder, "vae", "gan", "vqvae")
 
 
 def test_logs_and_weights_are_those_of_one_device(found):
-    """Of a VAE with free bits; of a GAN with batch norm, a penalty, and layers across a batch."""
+    """Of a VAE with free bits; of a GAN with batch norm, a penalty, and layers across a batch; and
+    of a codebook.
+    """
     for each in found:
         assert each["devices"] == 2
-        for model in ("vae", "gan"):
+        for model in ("vae", "gan", "vqvae"):
             assert each[model]["logs"] < TOLERANCE
             assert each[model]["weights"] < TOLERANCE
 
@@ -66,9 +68,9 @@ def test_what_cannot_be_shared_or_compiled_is_refused(found, backend):
         assert (
             lacking
             == {
-                "tensorflow": {"jit_compile", "gradient_accumulation"},
-                "jax": set(),
-                "torch": {"arrays"},
+                "tensorflow": {"jit_compile", "gradient_accumulation", "fit_prior"},
+                "jax": {"fit_prior"},
+                "torch": {"arrays", "fit_prior"},
             }[backend]
         )
 

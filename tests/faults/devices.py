@@ -147,7 +147,25 @@ def gan():
     return model
 
 
-MODELS = {"vae": vae, "gan": gan}
+def vqvae():
+    """Return a VQ-VAE in the middle of its training, whose codebook draws nothing more."""
+    import keras
+    import numpy as np
+
+    import keras_gen as kg
+
+    quantizer = kg.layers.VectorQuantizer(4, decay=0.8, revive_below=0)
+    quantizer.build((None, 3))
+    quantizer.codebook.assign(np.random.default_rng(2).standard_normal((4, 3)))
+    quantizer.started.assign(1.0)
+    networks = kg.networks.vqvae(IMAGE_SHAPE, 3, filters=(4, 6))
+    prior = kg.networks.code_transformer(4, length=4, width=4, depth=1, heads=2)
+    model = kg.VQVAE(*networks, quantizer, prior=kg.priors.CodePrior(prior), seed=1)
+    model.compile(keras.optimizers.SGD(0.01))
+    return model
+
+
+MODELS = {"vae": vae, "gan": gan, "vqvae": vqvae}
 
 
 def images(n=EXAMPLES):
@@ -162,6 +180,8 @@ def give_noise(model):
 
     import keras_gen as kg
 
+    if isinstance(model, kg.VQVAE):  # It draws none.
+        return
     random = np.random.default_rng(9)
     normal = random.standard_normal((BATCH, 3)).astype("float32")
     uniform = random.random((BATCH, 3), dtype="float32")

@@ -86,6 +86,20 @@ def vae_of_scaled_adam():
     return vae
 
 
+def vqvae_of_adam():
+    """Return a VQ-VAE with a prior of its codes, which does not train with it."""
+    import keras
+
+    import keras_gen as kg
+
+    networks = kg.networks.vqvae((8, 8, 1), 3, filters=(4, 6))
+    prior = kg.networks.code_transformer(5, length=4, width=4, depth=1, heads=2)
+    quantizer = kg.layers.VectorQuantizer(5, revive_below=0, seed=1)
+    vqvae = kg.VQVAE(*networks, quantizer, prior=kg.priors.CodePrior(prior), seed=1)
+    vqvae.compile(optimizer=keras.optimizers.Adam(0.01))
+    return vqvae
+
+
 def gan_of_adam():
     """Return a GAN with batch norm, averages of the generator, a schedule, two steps of D."""
     import keras
@@ -119,7 +133,7 @@ def gan_of_scaled_adamw():
 
 
 MODELS = {
-    "vae": (vae_of_adamw, vae_of_scaled_adam),
+    "vae": (vae_of_adamw, vae_of_scaled_adam, vqvae_of_adam),
     "gan": (gan_of_adam, gan_of_scaled_adamw),
 }
 
@@ -192,7 +206,8 @@ def step(model):
 
     import keras_gen as kg
 
-    stream = model.noise if isinstance(model, kg.GAN) else model.sampling
+    streams = {kg.GAN: "noise", kg.VAE: "sampling", kg.VQVAE: "user_sampling"}
+    stream = getattr(model, next(name for kind, name in streams.items() if isinstance(model, kind)))
     stream.normal = lambda shape: recorded(shape, "standard_normal")
     stream.uniform = lambda shape: recorded(shape, "random")
     logs = model.train_on_batch(examples(8), return_dict=True)

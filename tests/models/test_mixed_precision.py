@@ -55,6 +55,7 @@ TRAINED = [
     (tiny.flow_dreg_iwae, "mixed_float16"),
     (tiny.full_vamp_dreg_iwae, "mixed_float16"),
     (tiny.autoregressive_conditional_vae, "mixed_float16"),
+    (tiny.vqvae, "mixed_float16"),
     (tiny.conditional_gan, "mixed_float16"),
     (wgan_gp, "mixed_float16"),
     (comparing_gan, "mixed_float16"),

@@ -211,6 +211,21 @@ def autoregressive_conditional_vae():
     return of_posterior(kg.VAE, autoregressive(), num_classes=3)
 
 
+def vqvae(quantizer=None, num_classes=None, **kwargs):
+    """With a prior of its codes, not trained, as every use of the model needs one."""
+    quantizer = quantizer or kg.layers.VectorQuantizer(5, seed=1)
+    size = len(getattr(quantizer, "levels", (0, 0, 0)))
+    networks = kg.networks.vqvae(IMAGE_SHAPE, size, filters=(4, 6), num_classes=num_classes)
+    sizes = {"width": 4, "depth": 1, "heads": 2, "num_classes": num_classes}
+    transformer = kg.networks.code_transformer(quantizer.num_codes, 4, **sizes)
+    prior = kg.priors.CodePrior(transformer)
+    return kg.VQVAE(*networks, quantizer, num_classes=num_classes, prior=prior, seed=1, **kwargs)
+
+
+def conditional_fsq_vqvae():
+    return vqvae(kg.layers.FSQ((3, 2)), num_classes=3)
+
+
 MODELS = [
     autoencoder,
     vae,
@@ -229,6 +244,8 @@ MODELS = [
     flow_dreg_iwae,
     full_vamp_dreg_iwae,
     autoregressive_conditional_vae,
+    vqvae,
+    conditional_fsq_vqvae,
     gan,
     r3gan,
     augmented_gan,
@@ -249,6 +266,7 @@ STEPS = [
     regular_vae,
     two_layer_iwae,
     denoising_vae,
+    vqvae,
     gan,
     r3gan,
     wgan,

@@ -4,5 +4,6 @@ from keras_gen.inference.anomaly import anomaly_score
 from keras_gen.inference.fitting import fit_prior
 from keras_gen.inference.inpainting import inpaint
 from keras_gen.inference.interpolation import interpolate_examples, interpolate_latents
+from keras_gen.inference.inversion import invert
 from keras_gen.inference.likelihood import log_likelihood
 from keras_gen.inference.predict import predict

@@ -9,8 +9,7 @@ SAMPLES = 500
 # Training images among which the nearest are looked for, and their values: a quarter of a GB.
 REAL, MOST_VALUES = 5_000, 2**26
 SHOWN, COLUMNS = 16, 8
-ROWS, STEPS = 8, 11  # Of the directions.
-LEAST_KL, LEAST_SHARE = 0.01, 0.005  # Of a direction that is shown: nats, and of the variance.
+STEPS = 11  # Of the directions.
 MOST_LATENTS = 512
 FIGURES = ("precision", "recall", "coverage")
 
@@ -88,73 +87,54 @@ def nearest(args, model, train, test):
 
 def directions(args, model, train, test):
     """Return images along the directions of z that matter, one a row."""
-    import math
-
-    import keras_gen as kg
-
     size = math.prod(model.latent_shape)
     if size > MOST_LATENTS or size < 3:
         return None
-    found = _of_gan(args, model) if isinstance(model, kg.GAN) else _of_vae(model, test)
+    found = _of_gan(args, model) if hasattr(model, "generator") else _of_vae(model, test)
     return found and (*_along(args, model, *found[:2]), found[2])
 
 
 def _of_vae(vae, test):
     """Return a point, the latents of the largest KL as directions, and a caption."""
-    import numpy as np
+    from keras_gen import door
+    from keras_gen.report import directions
 
-    from keras_gen import door, priors
-
-    x, y = door.some(test, SAMPLES)
-    mean, log_var = (a.reshape(len(x), -1) for a in vae.encode(x, **_labels(vae, y)))
-    kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).mean(axis=0)
-    is_normal = isinstance(vae.prior, priors.StandardNormal)
-    weight = kl if is_normal else mean.var(axis=0)
-    order = [k for k in np.argsort(-weight, kind="stable")[:ROWS] if weight[k] >= LEAST_KL]
-    if not order:
+    found = directions.of_vae(vae, *door.some(test, SAMPLES))
+    if not found:
         return None
-    of = ", ".join(f"z{k + 1} {weight[k]:.2f}" for k in order)
+    point, vectors, weights = found
+    of = ", ".join(
+        f"z{k + 1} {w:.2f}" for k, w in zip(vectors.argmax(axis=1), weights, strict=True)
+    )
+    by = "their KL, nats an image" if directions.has_kl(vae) else "the variance of their mean"
     caption = (
         f"One latent a row, through the quantiles of N(0, 1), the others at their mean. They are "
-        f"sorted by {'their KL, nats an image' if is_normal else 'the variance of their mean'}: "
-        f"{of}."
+        f"sorted by {by}: {of}."
     )
-    return mean.mean(axis=0), np.eye(mean.shape[1])[order], caption
+    return point, vectors, caption
 
 
 def _of_gan(args, gan):
-    """Return a z, the directions along which the pixels change most, and a caption.
+    """Return a z, the directions along which the pixels change most, and a caption."""
+    from keras_gen.report import directions
 
-    They are the left singular vectors of the linear map that fits the pixels of images to their z.
-    """
-    import numpy as np
+    def generate(z):
+        return gan.generate(z, **_arguments(args, gan, len(z)))
 
-    import keras_gen as kg
-
-    n = max(SAMPLES, 3 * int(np.prod(gan.latent_shape)))
-    z = gan.draw_latents(n, seed=args.seed)
-    images = gan.generate(z, **_arguments(args, gan, n))
-    if not np.isfinite(images).all():
+    found = directions.of_gan(gan, generate, args.seed)
+    if not found:
         return None
-    flat, pixels = z.reshape(n, -1), kg.features.Pixels(limit=256)(images).astype("float64")
-    pixels -= pixels.mean(axis=0)
-    fitted = np.linalg.lstsq(flat - flat.mean(axis=0), pixels, rcond=None)[0]
-    vectors, sizes, _ = np.linalg.svd(fitted, full_matrices=False)
-    shares = sizes**2 * (flat @ vectors).var(axis=0) / pixels.var(axis=0).sum()
-    rows = min(ROWS, int(np.sum(shares >= LEAST_SHARE)))
-    if not rows:
-        return None
+    point, vectors, shares = found
     caption = (
         f"One direction of z a row, from -2 to 2 deviations: those along which pixels change most, "
-        f"by a linear fit to {n} samples. Shares of the pixels' variance: "
-        f"{', '.join(f'{share:.0%}' for share in shares[:rows])}."
+        f"by a linear fit to {directions.num_fitted(gan)} samples. Shares of the pixels' variance: "
+        f"{', '.join(f'{share:.0%}' for share in shares)}."
     )
-    return flat[0], vectors.T[:rows], caption
+    return point, vectors, caption
 
 
 def _along(args, model, point, vectors):
     """Return images along the vectors through a point, and how many are in a row."""
-
     from keras_gen.callbacks.latents import quantiles
 
     steps = quantiles(STEPS)
@@ -170,10 +150,6 @@ def _arguments(args, model, n):
 
     one = None if model.num_classes is None else [model.num_classes // 3]
     return drawing_arguments(model, n, quality.is_averaged(args), one)
-
-
-def _labels(model, y):
-    return {} if model.num_classes is None else {"y": y}
 
 
 def _samples(args, model, n, y=None):

@@ -128,7 +128,7 @@ class ReadsData:
         """Return what `predict` is given, inputs of a call, as Keras reads them; or ValueError."""
         kind = door.stream_kind(inputs)
         if kind is not None and self.num_classes is not None:
-            way = " Or use `reconstruct`, which reads them." if hasattr(self, "reconstruct") else ""
+            way = " Or use `reconstruct`, which reads them." if hasattr(self, "encode") else ""
             raise ValueError(
                 f"`predict` leaves out the labels of a {kind}, and this {type(self).__name__} "
                 f"needs them. Pass arrays, a list of both inputs.{way}"

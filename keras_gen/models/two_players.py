@@ -2,6 +2,7 @@ import contextlib
 import functools
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gen import bounds, checks, seeds
@@ -9,7 +10,7 @@ from keras_gen.arguments import check_latent_dim
 from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, wide
 from keras_gen.export import Signature, samplers
-from keras_gen.inference import interpolate_latents, predict
+from keras_gen.inference import interpolate_latents, invert, predict
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latents import Latents
@@ -28,8 +29,8 @@ class TwoPlayerModel(Latents, GenerativeModel):
     players = ("generator", "discriminator")
     weighting = "Draw examples as often as they shall count."
     absent = dict.fromkeys(
-        ("encode", "reconstruct", "log_likelihood", "anomaly_score"),
-        "a GAN has neither an encoder nor a density; kg.VAE has both.",
+        ("encode", "log_likelihood"),
+        "a GAN has neither an encoder nor a density; kg.VAE has both. `invert` finds a z.",
     ) | {f"{p}_optimizer": f"it is `optimizer.{p}`." for p in ("generator", "discriminator")}
 
     def __init__(
@@ -124,7 +125,7 @@ class TwoPlayerModel(Latents, GenerativeModel):
         """
         z = checks.check_latents(z, self.latent_dim)
         y = self.labels(y, len(z))
-        with self._generating_weights(ema):
+        with self.generating_weights(ema):
             return predict(self.generator, z if y is None else [z, y], batch_size)
 
     def sample(self, num_samples, ema=False, batch_size=128, *, y=None, seed=None):
@@ -143,12 +144,42 @@ class TwoPlayerModel(Latents, GenerativeModel):
         return self.user_noise.array((num_samples, *self.latent_shape), seed)
 
     def interpolate(self, z_from, z_to, steps=8, spherical=True, ema=False, *, y=None):
-        """Return examples between pairs of z: see `kg.inference.interpolate_latents`."""
+        """Return examples between pairs of z: see `kg.inference.interpolate_latents`.
+
+        Between real examples: `gan.interpolate(gan.invert(x_from), gan.invert(x_to))`.
+        """
         return interpolate_latents(self, z_from, z_to, steps, spherical, y, ema=ema)
+
+    def invert(self, x, y=None, *, ema=False, **options):
+        """Return the z of the generated example nearest to each: see `kg.inference.invert`."""
+        return invert(self, x, y, ema=ema, **options)
+
+    def reconstruct(self, x, y=None, *, ema=False, **options):
+        """Return the generated example nearest to each, in the shape of `x`, NumPy.
+
+        `options` are those of `invert`, whose time it takes.
+        """
+        x, y = self.whole(x, y)
+        return self.generate(self.invert(x, y, ema=ema, **options), ema, y=y)
+
+    def anomaly_score(self, x, y=None, **options):
+        """Return the mean squared error of the nearest generated examples, (n,), NumPy.
+
+        Higher is stranger: the generator makes nothing that is unlike the training data. It is not
+        in nats, and other models have other values. `options` are those of `invert`.
+
+        Reference:
+            Schlegl et al. (2017), "Unsupervised Anomaly Detection with Generative Adversarial
+            Networks to Guide Marker Discovery", its residual loss, squared:
+            https://arxiv.org/abs/1703.05921
+        """
+        x, y = self.whole(x, y)
+        errors = np.square(x - self.reconstruct(x, y, **options))
+        return errors.reshape(len(x), -1).mean(axis=1)
 
     def export(self, filepath, format="tf_saved_model", verbose=True, overwrite=False, ema=False):
         """Write files as `kg.export.export`; `ema=True` uses the generator's averaged weights."""
-        with self._generating_weights(ema):
+        with self.generating_weights(ema):
             return super().export(filepath, format, verbose, overwrite)
 
     def signatures(self):
@@ -197,6 +228,13 @@ class TwoPlayerModel(Latents, GenerativeModel):
         comparing = (MinibatchDiscrimination, MinibatchStdDev)
         return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
 
+    def generating_weights(self, ema):
+        """Return a context in which the generator has its averaged weights if `ema`."""
+        if not ema:
+            return contextlib.nullcontext()
+        optimizer = self.optimizer.generator if self.compiled else None
+        return averaged(optimizer, self.optimized()[0][1] if self.compiled else ())
+
     def _fit_together(self, input_shape=None):
         networks = self.generator, self.discriminator
         first, second = (getattr(network, "output_shape", None) for network in networks)
@@ -231,9 +269,3 @@ class TwoPlayerModel(Latents, GenerativeModel):
                 f"example is expected, (batch, 1): end it in a `Dense(1)`, or that of patches in "
                 f"a `GlobalAveragePooling2D()`."
             )
-
-    def _generating_weights(self, ema):
-        if not ema:
-            return contextlib.nullcontext()
-        optimizer = self.optimizer.generator if self.compiled else None
-        return averaged(optimizer, self.optimized()[0][1] if self.compiled else ())

@@ -1,36 +1,17 @@
 """The pages in headless Chromium: `python -m tests --browser`."""
 
-import json
-import shutil
-import time
-
 import pytest
 
 from keras_gen import files, report
 from tests.report import folders
+from tests.report.browsing import asked, value, wait
 from tests.report.test_page import HISTORY, METRICS
 from train.report import write_comparison
 
 pytestmark = [pytest.mark.browser, pytest.mark.once]
 
-webdriver = pytest.importorskip("selenium.webdriver")
+pytest.importorskip("selenium.webdriver")
 pytest.importorskip("plotly")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from selenium.webdriver.chrome.service import Service
-
-    driver = shutil.which("chromedriver")
-    if driver is None:
-        pytest.skip("chromedriver is not installed: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1100,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture
@@ -44,25 +25,8 @@ def visit(browser):
     browser.get_log("browser"), browser.get_log("performance")
     yield visit
     assert browser.get_log("browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [
-        event["params"]["request"]["url"]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    ]
-    assert asked and not [url for url in asked if not url.startswith(("file:", "data:", "about:"))]
-
-
-def wait(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "It did not come."
-        time.sleep(0.1)
-    return value
-
-
-def value(browser, script):
-    return browser.execute_script(f"return {script}")
+    urls = asked(browser)
+    assert urls and not [url for url in urls if not url.startswith(("file:", "data:", "about:"))]
 
 
 EPOCH = "document.getElementById('epoch').textContent"

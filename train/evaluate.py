@@ -132,7 +132,15 @@ def read_run(args):
 def load(script, settings, model, class_names):
     """Return training and test data; ValueError if they are not what the model was made for."""
     settings.conditional, settings.devices = model.num_classes is not None, 1
-    train, test = script.load(settings)
+    try:
+        train, test = script.load(settings)
+    except ValueError as error:
+        if not str(error).startswith("There is no data set"):
+            raise
+        raise ValueError(
+            f"There is no {settings.dataset!r} here. If it was a folder of images, pass where it "
+            f"is now by --dataset PATH. If it was none: {error}"
+        ) from error
     found = getattr(test, "class_names", None)
     if class_names is not None and found not in (None, class_names):
         raise ValueError(

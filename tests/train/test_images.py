@@ -43,6 +43,13 @@ def test_a_vae_of_a_folder_with_its_preview_resumed_and_evaluated(run_here, fold
     process = run_here(evaluate, out, "--num-samples", 2)
     assert process.returncode == 2
     assert "Images that have moved: train.evaluate --dataset PATH." in process.stderr
+    # One that was typed as a plain word might have been the name of a set.
+    config = json.loads((out / "config.json").read_text())
+    config["arguments"]["dataset"] = "pictures"
+    (out / "config.json").write_text(json.dumps(config))
+    process = run_here(evaluate, out, "--num-samples", 2)
+    assert process.returncode == 2
+    assert "There is no 'pictures' here. If it was a folder of images, pass" in process.stderr
     process = run_here(evaluate, out, "--num-samples", 2, "--dataset", moved)
     assert process.returncode == 0, process.stderr
     again = json.loads((out / "metrics.json").read_text())

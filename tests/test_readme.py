@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import test_tutorials
+from tests.test_tutorials import OTHERS, TUTORIALS
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
-TUTORIALS = {f"tutorials/{name}.md": text for name, text in test_tutorials.TUTORIALS.items()}
 README = (ROOT / "README.md").read_text()
 BLOCK = r"(<!-- not run: .*? -->\n)?```python\n(.*?)```"
 
@@ -176,8 +175,13 @@ def test_each_page_with_code_is_run_here():
         "saving.md",
         "export.md",
         "quality.md",
-        *(f"{name}.md" for name in test_tutorials.OTHERS),
+        *(f"{name}.md" for name in OTHERS),
     }
+
+
+@pytest.mark.once
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 180
 
 
 def anchors(text):

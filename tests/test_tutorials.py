@@ -8,9 +8,10 @@ from train import tutorials
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-TUTORIALS = {path.stem: path.read_text() for path in sorted((DOCS / "tutorials").glob("*.md"))}
+TUTORIALS = {path.relative_to(DOCS).as_posix(): path.read_text() for path in tutorials.teaching()}
 OTHERS = {
-    path.stem: path.read_text() for path in (DOCS / f"{name}.md" for name in ("troubleshooting",))
+    path.stem: path.read_text()
+    for path in (DOCS / f"{name}.md" for name in ("coming_from", "contributing", "troubleshooting"))
 }
 
 pytestmark = pytest.mark.once
@@ -30,7 +31,7 @@ def test_a_tutorial_runs_and_shows_what_it_prints_and_draws(page, folder):
     printed = tutorials.run(text, quick=True)
     shown = [output for not_run, _, output in tutorials.BLOCK.findall(text) if not not_run]
     assert [bool(output) for output in printed] == [bool(output) for output in shown]
-    names = tutorials.pictures(text, page)
+    names = tutorials.pictures(text, pathlib.Path(page).stem)
     assert names and all((folder / f"{name}.png").exists() for name in names)
 
 

@@ -1,4 +1,4 @@
-"""Run the Python of tutorials in full, and write what it prints and draws into their pages.
+"""Run the tutorials and the course in full, and write what they print and draw into their pages.
 
 The blocks of a page are one program. Behind each block that prints stands what it printed, and a
 picture that the program writes as `name.png` is shown as `pictures/PAGE/name.png`. The tests run
@@ -26,16 +26,21 @@ PICTURE = re.compile(r"!\[[^]]*\]\([./]*pictures/([\w/]+)\.png\)")
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m train.tutorials", description=__doc__)
-    pages = sorted(path.stem for path in (DOCS / "tutorials").glob("*.md"))
+    pages = {path.stem: path for path in teaching()}
     parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"of {', '.join(pages)}; or all")
     args = parser.parse_args(argv)
-    if unknown := set(args.pages) - set(pages):
+    if unknown := set(args.pages) - pages.keys():
         parser.error(f"there is no page {', '.join(sorted(unknown))}")
     os.environ.setdefault("MPLBACKEND", "agg")
     for name in args.pages or pages:
         start = time.perf_counter()
-        rewrite(DOCS / "tutorials" / f"{name}.md")
+        rewrite(pages[name])
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def teaching():
+    """Return the paths of the pages, those of the course last."""
+    return [path for name in ("tutorials", "course") for path in sorted((DOCS / name).glob("*.md"))]
 
 
 def rewrite(page):

@@ -780,6 +780,7 @@ def test_sizes_that_a_pipeline_leaves_open_are_those_of_its_first_batch(spec):
     assert losses[0] == pytest.approx(losses[1], rel=0.2)  # The noise differs.
 
 
+@pytest.mark.filterwarnings("ignore:Warning. converting a masked element")  # NumPy, of a list.
 @pytest.mark.parametrize("masked", [np.ma.masked_equal(LABELS, 1), [*np.ma.array([0, 1, 2] * 5)]])
 def test_examples_of_masked_labels_are_left_out(masked):
     if isinstance(masked, list):

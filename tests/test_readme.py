@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.test_tutorials import OTHERS, TUTORIALS
+
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
 README = (ROOT / "README.md").read_text()
@@ -173,7 +175,13 @@ def test_each_page_with_code_is_run_here():
         "saving.md",
         "export.md",
         "quality.md",
+        *(f"{name}.md" for name in OTHERS),
     }
+
+
+@pytest.mark.once
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 180
 
 
 def anchors(text):
@@ -183,7 +191,7 @@ def anchors(text):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}" for name in PAGES)])
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}" for name in PAGES | TUTORIALS)])
 def test_the_links_of_a_page_lead_somewhere(page):
     text = (ROOT / page).read_text()
     links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
@@ -193,12 +201,12 @@ def test_the_links_of_a_page_lead_somewhere(page):
         assert target.exists(), link
         assert not anchor or anchor in anchors(target.read_text()), link
     if page == "docs/README.md":
-        assert set(PAGES) - {"README.md"} <= set(links)
+        assert set(PAGES | TUTORIALS) - {"README.md"} <= set(links)
 
 
 @pytest.mark.once
 def test_files_that_the_pages_name_exist():
-    for page in ("README.md", *(f"docs/{name}" for name in PAGES)):
+    for page in ("README.md", *(f"docs/{name}" for name in PAGES | TUTORIALS)):
         text = (ROOT / page).read_text()
         paths = re.findall(r"`((?:keras_gen|tests|train)/[\w/.]*)`", text)
         missing = [path for path in paths if not (ROOT / path).exists()]
@@ -209,7 +217,9 @@ def test_files_that_the_pages_name_exist():
 @pytest.mark.parametrize("script", ["vae", "gan"])
 def test_the_commands_of_the_pages_have_options_that_there_are(script):
     parser = importlib.import_module(f"train.{script}").make_parser()
-    texts = "\n".join([README, *PAGES.values()]).replace("`python -m\ntrain", "`python -m train")
+    texts = "\n".join([README, *PAGES.values(), *TUTORIALS.values()]).replace(
+        "`python -m\ntrain", "`python -m train"
+    )
     commands = set(re.findall(rf"python -m train\.{script}((?: [\w./~-]+)*)", texts))
     assert len(commands) > 2
     for command in commands:

@@ -198,5 +198,5 @@ def test_weights_of_another_model_are_refused_in_a_sentence(tmp_path, shape, lat
     model = kg.VAE(*kg.networks.mlp_vae((4, 4, 1), 2, hidden=(3,)))
     model.save_weights(tmp_path / "a.weights.h5")
     other = kg.VAE(*kg.networks.mlp_vae(shape, latent_dim, hidden=(3,)))
-    with pytest.raises(ValueError, match="a.weights.h5 holds the weights of another model"):
+    with pytest.raises(ValueError, match="does not hold the weights of this VAE"):
         other.load_weights(tmp_path / "a.weights.h5")

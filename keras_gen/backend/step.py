@@ -58,8 +58,7 @@ class Step:
     def run(self, body, data):
         """Run `body(model, data)` and return its logs.
 
-        Where a descent was left out, the moving statistics, which its data may have moved, are
-        put back, and `model.skipped_updates`, if the model has it, counts the descent.
+        If a descent was left out, it is counted, and the moving statistics are put back.
         """
         statistics = _moving_statistics(self.model) if self.training else []
         means = getattr(self.model, "means", None)

@@ -99,6 +99,7 @@ class VQVAE(Autoencoder):
         self.user_sampling = Noise(seed, dtype=wide(self.variable_dtype))
         self.prior = prior
         if prior is not None:
+            _check_kind(prior)
             prior.set_trainable(False)  # `fit_prior` alone trains it.
         if self.built:
             self.build_codes()
@@ -187,11 +188,7 @@ class VQVAE(Autoencoder):
 
     def check_prior(self, prior):
         """Raise ValueError unless a prior is one of this model's codes."""
-        if not isinstance(prior, CodePrior):
-            raise ValueError(
-                f"`prior` is a {type(prior).__name__}, and the codes of a VQVAE need a "
-                f"`kg.priors.CodePrior`. Leave it out: `fit_prior` makes one."
-            )
+        _check_kind(prior)
         labels = self.num_classes is not None
         expected = math.prod(self.code_shape), self.quantizer.num_codes, labels
         found = prior.length, prior.num_codes, prior.takes_labels
@@ -302,3 +299,11 @@ class VQVAE(Autoencoder):
 
     def _encode_signature(self, x, *y):
         return {"codes": self.quantizer.codes(self.encoded(x, *y))}
+
+
+def _check_kind(prior):
+    if not isinstance(prior, CodePrior):
+        raise ValueError(
+            f"`prior` is a {type(prior).__name__}, and the codes of a VQVAE need a "
+            f"`kg.priors.CodePrior`. Leave it out: `fit_prior` makes one."
+        )

@@ -721,7 +721,7 @@ BAD = {
         r"an array of shape \(6, 8\). Save images.*A table is no image",
     ),
     "channels first": (array(np.zeros((9, 3, 8, 8), "u1")), {}, r"transpose\(0, 2, 3, 1\)"),
-    "tables": (array(np.zeros((9, 64), "u1")), {}, r"shape \(9, 64\). Save .* at the end\.$"),
+    "tables": (array(np.zeros((9, 64), "u1")), {}, r"shape \(9, 64\). Save .* A table is no image"),
     "no images": (array(np.zeros((0, 8, 8, 3), "u1")), {}, r"at the end\.$"),
     "two channels": (array(np.zeros((9, 8, 8, 2), "u1")), {}, r"at the end\.$"),
     "films": (array(np.zeros((2, 9, 8, 8, 3), "u1")), {}, r"`x.reshape\(-1, 8, 8, 3\)` is one"),

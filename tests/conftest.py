@@ -38,6 +38,7 @@ def pytest_collection_finish():
 LONG = (
     *("models/test_contract.py", "models/test_mixed_precision.py", "faults/test_faults.py"),
     *("distribution/test_distribution.py", "tests/test_readme.py", "train/test_reproduce.py"),
+    "tests/test_tutorials.py",
     *("models/test_fuzz.py", "models/test_compiled.py", "callbacks/test_checkpoint.py"),
     *("backend/test_jax_trainer.py", "train/test_vae_script.py", "tests/test_door.py"),
     *("accelerate/test_deletion.py", "tests/test_export.py", "models/test_golden_gan.py"),

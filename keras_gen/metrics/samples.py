@@ -202,7 +202,7 @@ def _some(x, n, random):
     """Return `n` examples of an array or of a set of `kg.data`, or all if there are no more."""
     if isinstance(x, OrderedDataset):
         return _read(x, random.permutation(x.num_examples)[:n])
-    x = np.asarray(x)
+    x = as_one_array("real", x)
     return x[random.permutation(len(x))[:n]] if x.ndim and len(x) > n else x
 
 

@@ -95,7 +95,7 @@ def test_paths_and_images_of_several_sizes_are_told_how_to_become_images(tmp_pat
     bad = {
         "is a path. Read the images first: `train, _ = kg.data.folder": tmp_path,
         "different shapes. Give all": [X[0], X[1, :4], X[2]],
-        "no numbers but type <U5.*kg.data.folder": ["a.png", "b.png"],
+        "no real numbers but type <U5.*kg.data.folder": ["a.png", "b.png"],
     }
     for message, data in bad.items():
         with pytest.raises(ValueError, match=message):

@@ -213,7 +213,7 @@ def _read(data, rows):
 
 def _features_of_all(x, features):
     if not isinstance(x, OrderedDataset):
-        return describe(np.asarray(x), features)[0]
+        return describe(as_one_array("train", x), features)[0]
     starts = range(0, x.num_examples, PART)
     parts = (_read(x, slice(start, min(start + PART, x.num_examples))) for start in starts)
     return np.concatenate([describe(part, features)[0] for part in parts])

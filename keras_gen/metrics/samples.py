@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_gen.arguments import as_one_array, as_sequence, host
+from keras_gen.arguments import as_one_array, as_sequence
 from keras_gen.data.ordered import OrderedDataset
 from keras_gen.metrics.bins import ndb
 from keras_gen.metrics.confidence import confident_share
@@ -202,7 +202,7 @@ def _some(x, n, random):
     """Return `n` examples of an array or of a set of `kg.data`, or all if there are no more."""
     if isinstance(x, OrderedDataset):
         return _read(x, random.permutation(x.num_examples)[:n])
-    x = np.asarray(host(x))
+    x = as_one_array("real", x)
     return x[random.permutation(len(x))[:n]] if x.ndim and len(x) > n else x
 
 
@@ -213,7 +213,7 @@ def _read(data, rows):
 
 def _features_of_all(x, features):
     if not isinstance(x, OrderedDataset):
-        return describe(np.asarray(host(x)), features)[0]
+        return describe(as_one_array("train", x), features)[0]
     starts = range(0, x.num_examples, PART)
     parts = (_read(x, slice(start, min(start + PART, x.num_examples))) for start in starts)
     return np.concatenate([describe(part, features)[0] for part in parts])

@@ -60,6 +60,10 @@ def test_numbers_of_pandas_that_may_be_missing_are_features():
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame(X).astype("Float64")
     assert metrics.frechet_distance(table, X + 1) == metrics.frechet_distance(X, X + 1)
+    twice, fake = pd.concat([table] * 6), np.tile(X, (6, 1)) + 1
+    assert metrics.quality(twice, fake, metrics=("frechet",))["frechet"] == pytest.approx(
+        metrics.quality(np.tile(X, (6, 1)), fake, metrics=("frechet",))["frechet"]
+    )
     table.iloc[0, 0] = pd.NA
     with pytest.raises(ValueError, match="`real` holds NaN or infinite values in 1 of 8 rows"):
         metrics.frechet_distance(table, X)

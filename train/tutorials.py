@@ -71,7 +71,8 @@ def run(text, quick=False):
             code = QUICK.sub(r"\1\2", code) if quick else code
             with contextlib.redirect_stdout(io.StringIO()) as output:
                 exec(code, names)
-            outputs.append(output.getvalue())
+            # Where the page was run is no part of it.
+            outputs.append(output.getvalue().replace(f"{pathlib.Path.cwd()}/", ""))
     return outputs
 
 

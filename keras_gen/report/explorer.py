@@ -34,10 +34,10 @@ class Explorer:
     """
 
     def __init__(self, model, ema=False, class_names=None):
-        if not hasattr(model, "sample"):
+        if not hasattr(model, "draw_latents"):
             raise ValueError(
-                f"The model is a {type(model).__name__}, which makes no samples. The explorer is "
-                f"for a VAE or a GAN."
+                f"The model is a {type(model).__name__}, which makes no samples of vectors z. The "
+                f"explorer is for a VAE or a GAN."
             )
         shape = tuple(model.example_shape or ())
         if len(shape) != 3 or shape[-1] not in (1, 3):

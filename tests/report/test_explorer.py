@@ -129,6 +129,8 @@ def test_every_answer_is_timed():
 def test_models_without_samples_or_images_are_refused():
     with pytest.raises(ValueError, match="an? Autoencoder, which makes no samples"):
         Explorer(tiny.autoencoder())
+    with pytest.raises(ValueError, match="a VQVAE, which makes no samples of vectors z"):
+        Explorer(tiny.vqvae())
     with pytest.raises(ValueError, match=r"\(8,\), which are no images"):
         Explorer(tiny.r3gan())
 

@@ -191,12 +191,3 @@ def test_a_class_that_is_not_registered_is_named_with_the_way_to_load_it(tmp_pat
     line = re.findall(r"`([^`]+)`", str(error.value))[-1]
     names = {"keras": keras, "path": path, "NotRegistered": NotRegistered}
     assert type(eval(line, names)) is NotRegistered  # noqa: S307
-
-
-@pytest.mark.parametrize("shape, latent_dim", [((4, 4, 1), 3), ((5, 4, 1), 2)])
-def test_weights_of_another_model_are_refused_in_a_sentence(tmp_path, shape, latent_dim):
-    model = kg.VAE(*kg.networks.mlp_vae((4, 4, 1), 2, hidden=(3,)))
-    model.save_weights(tmp_path / "a.weights.h5")
-    other = kg.VAE(*kg.networks.mlp_vae(shape, latent_dim, hidden=(3,)))
-    with pytest.raises(ValueError, match="does not hold the weights of this VAE"):
-        other.load_weights(tmp_path / "a.weights.h5")

@@ -64,7 +64,7 @@ class Step:
         means = getattr(self.model, "means", None)
         before = getattr(means, "updates", None)
         logs = body(self.model, data)
-        kept = means is None or means.updates > before or means.names[0] not in (logs or {})
+        kept = before is None or means.updates > before or means.names[0] not in (logs or {})
         if logs is None or not kept:
             came = "nothing" if logs is None else "scalars of one batch, so `fit` would log 0"
             end = "return self.update_metrics(terms, x)"

@@ -42,14 +42,14 @@ def anomaly_score(vae, x, kind="elbo", num_samples=10, seed=0, batch_size=128, y
 def _score(vae, x, y, kind, num_samples, seed, batch_size):
     parameters = vae.encode(x, batch_size=batch_size, y=y)  # of q(z|x)
     if kind == "reconstruction":
-        return -log_prob(vae, x, vae.code_of(parameters), y, batch_size)
+        return -log_prob_given_z(vae, x, vae.code_of(parameters), y, batch_size)
     # The same draws for each example: its score does not depend on the others in the array.
     noise = np.random.default_rng(seed).standard_normal((num_samples, 1, vae.latent_size))
     prior = vae.prior_of_z() if kind == "elbo" else None
     score = 0.0
     for i, eps in enumerate(noise):
         z, kl = _draw(vae, parameters, prior, eps, batch_size)
-        score -= log_prob(vae, x, z, y, batch_size, compare=i == 0) / num_samples
+        score -= log_prob_given_z(vae, x, z, y, batch_size, compare=i == 0) / num_samples
         score += kl / num_samples
     return score
 
@@ -70,7 +70,7 @@ def _draw(vae, parameters, prior, eps, batch_size):
     return np.concatenate(z).reshape(-1, *vae.latent_shape), np.concatenate(kl) if kl else 0.0
 
 
-def log_prob(vae, x, z, y, batch_size, compare=True):
+def log_prob_given_z(vae, x, z, y, batch_size=128, compare=True):
     """Return log p(x|z) of pairs, NumPy (n,), a batch at a time: the parameters may be large."""
 
     def finish(parameters, x):

@@ -6,10 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import backend, borrowed, distribution, seeds
+from keras_gen import backend, borrowed, distribution, optimizers, seeds
 from keras_gen.arguments import check_fraction, check_integer
-from keras_gen.dtypes import wide
-from keras_gen.inference.predict import filled_batch
+from keras_gen.inference.predict import predict
 from keras_gen.networks import code_transformer
 from keras_gen.priors import CodePrior
 
@@ -77,8 +76,8 @@ def fit_code_prior(
     if optimizer is None:
         steps = epochs * (len(rest) // batch_size)
         optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))
-    density.compile(optimizer=optimizer)
-    optimizer.build(prior.trainable_variables)
+    density.compile(optimizer=unused(optimizer))
+    optimizers.build(density.optimizer, prior.trainable_variables)
     try:
         best = _train(density, data, fresh, epochs, batch_size, seed, verbose)
     finally:
@@ -96,7 +95,7 @@ class CodeDensity(backend.Trainer, keras.Model):
     """A prior of codes that is trained by itself, by maximum likelihood."""
 
     def __init__(self, prior):
-        super().__init__(dtype=wide(keras.config.dtype_policy().variable_dtype))
+        super().__init__(dtype=prior.network.dtype_policy)  # For float16 Keras scales the loss.
         prior.set_trainable(True)
         self.prior = prior
         self.built = True
@@ -124,16 +123,23 @@ def codes_and_labels(vqvae, x, y=None):
 
 def log_prob_of_codes(prior, codes, y=None, batch_size=64):
     """Return log p(c) of flat codes (n, length) in nats, NumPy (n,)."""
-    inputs = [codes] if y is None else [codes, y]
-    values, batch_size = [], min(batch_size, len(codes))
-    for start in range(0, len(codes), batch_size):
-        batch = filled_batch(inputs, start, batch_size)
-        logits = backend.predict_on_batch(prior.network, batch if len(batch) > 1 else batch[0])
-        logits = logits[:batch_size].astype("float64")
+
+    def finish(logits, codes):
+        logits = logits.astype("float64")
         top = logits.max(axis=-1, keepdims=True)
         log_p = logits - top - np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
-        values.append(np.take_along_axis(log_p, batch[0][..., None], axis=-1).sum(axis=(1, 2)))
-    return np.concatenate(values)[: len(codes)]
+        return np.take_along_axis(log_p, codes[..., None], axis=-1).sum(axis=(1, 2))
+
+    inputs = codes if y is None else [codes, y]
+    return predict(prior.network, inputs, min(batch_size, len(codes)), finish, next_to=[codes])
+
+
+def unused(optimizer):
+    """Return an optimizer, or the one of a name; ValueError if it has trained other variables."""
+    optimizer = keras.optimizers.get(optimizer)
+    if optimizer.built:
+        raise ValueError("`optimizer` has trained other variables. Pass a new one.")
+    return optimizer
 
 
 def _default_prior(vqvae):
@@ -164,8 +170,9 @@ def _train(density, data, fresh, epochs, batch_size, seed, verbose):
             values.append(("held_out", nats))
             if nats < least:
                 best, least, kept = epoch, nats, density.prior.get_weights()
-        bar.update(epoch, values, finalize=epoch == epochs)
-        if kept is not None and epoch - best >= PATIENCE:
+        stops = kept is not None and epoch - best >= PATIENCE
+        bar.update(epoch, values, finalize=stops or epoch == epochs)
+        if stops:
             break
     if kept is not None:
         density.prior.set_weights(kept)

@@ -99,7 +99,8 @@ def starting_points(gan, starts, n, seed):
 class Search(backend.Trainer, keras.Model):
     """Hold the z of each row of a batch as weights, and train these; the generator stays as it is.
 
-    Adam moves each number by itself, so that no row depends on the others.
+    Adam moves each number by itself, so that no row depends on the others while the distances and
+    their gradients are finite: an update is made for all rows or for none.
     """
 
     def __init__(self, gan, num_rows, steps, distance=mean_squared_error):
@@ -149,4 +150,10 @@ class Search(backend.Trainer, keras.Model):
         """Return the distances of all rows, summed."""
         z = ops.convert_to_tensor(self.z)
         images = self.generator(z if y is None else [z, y], training=False)
-        return ops.sum(self.distance(in_float32(x), in_float32(images)))
+        distances = self.distance(in_float32(x), in_float32(images))
+        if len(distances.shape) != 1:
+            raise ValueError(
+                f"`distance` gives the shape {tuple(distances.shape)}. Return one number a row, "
+                f"(rows,)."
+            )
+        return ops.sum(distances)

@@ -5,7 +5,8 @@ from keras_gen.dtypes import in_float32
 
 
 class Quantizer(keras.layers.Layer):
-    """Base class of the quantizers: a subclass writes `codes`, `vectors` and `loss`.
+    """Base class of the quantizers: a subclass writes `num_codes`, `codes`, `vectors` and
+    `loss`.
 
     A call maps vectors z (batch, ..., d) to `(z_q, codes, loss)`: the vectors that stand for them,
     in float32 or wider; their integers, int32 (batch, ...), from 0 to `num_codes` - 1; and the loss

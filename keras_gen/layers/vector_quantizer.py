@@ -47,7 +47,7 @@ class VectorQuantizer(configs.ChecksNumbers, Quantizer):
 
     Args:
         num_codes: K.
-        decay: Of the moving averages, in [0, 1).
+        decay: Decay of the moving averages, in [0, 1).
         commitment: beta of the paper, not negative.
         revive_below: A code is moved if its N_k falls below this share of the mean over k, not
             negative; 0 moves none. With a decay of 0.99 a code of mean N_k that is not used any
@@ -56,7 +56,7 @@ class VectorQuantizer(configs.ChecksNumbers, Quantizer):
 
     Call arguments:
         z: Vectors, (batch, ..., d).
-        training: True moves the codebook.
+        training: True moves the codebook, unless the layer's `trainable` is False.
 
     Attributes:
         codebook: The e_k, (K, d), a weight that no optimizer moves.
@@ -126,7 +126,7 @@ class VectorQuantizer(configs.ChecksNumbers, Quantizer):
         return self.commitment * ops.sum(squares, axis=list(range(1, len(squares.shape))))
 
     def call(self, z, training=False):
-        if not training:
+        if not (training and self.trainable):
             return super().call(z)
         z = in_float32(z)
         rows = ops.stop_gradient(ops.reshape(z, (-1, z.shape[-1])))

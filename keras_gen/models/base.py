@@ -114,7 +114,8 @@ class GenerativeModel(
 
     @functools.wraps(keras.Model.load_weights)
     def load_weights(self, filepath, *args, **kwargs):
-        kept = [(variable, ops.convert_to_numpy(variable)) for variable in self.variables]
+        variables = [*self.variables, *(self.optimizer.variables if self.compiled else [])]
+        kept = [(variable, ops.convert_to_numpy(variable)) for variable in variables]
         try:
             with warnings.catch_warnings():  # Keras takes other networks for an older Keras.
                 warnings.filterwarnings("ignore", message="Skipping nested container")

@@ -1,4 +1,4 @@
-"""What a notebook shows of a model."""
+"""HTML table of a model's networks, for notebooks."""
 
 import html
 
@@ -16,17 +16,20 @@ def table(model):
         if name not in (*networks, "name", "dtype", "trainable") and (text := in_words(value))
     }
     line = ", ".join(f"{name} = {text}" for name, text in settings.items())
-    rows = [
-        f"<tr><td>{name}</td><td>{_shapes(network.input_shape)}</td>"
-        f"<td>{_shapes(network.output_shape)}</td><td>{network.count_params():,}</td></tr>"
-        for name, network in networks.items()
-        if network.built
-    ]
+    rows = [_row(name, network) for name, network in networks.items() if network.built]
     return (
         f"<b>{type(model).__name__}</b> {html.escape(line)}"
         f"<table><tr><th>network</th><th>takes</th><th>gives</th><th>parameters</th></tr>"
         f"{''.join(rows)}</table>"
     )
+
+
+def _row(name, network):
+    shapes = "", ""  # A subclassed network has none.
+    if hasattr(network, "input_shape"):
+        shapes = map(_shapes, (network.input_shape, network.output_shape))
+    cells = (name, *shapes, f"{network.count_params():,}")
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def in_words(value):
@@ -40,5 +43,7 @@ def in_words(value):
 
 def _shapes(shape):
     """Return one shape or several without the batch, as text; a label has none."""
+    if isinstance(shape, dict):
+        shape = [*shape.values()]
     shapes = shape if isinstance(shape[0], (list, tuple)) else [shape]
     return " and ".join(" x ".join(map(str, one[1:])) or "a label" for one in shapes)

@@ -104,6 +104,11 @@ class VQVAE(Autoencoder):
         if self.built:
             self.build_codes()
 
+    def compile(self, *args, **kwargs):
+        if self.prior is not None:
+            self.prior.set_trainable(False)  # Whatever `vqvae.trainable = True` did.
+        super().compile(*args, **kwargs)
+
     def build(self, input_shape):
         super().build(input_shape)
         self.build_codes()
@@ -150,6 +155,10 @@ class VQVAE(Autoencoder):
         """Shape of the codes of one example, a tuple: (7, 7), or () for one code."""
         return self.latent_shape[:-1]
 
+    def code_of(self, codes):
+        """Return the vectors z_q of codes, as `encode` returns them, NumPy (n, *latent_shape)."""
+        return ops.convert_to_numpy(self.quantizer.vectors(ops.convert_to_tensor(codes)))
+
     def code(self, x, y=None, training=False):
         """Return the vectors z_q that stand for each example, a tensor (batch, *latent_shape)."""
         z_q, _, _ = self.quantizer(super().code(x, y, training))
@@ -171,9 +180,7 @@ class VQVAE(Autoencoder):
         """
         self.check_sized()
         codes = check_codes(codes, self.code_shape, self.quantizer.num_codes)
-        vectors = self.quantizer.vectors(ops.convert_to_tensor(codes))
-        z = ops.convert_to_numpy(vectors)
-        return super().decode(z, draw_pixels, batch_size, y=y, seed=seed)
+        return super().decode(self.code_of(codes), draw_pixels, batch_size, y=y, seed=seed)
 
     @property
     def interpolate(self):  # Of the base class; `absent` says why there is none.
@@ -192,6 +199,11 @@ class VQVAE(Autoencoder):
         labels = self.num_classes is not None
         expected = math.prod(self.code_shape), self.quantizer.num_codes, labels
         found = prior.length, prior.num_codes, prior.takes_labels
+        if prior.num_classes not in (None, self.num_classes):
+            raise ValueError(
+                f"The `prior` is for {prior.num_classes} classes, and this VQVAE has "
+                f"{self.num_classes}. Build its network with num_classes={self.num_classes}."
+            )
         if found != expected:
             said = [
                 f"{n} positions of {k} codes {'with' if labels else 'without'} labels"
@@ -245,14 +257,7 @@ class VQVAE(Autoencoder):
 
         def use(x, y):
             codes = self.encode(x, y=y)
-            z = ops.convert_to_numpy(self.quantizer.vectors(ops.convert_to_tensor(codes)))
-
-            def finish(parameters, x):
-                tensors = map(ops.convert_to_tensor, (x, parameters))
-                return ops.convert_to_numpy(likelihoods.log_prob(self.likelihood, *tensors))
-
-            inputs = z if y is None else [z, y]
-            log_p = inference.predict(self.decoder, inputs, 128, finish, next_to=[x])
+            log_p = inference.log_prob_given_z(self, x, self.code_of(codes), y)
             codes = codes.reshape(len(codes), -1)
             if self.prior is None:
                 return log_p - codes.shape[1] * math.log(self.quantizer.num_codes)

@@ -53,7 +53,8 @@ def code_transformer(num_codes, length, width=128, depth=2, heads=4, dropout=0.1
     if num_classes is not None:
         y = labels.label_input(num_classes)
         inputs = [codes, y]
-        h = layers.Add()([h, layers.RepeatVector(length)(layers.Embedding(num_classes, width)(y))])
+        embedded = layers.Embedding(num_classes, width, name="class_embedding")(y)
+        h = layers.Add()([h, layers.RepeatVector(length)(embedded)])
     # With a bias for each position: that is its embedding.
     h = layers.EinsumDense("bld,de->ble", (length, width), bias_axes="le")(h)
     for _ in range(depth):

@@ -65,6 +65,7 @@ def conv_autoencoder(
 ):
     """Build encoder and decoder of a plain autoencoder: `conv_vae` with an encoder x -> z."""
     image_shape, latent_dim, filters = check_sizes(image_shape, latent_dim, filters=filters)
+    check_halvings(image_shape, len(filters), "use `mlp_autoencoder`, or ")
     x, h = _encoder_trunk(image_shape, filters, activation)
     encoder = keras.Model(x, code_output(h, latent_dim), name="encoder")
     return encoder, _decoder(image_shape, latent_dim, filters, activation, parameters_per_value)

@@ -43,12 +43,12 @@ def check_sizes(image_shape, latent_dim, **widths):
     )
 
 
-def check_halvings(image_shape, halvings):
+def check_halvings(image_shape, halvings, otherwise="use `mlp_vae`, or "):
     factor = 2**halvings
     if len(image_shape) != 3 or min(image_shape[:2]) < 2:
         raise ValueError(
             f"`image_shape` is {tuple(image_shape)}. Convolutions of stride 2 need (height, width, "
-            f"channels) with sides of 2 and more; for a table or a series use `mlp_vae`, or "
+            f"channels) with sides of 2 and more; for a table or a series {otherwise}build "
             f"networks of your own."
         )
     if not any(side % factor for side in image_shape[:2]):
@@ -57,7 +57,7 @@ def check_halvings(image_shape, halvings):
     if halvings > 1 and not any(side % 2 for side in image_shape[:2]):
         ways = "; take fewer of them, or resize or pad the images"
     if image_shape[0] in (1, 3, 4) and image_shape[2] not in (1, 3, 4):
-        ways = ". Its channels come first; Keras's networks want them last"
+        ways = ". Its channels come first; Keras's layers expect them last"
     raise ValueError(
         f"`image_shape` is {tuple(image_shape)}. {halvings} "
         f"convolution{'s' * (halvings > 1)} of stride 2 need (height, width, channels) with both "

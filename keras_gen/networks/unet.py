@@ -47,7 +47,7 @@ def unet_autoencoder(image_shape, filters=(8, 16, 32), activation="relu", parame
     parameters_per_value = check_integer("parameters_per_value", parameters_per_value)
     if len(filters) < 2:
         raise ValueError(f"`filters` is {filters}. Pass at least two: one for each resolution.")
-    check_halvings(image_shape, len(filters) - 1)
+    check_halvings(image_shape, len(filters) - 1, "use `mlp_autoencoder`, or ")
     height, width, channels = image_shape
     shapes = [(height >> i, width >> i, depth) for i, depth in enumerate(filters)]
     x = h = keras.Input(image_shape, name="x")

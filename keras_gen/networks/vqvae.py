@@ -3,12 +3,12 @@
 import keras
 from keras import layers
 
-from keras_gen.arguments import check_integer
+from keras_gen.arguments import check_integer, check_integers
 from keras_gen.dtypes import output_dtype
 from keras_gen.networks import labels
 from keras_gen.networks.conv import HALVING
 from keras_gen.networks.mean_image import initial_bias
-from keras_gen.networks.posterior import check_halvings, check_sizes
+from keras_gen.networks.posterior import check_halvings
 from keras_gen.networks.resnet import SAME
 
 
@@ -53,8 +53,12 @@ def vqvae(
         van den Oord et al. (2017), "Neural Discrete Representation Learning", section 4.1:
         https://arxiv.org/abs/1711.00937
     """
-    image_shape, code_dim, filters = check_sizes(image_shape, code_dim, filters=filters)
-    check_halvings(image_shape, len(filters))
+    image_shape, filters = (
+        check_integers("image_shape", image_shape),
+        check_integers("filters", filters),
+    )
+    code_dim = check_integer("code_dim", code_dim)
+    check_halvings(image_shape, len(filters), "")
     num_classes = labels.check_num_classes(num_classes)
     outputs = image_shape[-1] * check_integer("parameters_per_value", parameters_per_value)
     bias = initial_bias(mean_image, image_shape, parameters_per_value)

@@ -75,6 +75,12 @@ class CodePrior(keras.layers.Layer):
         for layer in borrowed.all_layers(self):
             layer.trainable = value
 
+    @property
+    def num_classes(self):
+        """Number of classes of a `code_transformer` with labels; None if that is not known."""
+        layers = {layer.name: layer for layer in self.network.layers}
+        return layers["class_embedding"].input_dim if "class_embedding" in layers else None
+
     def call(self, codes, y=None, training=False):
         inputs = codes if y is None else [codes, y]
         return in_float32(self.network(inputs, training=training))
@@ -105,7 +111,7 @@ class CodePrior(keras.layers.Layer):
             raise ValueError(f"`temperature` is {temperature!r}. Pass a positive number.")
         (stream,) = seeds.split(None, 1) if check_seed(seed) is None else (seed,)
         uniform = np.random.default_rng(stream).random((n, self.length))
-        y = None if y is None else np.asarray(y, "int32")
+        y = self._labels(y, n)
         parts = [slice(start, start + batch_size) for start in range(0, n, batch_size)]
         drawn = [
             self._draw(uniform[part], None if y is None else y[part], temperature, batch_size)
@@ -121,6 +127,21 @@ class CodePrior(keras.layers.Layer):
     def from_config(cls, config):
         return cls(**{**configs.deserialize(config), "dtype": config.get("dtype")})
 
+    def _labels(self, y, n):
+        """Return labels as int32 (n,), or None; ValueError if the network takes others."""
+        if (y is not None) != self.takes_labels:
+            way = "needs labels. Pass `y=`" if self.takes_labels else "has no labels. Leave `y` out"
+            raise ValueError(f"The network {way}.")
+        if y is None:
+            return None
+        y = np.asarray(y)
+        y = np.full(n, y) if y.ndim == 0 else y
+        if y.shape != (n,) or y.dtype.kind not in "iu":
+            raise ValueError(
+                f"`y` has shape {y.shape} and type {y.dtype}. Pass integers ({n},), or one for all."
+            )
+        return y.astype("int32")
+
     def _draw(self, uniform, y, temperature, batch_size):
         """Return codes made of draws from U[0, 1), (n, length), in one batch of a fixed size."""
         n = len(uniform)
@@ -129,6 +150,11 @@ class CodePrior(keras.layers.Layer):
         for i in range(self.length):
             inputs = codes if y is None else [codes, y]
             logits = backend.predict_on_batch(self.network, inputs)[:n, i]
+            if not np.isfinite(logits).all():
+                raise ValueError(
+                    "The network gives logits that are not finite: it diverged, or a label is out "
+                    "of its range."
+                )
             codes[:n, i] = _choose(logits.astype("float64") / temperature, uniform[:, i])
         return codes[:n]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_gen import features, priors
+from keras_gen import features, metrics, priors
 
 ROWS = 8
 LEAST_KL, LEAST_SHARE = 0.01, 0.005  # Of a direction that is shown: nats, and of the variance.
@@ -18,8 +18,9 @@ def of_vae(vae, x, y=None):
     """
     labels = {} if vae.num_classes is None else {"y": y}
     mean, log_var, *_ = (a.reshape(len(x), -1) for a in vae.encode(x, **labels))
-    kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).mean(axis=0)
-    weights = kl if has_kl(vae) else mean.var(axis=0)
+    if not (np.isfinite(mean).all() and np.isfinite(log_var).all()):
+        return None
+    weights = metrics.kl_per_latent(mean, log_var) if has_kl(vae) else mean.var(axis=0)
     order = [k for k in np.argsort(-weights, kind="stable")[:ROWS] if weights[k] >= LEAST_KL]
     if not order:
         return None

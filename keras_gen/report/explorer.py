@@ -1,4 +1,4 @@
-"""What the page of `train.explore` asks of a model: plain values in, arrays of images out."""
+"""Answers of a model to the page of `train.explore`: plain values in, arrays of images out."""
 
 import time
 
@@ -14,7 +14,7 @@ from keras_gen.report import directions
 SIDE, WIDTH = 320, 1040  # Pixels of one image, and of a row of images, about.
 SAMPLES, STEPS = 36, 8  # Samples in a grid, and images from one to another.
 STARTS, SEARCHED = 4, 100  # Of a GAN: searches for z, and updates of Adam in each.
-FITTED = 20  # Updates of Adam for the hidden pixels of a VAE: 0.2 s on two cores.
+FITTED = 20  # Updates of Adam for the hidden pixels of a VAE: an answer comes at once.
 
 
 class Explorer:
@@ -98,7 +98,7 @@ class Explorer:
         picture = picture.resize((width, height), Image.Resampling.BOX)
         low, high = self.value_range
         x = np.asarray(picture, "float32").reshape(1, height, width, channels) / 255
-        return low + (high - low) * x
+        return self._allowed(low + (high - low) * x)
 
     def reconstruct(self, x, label=None):
         """Return E[x|z] at the picture's code; of a GAN the nearest image that it makes."""
@@ -153,7 +153,8 @@ class Explorer:
     def warm_up(self):
         """Use everything twice, as the first use compiles; return the later seconds by name."""
         label = None if self.names is None else 0
-        values, x = self.coordinates(0), self.move(0, self.coordinates(0), label)[None]
+        values = self.coordinates(0)
+        x = self._allowed(self.move(0, values, label)[None])
         hidden = np.arange(x.shape[1])[:, None] >= np.full(x.shape[2], x.shape[1] // 2)
         uses = {
             "slider": lambda: self.picture(self.move(1, values, label)),
@@ -175,11 +176,17 @@ class Explorer:
         else:
             x = self.samples(0, n=directions.SAMPLES)
             y = None if self.names is None else np.arange(len(x)) % len(self.names)
-            found = directions.of_vae(self.model, np.clip(x, *self.value_range), y)
+            found = directions.of_vae(self.model, self._allowed(x), y)
         if found:
             return found[1:]
         rows = min(directions.ROWS, self.model.latent_size)
         return np.eye(self.model.latent_size)[:rows], np.zeros(rows)
+
+    def _allowed(self, x):
+        """Return values that the model accepts: in its range, and on its levels if it has some."""
+        x = np.clip(x, *self.value_range)
+        white = None if self.is_gan else self.model.likelihood.white
+        return x if white is None else np.round(x * white).astype("float32") / np.float32(white)
 
     def _drawn(self, seed):
         return self._flat(self.model.draw_latents(1, seed=int(seed)))[0].astype("float64")

@@ -3,6 +3,7 @@
 import base64
 import io
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,3 +74,22 @@ def test_outside_a_notebook_it_cannot_be_asked_for(tmp_path):
     with pytest.raises(ValueError, match="Leave it out: the pictures are files in `directory`"):
         kg.callbacks.SampleGrid(tmp_path, display=True)
     assert not kg.callbacks.SampleGrid(tmp_path).cell.shows
+
+
+class Encoder(keras.Model):
+    """A network that knows no shapes."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads = [keras.layers.Dense(2), keras.layers.Dense(2)]
+
+    def call(self, x):
+        x = keras.ops.reshape(x, (-1, 16))
+        return [head(x) for head in self.heads]
+
+
+def test_a_subclassed_network_shows_its_parameters_alone():
+    _, decoder = kg.networks.mlp_vae((4, 4, 1), latent_dim=2, hidden=(8,))
+    vae = kg.VAE(Encoder(), decoder)
+    vae.build((None, 4, 4, 1))
+    assert "<td>encoder</td><td></td><td></td><td>68</td>" in vae._repr_html_()

@@ -354,7 +354,7 @@ TABLES = {
     "a column of words": lambda pd, sparse: pd.DataFrame(ROWS).assign(name="a"),
     "structured": lambda pd, sparse: np.rec.fromarrays(ROWS.T, names="a,b"),
     "sparse": lambda pd, sparse: sparse.csr_matrix(ROWS),
-    "masked rows": lambda pd, sparse: list(np.ma.array(ROWS, mask=[[True, False], *[[0, 0]] * 5])),
+    "masked rows": lambda pd, sparse: list(np.ma.array(ROWS, mask=[[False, True], *[[0, 0]] * 5])),
 }
 
 
@@ -368,7 +368,7 @@ def test_a_table_is_taken_or_refused_with_the_line_that_makes_one(kind):
         ) as refused:
             ArrayDataset(x)
         x = eval(str(refused.value).split("`")[-2], {"np": np, "pd": pd, "x": x})  # noqa: S307
-    awaited = ROWS if kind != "masked rows" else np.where(ROWS == 0, 0, ROWS)
+    awaited = ROWS if kind != "masked rows" else np.where(ROWS == 1, 0, ROWS)
     np.testing.assert_array_equal(ArrayDataset(x).x, awaited)
 
 

@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import keras_gen as kg
+from keras_gen import borrowed
 from keras_gen.inference import inversion
 from tests.helpers import state_of, tolerance
 from tests.models import tiny
@@ -135,9 +136,8 @@ def test_the_averaged_weights_are_inverted_where_asked():
     gan = linear_gan()
     gan.compile(keras.optimizers.SGD(0.0, use_ema=True, ema_momentum=0.5), "sgd")
     averages = [2 * W, B]
-    for average, value in zip(
-        gan.optimizer.generator._model_variables_moving_average, averages, strict=True
-    ):
+    held = borrowed.averages_of(gan.optimizer.generator)
+    for average, value in zip(held, averages, strict=True):
         average.assign(value)
     x = RANDOM.standard_normal((3, SIZE)).astype("float32")
     raw, averaged = (gan.invert(x, starts=1, steps=300, ema=ema) for ema in (False, True))
@@ -151,6 +151,7 @@ def test_the_averaged_weights_are_inverted_where_asked():
         ({"starts": np.zeros((2, 3, LATENTS))}, r"`starts` has shape \(2, 3, 3\).*\(k, 4, 3\)"),
         ({"steps": 0}, "`steps` is 0"),
         ({"batch_size": 0}, "`batch_size` is 0"),
+        ({"distance": lambda x, images: ops.mean(x - images)}, r"gives the shape \(\). Return one"),
     ],
 )
 def test_what_cannot_be_inverted_is_refused(options, message):

@@ -256,6 +256,15 @@ def test_what_does_not_fit_is_refused():
         kg.VQVAE(*networks, quantizer)
     with pytest.raises(ValueError, match="4 positions of 6 codes without labels, and this VQVAE"):
         kg.VQVAE(*networks, kg.layers.VectorQuantizer(5), prior=small_prior(num_codes=6))
+    labelled = kg.networks.vqvae((8, 8, 1), 3, filters=(4, 6), num_classes=3)
+    with pytest.raises(ValueError, match="is for 2 classes, and this VQVAE has 3"):
+        kg.VQVAE(
+            *labelled, kg.layers.VectorQuantizer(5), num_classes=3, prior=small_prior(num_classes=2)
+        )
+    with pytest.raises(ValueError, match="`code_dim` is 0"):
+        kg.networks.vqvae((8, 8, 1), 0)
+    with pytest.raises(ValueError, match="for a table or a series build networks of your own"):
+        kg.networks.vqvae((8, 1, 1), 3)
     with pytest.raises(ValueError, match="need a `kg.priors.CodePrior`"):
         kg.VQVAE(*networks, kg.layers.VectorQuantizer(5), prior=kg.priors.Mixture())
 
@@ -269,3 +278,34 @@ def test_encode_and_decode_are_exported(backend, tmp_path):
     differences = model.export(tmp_path / "model", format=format, verbose=False)
     assert set(differences) == {"reconstruct", "encode", "decode"}
     assert differences["encode"] == 0 and max(differences.values()) < 1e-5
+
+
+def test_what_is_frozen_stays_while_the_rest_trains():
+    model = tiny.vqvae()
+    model.trainable = True  # The prior, too; `compile` takes that back.
+    model.quantizer.trainable = False
+    model.compile("adam")
+    assert not model.prior.trainable_variables
+    frozen = [model.quantizer.codebook, model.quantizer.started, *model.prior.variables]
+    before = [numpy(variable).copy() for variable in frozen]
+    first = numpy(model.decoder.trainable_variables[0]).copy()
+    model.fit(tiny.images(8), batch_size=4, verbose=0)
+    for variable, value in zip(frozen, before, strict=True):
+        np.testing.assert_array_equal(numpy(variable), value)
+    assert np.any(numpy(model.decoder.trainable_variables[0]) != first)
+
+
+def test_the_optimizer_of_a_prior_has_a_name_or_is_new(trained):
+    model, x = trained
+    spent = keras.optimizers.Adam()
+    spent.build(model.decoder.trainable_variables)
+    with pytest.raises(ValueError, match="has trained other variables. Pass a new one"):
+        model.fit_prior(x, 1, small_prior(), optimizer=spent, verbose=0)
+    result = model.fit_prior(x, 1, small_prior(), optimizer="sgd", verbose=0)
+    assert np.isfinite(result["train"])
+
+
+def test_the_code_of_an_example_is_the_vectors_that_are_decoded(trained):
+    model, x = trained
+    z = model.code_of(model.encode(x[:3]))
+    np.testing.assert_allclose(z, numpy(model.code(x[:3])), rtol=1e-6)

@@ -93,3 +93,16 @@ def test_what_is_no_network_of_codes_is_refused():
     prior = kg.priors.CodePrior(kg.networks.code_transformer(2, 1, width=4, depth=1, heads=2))
     with pytest.raises(ValueError, match="`temperature` is 0"):
         prior.sample(2, temperature=0)
+
+
+def test_labels_that_are_not_the_networks_are_refused(prior):
+    given = 1 if prior.takes_labels else None
+    with pytest.raises(ValueError, match="needs labels. Pass|has no labels. Leave `y` out"):
+        prior.sample(2, y=None if prior.takes_labels else 1)
+    if prior.takes_labels:
+        np.testing.assert_array_equal(prior.sample(3, 1, seed=0), prior.sample(3, [1] * 3, seed=0))
+        with pytest.raises(ValueError, match=r"`y` has shape \(2,\) and type int64. Pass integers"):
+            prior.sample(4, y=np.array([0, 1]))
+        assert prior.num_classes == CLASSES
+    else:
+        assert prior.num_classes is None and prior.sample(2, y=given).shape == (2, LENGTH)

@@ -126,6 +126,17 @@ def test_every_answer_is_timed():
     assert all(0 < value < 60 for value in seconds.values())
 
 
+@pytest.mark.parametrize("likelihood", ["discretized_logistic", kg.likelihoods.Categorical(4)])
+def test_pictures_of_levels_are_what_such_a_model_takes(likelihood):
+    likelihood = kg.likelihoods.get(likelihood)
+    sizes = {"hidden": (8,), "parameters_per_value": likelihood.parameters_per_value}
+    vae = kg.VAE(*kg.networks.mlp_vae((4, 4, 3), 3, **sizes), likelihood=likelihood)
+    explorer = Explorer(vae)
+    assert "score" in explorer.warm_up()
+    x = explorer.prepare(np.full((9, 7, 3), 100, "uint8"))
+    np.testing.assert_allclose(x * likelihood.white, np.round(100 / 255 * likelihood.white))
+
+
 def test_models_without_samples_or_images_are_refused():
     with pytest.raises(ValueError, match="an? Autoencoder, which makes no samples"):
         Explorer(tiny.autoencoder())

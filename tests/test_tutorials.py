@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+from matplotlib import pyplot
 
 from train import tutorials
 
@@ -22,7 +23,8 @@ def folder(tmp_path, tmp_path_factory, monkeypatch):
     """An empty folder to work in. The digits are prepared once for all."""
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.getbasetemp() / "tfds"))
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    pyplot.close("all")
 
 
 @pytest.mark.parametrize("page", TUTORIALS)

@@ -74,7 +74,7 @@ def test_the_advice_for_a_size_helps_with_it():
     networks.conv_vae((10, 6, 3), 2, filters=(2,))
     for build in (networks.conv_vae, networks.unet_autoencoder):
         options = {"latent_dim": 2} if build is networks.conv_vae else {}
-        with pytest.raises(ValueError, match="channels come first; Keras's networks want them la"):
+        with pytest.raises(ValueError, match="channels come first; Keras's layers expect them la"):
             build((3, 8, 8), **options)
         with pytest.raises(ValueError, match=r"is \(None, None, 1\). Pass positive integers"):
             build((None, None, 1), **options)

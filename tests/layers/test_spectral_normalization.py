@@ -79,8 +79,9 @@ def test_only_training_moves_the_singular_vector_and_nothing_moves_the_kernel():
     assert np.abs(layer.get_weights()[0] - u).max() > 1e-3
     assert np.abs(in_training - at_inference).max() > 1e-3
     np.testing.assert_array_equal(layer.get_weights()[1], kernel)
-    # After the step, inference is the same function as training was.
-    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), in_training)
+    # After the step, inference is the same function as training was; u is made a unit vector again,
+    # which on some processors changes its last bit.
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x)), in_training, rtol=1e-6)
     assert [weight.name for weight in layer.non_trainable_weights] == ["u"]
 
 

@@ -1,6 +1,6 @@
 """Questions to a trained model: functions that take the model as an argument."""
 
-from keras_gen.inference.anomaly import anomaly_score, log_prob_given_z
+from keras_gen.inference.anomaly import anomaly_score
 from keras_gen.inference.codes import fit_code_prior, log_prob_of_codes
 from keras_gen.inference.fitting import fit_prior
 from keras_gen.inference.inpainting import inpaint

@@ -257,7 +257,7 @@ class VQVAE(Autoencoder):
 
         def use(x, y):
             codes = self.encode(x, y=y)
-            log_p = inference.log_prob_given_z(self, x, self.code_of(codes), y)
+            log_p = inference.anomaly.log_prob_given_z(self, x, self.code_of(codes), y)
             codes = codes.reshape(len(codes), -1)
             if self.prior is None:
                 return log_p - codes.shape[1] * math.log(self.quantizer.num_codes)

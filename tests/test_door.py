@@ -485,6 +485,7 @@ def likelihood_of_any_number():
     return model
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ADVICE)
 def test_the_advice_works_when_it_is_followed(kind):
     make, awaited = ADVICE[kind]
@@ -502,6 +503,7 @@ def test_the_advice_works_when_it_is_followed(kind):
     assert np.isfinite(model.fit(advised(said, data), verbose=0).history["loss"])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "make, awaited",
     [
@@ -523,6 +525,7 @@ def test_advice_for_images_knows_the_size_and_the_range_of_the_model(make, await
 MODES = [("P",), ("RGBA",), ("L",), ("1",), ("CMYK",), ("RGB", "RGBA"), ("L", "P", "RGB")]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("modes", MODES, ids="+".join)
 def test_advice_for_pictures_of_other_modes_gives_their_colours(modes, channels):
@@ -541,6 +544,7 @@ def test_advice_for_pictures_of_other_modes_gives_their_colours(modes, channels)
         model.reconstruct(x)
 
 
+@pytest.mark.once
 def test_a_set_has_no_order_and_an_iterator_is_not_to_be_iterated():
     model, x = shared("conditional VAE"), examples()[:3]
     assert refusal(lambda: model.encode(x, y={0, 1, 2})).endswith("no order. Pass a list.")
@@ -548,6 +552,7 @@ def test_a_set_has_no_order_and_an_iterator_is_not_to_be_iterated():
     assert "iter(" not in said
 
 
+@pytest.mark.once
 def test_advice_for_a_folder_reads_it(tmp_path):
     for i in range(3):
         pillow(8).save(tmp_path / f"{i}.png")
@@ -565,6 +570,7 @@ def test_advice_for_a_folder_reads_it(tmp_path):
         assert grey.reconstruct(names["train"]).shape[1:] == (16, 16, 1)
 
 
+@pytest.mark.once
 def test_answers_of_0_and_1_are_no_levels_of_grey():
     x = np.tile(np.array([[0, 1, 1, 0, 1, 0]], "uint8"), (8, 1))
     said = refusal(lambda: shared().fit(x, verbose=0))
@@ -572,6 +578,7 @@ def test_answers_of_0_and_1_are_no_levels_of_grey():
     assert "holds only 0 and 1" in refusal(lambda: kg.data.ArrayDataset(x))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "kind",
     [
@@ -592,6 +599,7 @@ def test_the_advice_for_missing_labels_leaves_their_examples_out(kind):
     assert len(eval(of_x, names)) == np.sum(LABELS != 2)  # noqa: S307
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("data", [list(np.arange(8.0)), pd.Series(np.arange(8.0))])
 def test_the_advice_for_another_shape_is_for_whatever_has_it(data):
     model = kg.VAE(*kg.networks.mlp_vae((1,), 2, (4,)), likelihood="gaussian")
@@ -600,6 +608,7 @@ def test_the_advice_for_another_shape_is_for_whatever_has_it(data):
     assert np.isfinite(model.fit(advised(said, data), verbose=0).history["loss"])
 
 
+@pytest.mark.once
 def test_data_scaled_to_1_in_float32_are_not_above_it():
     x = np.minimum(examples(), 1) * np.float32(1.0000001)
     assert x.max() > 1
@@ -609,6 +618,7 @@ def test_data_scaled_to_1_in_float32_are_not_above_it():
     assert int(keras.ops.convert_to_numpy(model.skipped_updates)[0]) == before
 
 
+@pytest.mark.once
 def test_the_advice_for_a_raw_table_lets_a_gaussian_learn():
     x = np.random.default_rng(0).normal((1500, 7), (300, 0), (64, 2)).astype("float32")
     vae = kg.VAE(*kg.networks.mlp_vae((2,), 1, (4,)))
@@ -624,6 +634,7 @@ def test_the_advice_for_a_raw_table_lets_a_gaussian_learn():
     assert not np.any(keras.ops.convert_to_numpy(vae.skipped_updates))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "labels, awaited",
     [
@@ -654,6 +665,7 @@ def test_the_advice_for_labels_gives_the_labels(labels, awaited):
             advised(said, seven, labels)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "labels, match",
     [
@@ -692,6 +704,7 @@ def test_labels_that_are_no_integers_later_in_a_stream_move_nothing():
     assert int(model.skipped_updates[0]) == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments, match",
     [
@@ -754,6 +767,7 @@ SIBLINGS = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
 @pytest.mark.parametrize("kind", SIBLINGS)
 def test_siblings_train(kind):
@@ -793,6 +807,7 @@ def test_examples_of_masked_labels_are_left_out(masked):
     np.testing.assert_array_equal(kept, np.array([0, 1, 2] * 6)[: len(hidden)][~hidden])
 
 
+@pytest.mark.once
 def test_a_dataset_of_a_closed_file_is_named(tmp_path):
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -811,6 +826,7 @@ def test_batches_of_several_shapes_are_refused_wherever_they_come():
                 getattr(shared(), use)(iter([examples(), bad, examples()]))
 
 
+@pytest.mark.once
 def test_networks_for_the_shape_of_a_whole_table_are_named():
     model = kg.VAE(*kg.networks.mlp_vae((N, *SHAPE), 2, (4,)))
     model.compile("sgd")
@@ -818,6 +834,7 @@ def test_networks_for_the_shape_of_a_whole_table_are_named():
     assert f"If these are {N} examples, build the networks" in said
 
 
+@pytest.mark.once
 def test_targets_labels_and_weights_of_two_ranks_follow_each_other():
     model = compiled("VAE")[0]
     for targets in (LABELS, np.ones((N, 2), "float32"), np.ones((N, 2, 2), "float32")):
@@ -852,6 +869,7 @@ def test_predict_is_given_what_fit_is():
         model.predict([z[:, :1], [0, 1, 2, 0]], verbose=0)
 
 
+@pytest.mark.once
 def test_a_memory_map_is_read_and_stays_as_it_is(tmp_path):
     x = np.memmap(tmp_path / "x", "float64", "w+", shape=(N, *SHAPE))
     x[:] = examples()

@@ -256,6 +256,7 @@ def test_averaged_weights_replace_an_export_and_leave_the_model_as_it_was(tmp_pa
     np.testing.assert_allclose(loaded.generate(z)["x"], gan.generate(z, ema=True), atol=1e-5)
 
 
+@pytest.mark.once
 @needs_tensorflow
 @pytest.mark.skipif(BACKEND == "jax", reason="TensorFlow and PyTorch round most differently")
 def test_long_sums_may_differ_by_what_they_round(tmp_path):

@@ -8,6 +8,8 @@ import pytest
 
 import keras_gen as kg
 
+pytestmark = pytest.mark.once
+
 
 def stripes(n, seed):
     """Images of 8x8, dark above or dark below, with noise, and which half is bright."""
@@ -90,7 +92,6 @@ def test_other_data_or_another_seed_have_another_file(trained, tmp_path):
     assert len(list(tmp_path.glob("*.npz"))) == 3
 
 
-@pytest.mark.once
 def test_pixels_are_flat_or_means_of_squares():
     x = np.random.default_rng(0).random((3, 4, 6, 2), "float32")
     np.testing.assert_array_equal(kg.features.Pixels()(x), x.reshape(3, -1))
@@ -116,7 +117,6 @@ def test_a_layer_of_any_model_gives_features():
     assert kg.features.Network(model)(images).shape == (5, 1)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     "call, message",
     [

@@ -57,6 +57,7 @@ def elbo_deviation(vae, x):
     return np.sqrt(variances.sum(axis=1).mean() / len(x))
 
 
+@pytest.mark.once
 @needs_mnist
 @pytest.mark.parametrize(
     "latent_dim, sigma2, train, test",

@@ -139,6 +139,7 @@ def test_averages_that_are_put_into_the_weights_at_the_end(tmp_path):
     assert_state(resumed, whole.end)
 
 
+@pytest.mark.once
 def test_callbacks_go_on_where_they_were(tmp_path):
     """Early stopping, a rate that is cut on a plateau, and a user's own counter."""
 
@@ -208,6 +209,7 @@ def test_a_checkpoint_is_a_model_that_loads(vae, tmp_path):
     assert_state(loaded, state_of(vae))
 
 
+@pytest.mark.once
 def test_more_epochs_go_on_and_fewer_are_refused(vae, whole, tmp_path, capsys):
     fit(whole.restarted(), 2, [Checkpoint(tmp_path)])
     history = {name: values[:4] for name, values in whole.history.items()}
@@ -233,6 +235,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(vae, stopped, name):
     DAMAGE[name](stopped / name)
@@ -240,6 +243,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(vae, stopped
         assert Checkpoint(stopped).last_epoch(vae) == 2
 
 
+@pytest.mark.once
 def test_from_the_one_before_it_ends_as_well(vae, whole, stopped):
     flip(stopped / "epoch_0003.keras")
     with pytest.warns(UserWarning, match="is damaged"):
@@ -247,6 +251,7 @@ def test_from_the_one_before_it_ends_as_well(vae, whole, stopped):
     assert_state(vae, whole.end)
 
 
+@pytest.mark.once
 def test_without_a_good_checkpoint_it_says_so_and_touches_nothing(vae, stopped):
     for path in stopped.glob("*.keras"):
         path.write_bytes(path.read_bytes()[:1000])
@@ -265,6 +270,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("other", OTHERS)
 def test_a_checkpoint_of_another_model_is_refused(stopped, other):
     with pytest.raises(ValueError, match="is of another model, or of this one compiled otherwise"):
@@ -281,6 +287,7 @@ def test_a_checkpoint_of_other_data_or_another_backend_is_refused(vae, stopped):
         fit(vae, 5, [Checkpoint(stopped)])
 
 
+@pytest.mark.once
 def test_a_checkpoint_of_more_devices_is_refused(vae, stopped):
     for path in stopped.glob("*.json"):
         content = json.loads(path.read_text())
@@ -289,6 +296,7 @@ def test_a_checkpoint_of_more_devices_is_refused(vae, stopped):
         fit(vae, 5, [Checkpoint(stopped)])
 
 
+@pytest.mark.once
 def test_the_names_of_layers_make_no_other_model(vae, stopped):
     keras.layers.Dense(1), keras.layers.Dense(1)  # Keras counts them.
     later = compiled(tiny.regular_vae)
@@ -296,6 +304,7 @@ def test_the_names_of_layers_make_no_other_model(vae, stopped):
     assert Checkpoint(stopped).last_epoch(later) == 3
 
 
+@pytest.mark.once
 def test_what_was_being_written_is_cleared(vae, stopped):
     left = ["epoch_0004.keras", "epoch_0004.npz", ".epoch_0004.tmp.keras"]
     for name in left:
@@ -307,6 +316,7 @@ def test_what_was_being_written_is_cleared(vae, stopped):
     assert "notes.txt" in there
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -322,6 +332,7 @@ def test_data_whose_order_cannot_be_set_are_refused(vae, tmp_path, arguments, me
     assert Checkpoint(tmp_path).last_epoch(vae) == 1
 
 
+@pytest.mark.once
 def test_arrays_in_their_own_order_resume(tmp_path):
     arguments = {"x": tiny.images(20), "batch_size": 8, "shuffle": False}
     whole, resumed = Whole(compiled(tiny.vae), 5, **arguments), compiled(tiny.vae)
@@ -351,11 +362,13 @@ def test_a_stream_resumes(tmp_path, monkeypatch):
     assert_state(resumed, whole.end)
 
 
+@pytest.mark.once
 def test_it_stands_last(vae, tmp_path):
     with pytest.raises(ValueError, match="StopAtNonFinite stands after Checkpoint"):
         fit(vae, 2, [Checkpoint(tmp_path), StopAtNonFinite()])
 
 
+@pytest.mark.once
 def test_a_full_disk_costs_a_warning_and_no_checkpoint_before(vae, whole, tmp_path):
     """No file may grow beyond a limit from the third epoch on."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -407,6 +420,7 @@ time.sleep(600)
     assert not (tmp_path / ".lock").exists()
 
 
+@pytest.mark.once
 def test_by_default_checkpoints_take_two_percent_of_the_time(vae, tmp_path, monkeypatch):
     """A clock that only epochs (1 s) and checkpoints (.1 s) move."""
     now = 0.0
@@ -439,12 +453,14 @@ def test_by_default_checkpoints_take_two_percent_of_the_time(vae, tmp_path, monk
     assert checkpoint.size == manifest.stat().st_size
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("arguments", [{"every": 0}, {"folder": "pyproject.toml"}])
 def test_bad_arguments_are_refused(arguments):
     with pytest.raises(ValueError):
         Checkpoint(**{"folder": "x", **arguments})
 
 
+@pytest.mark.once
 def test_a_file_is_whole_or_as_it_was(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("before")

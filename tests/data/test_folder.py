@@ -512,6 +512,7 @@ def test_digits_as_files_give_the_weights_of_the_digits_by_name(digits_as_files)
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.once
 def test_a_run_that_stops_and_goes_on_with_workers_ends_with_the_same_weights(tmp_path):
     root = photos(tmp_path / "photos")
     weights = []

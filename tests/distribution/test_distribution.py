@@ -110,7 +110,7 @@ def script_trains(engine, tmp_path):
     assert abs(metrics["elbo"] - second) < 5  # With another noise.
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_two_processes_do_it_too(backend, tmp_path):
     if backend not in SECOND_ENGINE:
         pytest.skip("torch has no other way")

@@ -8,10 +8,13 @@ import sys
 
 import keras
 import numpy as np
+import pytest
 
 import keras_gen as kg
 from tests.data.test_folder import photos
 from tests.helpers import weights_of
+
+pytestmark = pytest.mark.once
 
 ROOT = pathlib.Path(__file__).parents[2]
 

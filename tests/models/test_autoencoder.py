@@ -13,6 +13,7 @@ def digits():
     return (load_digits().data / 16).astype("float32")  # (1797, 64)
 
 
+@pytest.mark.once
 def test_an_autoencoder_cannot_generate_and_a_vae_can():
     # How far from the nearest real digit, mean squared: of codes drawn from N(0, I) the plain
     # autoencoder's decoder knows nothing.

@@ -34,6 +34,7 @@ def gan(**kwargs):
     return model
 
 
+@pytest.mark.once
 def test_a_vae_learns_what_the_label_says():
     model = vae()
     # 150 batches, in few epochs: each takes longer than its steps.
@@ -45,6 +46,7 @@ def test_a_vae_learns_what_the_label_says():
     assert model.evaluate(*pairs(), verbose=0, return_dict=True)["kl"] < 0.1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("conditioning", ["projection", "concatenation"])
 def test_a_gan_learns_what_the_label_says(conditioning):
     keras.utils.set_random_seed(1)

@@ -14,6 +14,7 @@ def normal_data(n, seed=0):
     return x.astype("float32"), C
 
 
+@pytest.mark.once
 def test_a_linear_denoiser_arrives_at_the_wiener_filter():
     # E[x|x'] = C (C + s^2 I)^-1 x', x' = x + noise of stddev s: the best of all, as x is normal.
     x, C = normal_data(4096)

@@ -308,6 +308,7 @@ def old_value_kept_by_reference():
     return [Aliased()]
 
 
+@pytest.mark.once
 @against_eager
 @pytest.mark.parametrize(
     "extra_layers",

@@ -30,6 +30,7 @@ def shifted(m):
 EXACT = {0.5: (1.325672, -0.662836, 0.787836), 1.0: (1.163451, -0.581726, 1.081726)}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("m", EXACT)
 def test_a_trained_logistic_discriminator_reaches_the_exact_values(m):
     # Quantiles for samples: the mean over them is the integral, so nothing is left to chance.

@@ -98,6 +98,7 @@ def test_both_estimators_move_the_decoder_alike_and_the_encoder_not():
     assert max(np.abs(a - b).max() for a, b in zip(encoder, dreg_encoder, strict=True)) > 1e-4
 
 
+@pytest.mark.once
 def test_both_gradients_of_the_encoder_agree_in_expectation_and_the_doubly_one_varies_less():
     # A linear VAE whose q is shifted by half a deviation, and has half too much variance.
     x = np.random.default_rng(0).normal(size=(40, 4), scale=[2, 1, 0.3, 0.3]).astype("float32")

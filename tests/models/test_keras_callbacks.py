@@ -87,6 +87,7 @@ def test_swapped_averages_are_those_of_the_validation():
         compiled_gan().evaluate(ROWS, verbose=0, callbacks=[keras.callbacks.SwapEMAWeights()])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["elbo", "val_elbo", "val_kl", "reconstruction", "loss"])
 def test_a_log_of_the_library_has_a_direction(name, tmp_path):
     vae, x = compiled_vae(), tiny.images(8)

@@ -184,6 +184,7 @@ def test_a_file_keeps_its_policies_whatever_the_global_one_is(build, policy, tmp
     assert logs[0] == logs[1]  # Noise, scales and rounding alike.
 
 
+@pytest.mark.once
 @pytest.mark.slow
 def test_the_elbo_of_half_precision_is_within_1_percent():
     # Every second pixel: TensorFlow computes slowly in float16 on a CPU.

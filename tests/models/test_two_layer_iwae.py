@@ -87,6 +87,7 @@ def test_encoding_and_decoding_are_of_the_layer_beside_x():
     np.testing.assert_allclose(top_log_var, np.log(S_Z**2 / v_z), rtol=1e-5)
 
 
+@pytest.mark.once
 def test_gradient_descent_reaches_the_entropy():
     # No normal is better on average than the one with the mean and variance of the data.
     def learned_normal():

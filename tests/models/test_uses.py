@@ -37,6 +37,7 @@ def same_vae():
     return tiny.vae()
 
 
+@pytest.mark.once
 def test_the_score_of_a_tight_elbo_is_minus_the_log_likelihood():
     ppca, vae = linear_model()
     x = drawn(ppca, 8)
@@ -90,6 +91,7 @@ def test_a_conditional_score_is_that_of_the_class():
     assert np.all(vae.anomaly_score(x, y=(y + 1) % 3) != vae.anomaly_score(x, y=y))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("method, steps, atol", [("map", 400, 2e-3), ("elbo", 1500, 0.03)])
 def test_the_fitted_z_gives_the_conditional_mean(method, steps, atol):
     # Of normals the most probable is the mean, and so is that of the closest q(z).

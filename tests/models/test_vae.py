@@ -244,6 +244,7 @@ class OwnDecoder(keras.Model):
         return {**super().get_config(), "size": self.size}
 
 
+@pytest.mark.once
 def test_networks_of_ones_own_learn_a_table(tmp_path):
     # Two columns that are one: a latent carries them.
     t = np.random.default_rng(0).normal(size=(256, 1)).astype("float32")

@@ -44,6 +44,7 @@ def test_free_bits_look_at_the_mean_over_the_batch():
         assert logs["kl"] == pytest.approx(1.0, rel=1e-5)
 
 
+@pytest.mark.once
 def test_free_bits_keep_latents_that_would_collapse():
     # All variances are below sigma^2: the best linear VAE is the one that ignores z.
     x = np.random.default_rng(0).normal(scale=0.7, size=(512, 4)).astype("float32")

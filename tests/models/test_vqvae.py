@@ -138,6 +138,7 @@ def small_prior(num_classes=None, num_codes=5):
     return kg.priors.CodePrior(kg.networks.code_transformer(num_codes, 4, **sizes))
 
 
+@pytest.mark.once
 def test_a_prior_of_two_equally_frequent_maps_of_codes_gets_to_log_2(trained, tmp_path):
     model, x = trained
     maps = np.unique(model.encode(x).reshape(40, 4), axis=0)

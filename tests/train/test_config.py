@@ -108,7 +108,7 @@ def test_what_a_run_filled_in_is_in_its_config(copied):
     ("arguments", "message"),
     [
         ({"dataset": "evil:mnist"}, "has the argument dataset='evil:mnist'"),
-        ({"dataset": "../../tmp"}, "has the argument dataset='../../tmp'"),
+        ({"dataset": "../no/folder"}, "has the argument dataset='../no/folder'"),
         ({"dataset": None}, "has the argument dataset='None'"),
         ({"batch_size": "os.system('ls')"}, "has the argument batch_size="),
         ({"batch_size": -1}, "has the argument batch_size='-1'"),

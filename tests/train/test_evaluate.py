@@ -9,6 +9,8 @@ import pytest
 from keras_gen import data, load_run, priors
 from train import evaluate, gan, vae
 
+pytestmark = pytest.mark.once
+
 PIXELS = ["--features", "pixels", "--samples", "200"]  # No classifier is trained.
 
 

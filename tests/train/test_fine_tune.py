@@ -7,6 +7,8 @@ import pytest
 import keras_gen as kg
 from train import gan, vae
 
+pytestmark = pytest.mark.once
+
 QUICK = ["--epochs", "1", "--examples", "128"]
 
 
@@ -32,7 +34,6 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path, capsys):
     assert "1 of 3 layers of the encoder, 1 of 2 layers of the decoder" in capsys.readouterr().out
 
 
-@pytest.mark.once
 def test_a_run_that_does_not_fit_is_refused(tmp_path, capsys):
     ring = ["--dataset", "ring", "--epochs", "1", "--batch-size", "2500"]
     gan.main([*ring, "--out", str(tmp_path / "ring")])

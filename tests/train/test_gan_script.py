@@ -58,6 +58,7 @@ def test_a_run_on_digits_leaves_pictures_and_a_model_that_loads(run, tmp_path):
     assert loaded.sample(3).shape == (3, 28, 28, 1)
 
 
+@pytest.mark.once
 def test_a_run_on_the_ring_counts_its_modes(run_here, tmp_path):
     arguments = ("--dataset", "ring", "--epochs", 1, "--batch-size", 2048, "--packing", 2)
     process = run_here(gan, *arguments)

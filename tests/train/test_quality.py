@@ -24,6 +24,7 @@ def fill_the_disk(out, model):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.once
 def test_the_best_model_is_left_and_runs_are_compared(run_here, tmp_path, monkeypatch, small_ring):
     figures, weights = iter([9.0, 3.0, 1.0, 2.0, 4.0, 9.0]), {}
 

@@ -53,7 +53,7 @@ def test_no_decoder_beats_the_entropy_of_grey_mnist():
             np.testing.assert_allclose(reconstruction, entropy, rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @needs_mnist
 def test_the_vae_of_pytorchs_examples_reaches_its_published_elbo(tmp_path):
     """Three public logs end at 105.56 to 105.61 nats."""

@@ -67,6 +67,7 @@ def stopped(stopped_once, tmp_path):
     return pathlib.Path(shutil.copytree(stopped_once, tmp_path / "run"))
 
 
+@pytest.mark.once
 def test_it_goes_on_with_the_arguments_of_the_run(train, stopped):
     (stopped / ".model.tmp.keras").write_text("of a process that was killed")
     config = (stopped / "config.json").read_text()

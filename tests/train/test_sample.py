@@ -9,6 +9,8 @@ from PIL import Image
 import keras_gen as kg
 from train import gan, sample, vae
 
+pytestmark = pytest.mark.once
+
 QUICK = ["--epochs", "1", "--latent-dim", "2"]
 
 

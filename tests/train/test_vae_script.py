@@ -173,6 +173,7 @@ def test_bad_arguments_end_in_one_message_and_write_nothing(run_here, tmp_path, 
     assert (tmp_path / "file").read_text() == "kept"
 
 
+@pytest.mark.once
 def test_a_run_that_diverges_says_so_and_keeps_the_last_good_weights(run, tmp_path):
     process = run(*QUICK, "--learning-rate", "1e30")
     assert process.returncode == 1, process.stderr
@@ -188,6 +189,7 @@ def test_a_run_that_diverges_says_so_and_keeps_the_last_good_weights(run, tmp_pa
         assert np.all(np.isfinite(weight))
 
 
+@pytest.mark.once
 @needs_tensorflow
 def test_a_streamed_set_trains_without_a_warning(tmp_path, data_dir, monkeypatch):
     monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
@@ -207,6 +209,7 @@ def test_without_tensorboard_nothing_is_cleared(run, run_here, tmp_path):
     assert (tmp_path / "runs" / "vae" / "metrics.json").exists()
 
 
+@pytest.mark.once
 def test_ctrl_c_keeps_the_epochs_so_far(run, run_here, tmp_path):
     out = tmp_path / "runs" / "vae"
     with survival.ctrl_c_is_handled():

@@ -93,6 +93,7 @@ def configs(networks):
     return text
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_take_numpy_numbers_and_one_value(name):
     plain, other = (builder() for builder in NETWORKS[name])
@@ -106,6 +107,7 @@ def channels_first():
     keras.config.set_image_data_format("channels_last")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_are_channels_last_whatever_the_setting(name, channels_first):
     other = configs(NETWORKS[name][0]())

@@ -10,6 +10,8 @@ from sklearn.decomposition import PCA
 import keras_gen as kg
 from keras_gen.ppca import PPCA
 
+pytestmark = pytest.mark.once
+
 MNIST = pathlib.Path(__file__).parents[2] / "shared" / "data" / "tfds"
 needs_mnist = pytest.mark.skipif(not MNIST.exists(), reason=f"MNIST is not in {MNIST}")
 
@@ -57,7 +59,6 @@ def elbo_deviation(vae, x):
     return np.sqrt(variances.sum(axis=1).mean() / len(x))
 
 
-@pytest.mark.once
 @needs_mnist
 @pytest.mark.parametrize(
     "latent_dim, sigma2, train, test",

@@ -40,9 +40,9 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
 
 @pytest.mark.slow
 def test_numbers_hold_without_acceleration(without_acceleration):
-    # Two of four models: what is faster knows neither the objective nor the networks, but for a
-    # convolution.
-    tests = [*(f"tests/{name}" for name in OF_NUMBERS), "-k", "not vae_mlp and not iwae-"]
+    # One of four models, under Adam: what is faster knows the optimizer and a convolution alone.
+    others = "not vae_mlp and not iwae and not sgd"
+    tests = [*(f"tests/{name}" for name in OF_NUMBERS), "-k", others]
     finished = subprocess.run(
         [sys.executable, "-c", PROGRAM, *tests],
         cwd=without_acceleration,

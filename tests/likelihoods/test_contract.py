@@ -90,6 +90,7 @@ def test_log_prob_and_gradient_are_finite_at_extreme_parameters(likelihood, x):
     assert np.all(np.isfinite(gradient(likelihood.mean, parameters)))
 
 
+@pytest.mark.once
 def test_log_prob_sums_over_channels_that_take_their_own_parameters(likelihood):
     """Those of one kind lie together: channel c of C has the outputs c, c + C, c + 2 C, ..."""
     x = images()

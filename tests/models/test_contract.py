@@ -13,6 +13,12 @@ from tests.models import tiny
 every_model = pytest.mark.parametrize("run", tiny.MODELS, indirect=True, ids=tiny.name)
 # What depends on the step and the state alone: not once more for each likelihood and network.
 every_step = pytest.mark.parametrize("run", tiny.STEPS, indirect=True, ids=tiny.name)
+every_objective = pytest.mark.parametrize(
+    "run",
+    [*tiny.STEPS, tiny.conditional_vae, tiny.iwae, tiny.dreg_iwae, tiny.denoising_autoencoder],
+    indirect=True,
+    ids=tiny.name,
+)
 
 
 class Run:
@@ -149,12 +155,7 @@ def test_a_model_that_is_not_compiled_saves_and_clones(run, tmp_path):
     keras.saving.load_model(run.file, compile=False).save(tmp_path / "2.keras")
 
 
-@pytest.mark.parametrize(
-    "run",
-    [*tiny.STEPS, tiny.conditional_vae, tiny.iwae, tiny.dreg_iwae, tiny.denoising_autoencoder],
-    indirect=True,
-    ids=tiny.name,
-)
+@every_objective
 def test_train_on_batch_is_a_step_of_fit(run):
     model = run.restarted()
     x, y = tiny.examples(model, 8), tiny.labels(model, 8)
@@ -199,7 +200,7 @@ def test_a_subclass_may_call_the_step_of_its_parent(run):
     assert tiny.steps(model) == 2 * run.steps > 0
 
 
-@every_model
+@every_objective
 def test_compiled_and_eager_agree(run):
     model, eager = run.restarted(), compiled(run.build, run_eagerly=True)
     for one in (model, eager):

@@ -31,6 +31,7 @@ def test_a_linear_denoiser_arrives_at_the_wiener_filter():
     assert np.abs(model.denoise(noisy) - noisy).max() > 0.2
 
 
+@pytest.mark.once
 def test_the_denoising_elbo_of_a_linear_vae_is_a_closed_form():
     # z is drawn from N(V (x + noise - mean), D), and at noise 0 the ELBO is log p(x). Noise of
     # variance s^2 adds s^2 |V|^2 / 2 to the KL and s^2 |W V|^2 / (2 sigma2) to the distortion.
@@ -50,6 +51,7 @@ def test_the_denoising_elbo_of_a_linear_vae_is_a_closed_form():
     assert abs(elbo - (ppca.log_likelihood(x).mean() - loss)) < 4 * 1.5 / np.sqrt(len(x))
 
 
+@pytest.mark.once
 def test_a_range_draws_a_standard_deviation_for_every_example():
     model = tiny.denoising_autoencoder()  # from .1 to .5
     x = ops.zeros((4000, 8, 8, 1))
@@ -95,6 +97,7 @@ def test_denoise_takes_values_that_no_clean_example_has(build):
         model.denoise(x[:, :4])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("stddev", [0.0, -1.0, (0.5, 0.1), (0.0, 0.0), (0.1,), np.nan, None, "1"])
 def test_a_noise_that_is_none_is_refused(stddev):
     networks = kg.networks.mlp_autoencoder((8, 8, 1), 3, hidden=(4,))
@@ -102,6 +105,7 @@ def test_a_noise_that_is_none_is_refused(stddev):
         kg.DenoisingAutoencoder(*networks, stddev=stddev)
 
 
+@pytest.mark.once
 def test_a_pair_of_noisy_and_clean_examples_is_refused_with_what_to_pass():
     model, clean = tiny.denoising_autoencoder(), tiny.images(8)
     tiny.compile_model(model, tiny.sgd)

@@ -67,6 +67,7 @@ def test_a_fitted_prior_is_nearer_is_saved_and_leaves_the_networks(kind, setting
     assert not loaded.prior.trainable_variables
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("build", "settings", "match"),
     [

@@ -1,7 +1,7 @@
 """Random small models go the same way by default, with `run_eagerly=True` and `jit_compile=True`.
 
 NumPy draws the networks, the loss, the optimizers, the data and the noise from a seed. After each
-of 24 updates every weight, optimizer variable and log is compared with that of the eager run: the
+of 12 updates every weight, optimizer variable and log is compared with that of the eager run: the
 largest difference in a variable may be the tolerance times its largest number, or times 1 where
 that is smaller. The golden tests hold the backends together; here each backend is held to its own
 eager mode, which the golden tests cover too.
@@ -27,7 +27,7 @@ from tests.helpers import (
     tolerance,
 )
 
-STEPS = 24
+STEPS = 12
 MANY = 50  # Seeds of the study.
 # Not one channel: PyTorch 2.13 fails in the gradient of a float64 convolution that gives one.
 SHAPES = (6, 6, 3), (4, 8, 2), (7,)

@@ -44,11 +44,13 @@ def noise_of(seed):
     return lambda shape: np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
+@pytest.mark.once
 def test_the_gap_at_one_draw_is_the_closed_form():
     bound, _ = gap(k=1, r=2.0, d=1, n=1)
     assert bound == pytest.approx(-0.15343, abs=1e-5)  # No draw of z: the KL is a closed form.
 
 
+@pytest.mark.once
 def test_the_gap_at_many_draws_shrinks_as_one_over_k():
     k, n = 50, 400_000
     bound, elbo = gap(k, r=2.0, d=1, n=n, batch_size=20_000)
@@ -57,6 +59,7 @@ def test_the_gap_at_many_draws_shrinks_as_one_over_k():
     assert elbo == pytest.approx(-0.15343, abs=2e-3)
 
 
+@pytest.mark.once
 def test_the_bound_rises_with_k():
     gaps = [gap(k, r=2.0, d=5, n=5000)[0] for k in (1, 2, 5, 20)]
     assert gaps[0] == pytest.approx(-5 * 0.15343, abs=1e-4)
@@ -64,6 +67,7 @@ def test_the_bound_rises_with_k():
     assert gaps[-1] < 0
 
 
+@pytest.mark.once
 def test_the_gap_of_the_exact_posterior_is_nothing():
     bound, elbo = gap(k=3, r=1.0, d=4, n=50)
     assert (bound, elbo) == pytest.approx((0.0, 0.0), abs=1e-5)
@@ -78,6 +82,7 @@ def test_one_draw_is_the_vae():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.once
 def test_the_bound_is_no_less_than_the_elbo_of_the_same_draws():
     logs, _, _ = step(tiny.iwae(num_samples=4), tiny.images(8), noise_of(1))
     assert logs["loss"] < -logs["elbo"]
@@ -143,6 +148,7 @@ def test_sample_weights_weight_the_gradients_of_examples(build):
             np.testing.assert_allclose(value, expected / 4, rtol=2e-4, atol=2e-6)
 
 
+@pytest.mark.once
 def test_a_regulariser_enters_the_loss_and_not_the_bound():
     iwae = kg.IWAE(tiny.regular_vae().encoder, tiny.vae().decoder, num_samples=1)
     charged = kg.IWAE(iwae.encoder, iwae.decoder, num_samples=3)
@@ -154,6 +160,7 @@ def test_a_regulariser_enters_the_loss_and_not_the_bound():
     np.testing.assert_allclose(logs["loss"], -logs["elbo"] + penalty, rtol=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments, match",
     [

@@ -50,6 +50,7 @@ def exact_elbo(vae, x):
     return ops.convert_to_numpy(terms["elbo"]).item()
 
 
+@pytest.mark.once
 def test_a_full_covariance_reaches_the_likelihood_of_a_linear_model_and_a_diagonal_does_not():
     ppca, x = rotated_ppca()
     expected = ppca.log_likelihood(x)
@@ -70,6 +71,7 @@ def test_a_full_covariance_reaches_the_likelihood_of_a_linear_model_and_a_diagon
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.once
 def test_where_q_is_exact_the_doubly_reparameterised_gradient_of_the_encoder_has_no_noise():
     """log w is constant in z; the usual gradient is 0 on average alone."""
     ppca, x = rotated_ppca()
@@ -192,6 +194,7 @@ def test_three_steps_are_those_of_numpy_on_every_backend(posterior, kind):
             np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-8)
 
 
+@pytest.mark.once
 def test_a_vamp_prior_is_the_mixture_of_full_covariances():
     model = tiny.full_vamp_dreg_iwae()
     u = tiny.images(4)
@@ -224,6 +227,7 @@ def flow_vae():
     return model, tiny.images(6)
 
 
+@pytest.mark.once
 def test_the_code_of_a_flow_is_where_it_takes_noise_of_zero(flow_vae):
     model, x = flow_vae
     mean, log_var, context = parameters = model.encode(x)
@@ -242,6 +246,7 @@ def test_the_code_of_a_flow_is_where_it_takes_noise_of_zero(flow_vae):
     assert np.abs(drawn - images).max() > 1e-3
 
 
+@pytest.mark.once
 def test_scores_of_a_flow_are_the_bound_at_its_draws(flow_vae):
     model, x = flow_vae
     noise = np.random.default_rng(7).standard_normal((2, 1, 3))  # Of `anomaly_score(seed=7)`.
@@ -257,6 +262,7 @@ def test_scores_of_a_flow_are_the_bound_at_its_draws(flow_vae):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.once
 def test_the_likelihood_is_the_same_with_draws_of_a_flow_and_of_the_prior(flow_vae):
     trained, x = flow_vae
     model = tiny.of_posterior(kg.VAE, tiny.autoregressive())  # Without noise in the encoder.

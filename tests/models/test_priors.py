@@ -79,6 +79,7 @@ def give_noise(model, noise):
     model.sampling.noise = lambda shape: ops.convert_to_tensor(noise, "float32")
 
 
+@pytest.mark.once
 def test_beta_weights_the_estimate_of_the_kl():
     model, x = tiny.vae(prior=Mixture(3), beta=2.0), tiny.images(6)
     noise = np.random.default_rng(5).standard_normal((6, 3))
@@ -145,6 +146,7 @@ def test_a_config_from_before_there_were_priors_has_the_standard_normal():
     assert isinstance(kg.VAE.from_config(config).prior, kg.priors.StandardNormal)
 
 
+@pytest.mark.once
 def test_the_likelihood_under_a_mixture_is_that_of_a_mixture_of_normals():
     """x = W z + mean + noise: p(x) = sum_k w_k N(x; W m_k + mean, W V_k W' + sigma2 I)."""
     x = np.random.default_rng(0).normal(size=(40, 4), scale=[2, 1, 0.5, 0.5]).astype("float32")
@@ -182,6 +184,7 @@ def gradient(model, x, repeats):
     return np.mean(moves, axis=0), np.std(moves, axis=0, ddof=1) / np.sqrt(repeats)
 
 
+@pytest.mark.once
 def test_doubly_reparameterised_gradients_through_a_vamp_prior_are_those_of_the_bound():
     """Those through its density have the plain weights; the squares there are 68 errors off."""
     networks = kg.networks.linear_vae((3,), 2)
@@ -219,6 +222,7 @@ def test_pseudo_inputs_start_once_at_the_mean_of_the_first_data_that_are_trained
     np.testing.assert_array_equal(pseudo_inputs(vae), first)
 
 
+@pytest.mark.once
 def test_of_a_stream_the_first_batch_is_the_start_and_stays_in_it():
     vae, x = tiny.vae(prior=VampPrior(4, seed=0)), tiny.images(8)
     read = []
@@ -235,6 +239,7 @@ def test_of_a_stream_the_first_batch_is_the_start_and_stays_in_it():
     assert 0 < np.abs(pseudo_inputs(vae) - x[:4].mean(axis=0)).max() < 0.05
 
 
+@pytest.mark.once
 def test_in_several_processes_the_mean_is_given(monkeypatch):
     monkeypatch.setattr(distribution, "processes", lambda: 2)
     x = tiny.images(4)
@@ -246,6 +251,7 @@ def test_in_several_processes_the_mean_is_given(monkeypatch):
     np.testing.assert_array_equal(pseudo_inputs(vae), before)
 
 
+@pytest.mark.once
 def test_a_mean_that_is_given_is_the_start():
     mean = tiny.images(1)[0]
     vae = tiny.vae(prior=VampPrior(3, data_mean=mean))
@@ -255,6 +261,7 @@ def test_a_mean_that_is_given_is_the_start():
     np.testing.assert_array_equal(clone.data_mean, mean)
 
 
+@pytest.mark.once
 def test_samples_scores_and_surgery_are_of_the_prior():
     vae = tiny.vae(prior=Mixture(1))
     vae.prior.set_weights([np.zeros(1), np.full((1, 3), 9.0), np.full((1, 3), -9.0)])
@@ -290,6 +297,7 @@ class Narrow(Prior):
         return NormalMixture(ops.zeros(1), mean, -mean)
 
 
+@pytest.mark.once
 def test_how_much_noise_makes_a_z_is_said_by_the_distribution_alone():
     vae = tiny.vae(prior=Narrow())
     assert vae.noise_size == 5

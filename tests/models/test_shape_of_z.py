@@ -99,6 +99,7 @@ def test_a_vae_of_maps_is_that_of_vectors():
     equal(*(vae.log_likelihood(x, 4, verbose=0) for vae in pair))
 
 
+@pytest.mark.once
 def test_hidden_values_are_filled_in_with_a_z_of_maps():
     x = tiny.images(2)
     hidden = np.indices(x.shape)[1] < 4
@@ -106,6 +107,7 @@ def test_hidden_values_are_filled_in_with_a_z_of_maps():
         equal(*(vae.inpaint(x, hidden, method, steps=2) for vae in vaes()))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("pair", [vaes, two_layer_vaes])
 def test_the_densities_and_the_noise_of_maps_are_those_of_vectors(pair):
     shaped, flat = pair()
@@ -159,6 +161,7 @@ def test_a_gan_draws_z_of_the_shape_of_its_generator():
     assert path(z[:3], z[3:], 3, spherical=True).shape == (3, 3, 1, 1, 4)
 
 
+@pytest.mark.once
 def test_pictures_of_a_gan_with_a_z_of_any_shape(tmp_path):
     for a, b in zip(*(pictures(gan, tmp_path) for gan in gans()), strict=True):
         assert np.array_equal(a, b)
@@ -199,6 +202,7 @@ def test_exported_functions_have_the_shape_of_z():
         assert tuple(drawn.shape) == (2, *model.example_shape)
 
 
+@pytest.mark.once
 def test_sizes_that_the_encoder_leaves_open_are_the_decoders():
     encoder, decoder = tiny.networks_of_maps(image_shape=(None, None, 1))
     vae = kg.VAE(encoder, decoder)
@@ -209,6 +213,7 @@ def test_sizes_that_the_encoder_leaves_open_are_the_decoders():
         kg.VAE(encoder, decoder)
 
 
+@pytest.mark.once
 def test_shapes_of_z_that_do_not_fit_are_refused_with_the_one_that_does():
     encoder, decoder = tiny.networks_of_maps()
     with pytest.raises(ValueError, match=r"z has shape .2, 2, 3., but the decoder expects .12,."):

@@ -40,6 +40,7 @@ def data(n):
     return x, stats.norm.logpdf(x[:, 0], scale=deviation)
 
 
+@pytest.mark.once
 def test_one_draw_from_the_exact_posterior_gives_the_log_likelihood():
     x, expected = data(20)
     values = linear().log_likelihood(x, num_samples=1, verbose=0)
@@ -51,6 +52,7 @@ def test_one_draw_from_the_exact_posterior_gives_the_log_likelihood():
     assert logs["elbo"] == pytest.approx(expected.mean(), rel=1e-4)
 
 
+@pytest.mark.once
 def test_many_draws_from_a_wrong_q_agree_within_their_standard_error():
     x, expected = data(20)
     values, errors = linear(shift=0.2, stretch=1.5).log_likelihood(
@@ -60,6 +62,7 @@ def test_many_draws_from_a_wrong_q_agree_within_their_standard_error():
     assert np.abs((values - expected) / errors).max() < 4.5
 
 
+@pytest.mark.once
 def test_draws_from_the_prior_of_both_layers_agree_too():
     x, expected = data(20)
     values, errors = linear().log_likelihood(
@@ -69,6 +72,7 @@ def test_draws_from_the_prior_of_both_layers_agree_too():
     assert np.abs((values - expected) / errors).max() < 4.5
 
 
+@pytest.mark.once
 def test_samples_have_the_variance_of_both_layers():
     model = linear()
     v_z = SLOPE**2 + S_Z**2
@@ -76,6 +80,7 @@ def test_samples_have_the_variance_of_both_layers():
     assert np.var(model.sample(20_000, draw_pixels=True)) == pytest.approx(v_z + S_X**2, rel=0.05)
 
 
+@pytest.mark.once
 def test_encoding_and_decoding_are_of_the_layer_beside_x():
     x, _ = data(5)
     v_z = SLOPE**2 + S_Z**2
@@ -112,6 +117,7 @@ def test_gradient_descent_reaches_the_entropy():
     assert found == pytest.approx(best, abs=0.02)
 
 
+@pytest.mark.once
 def test_networks_that_do_not_fit_one_another_are_refused():
     networks = kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,))
     for sizes, match in (

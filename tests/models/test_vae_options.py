@@ -16,6 +16,7 @@ def kl(mean, log_var):
     return 0.5 * (np.square(mean) + np.exp(log_var) - 1 - log_var)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("beta", [1.0, 0.5])
 def test_free_bits_charge_each_latent_for_no_less(beta):
     # KLs of 2, .0284 and 0 nats; the second and third are lifted to .3.
@@ -31,6 +32,7 @@ def test_free_bits_charge_each_latent_for_no_less(beta):
     assert logs["elbo"] == pytest.approx(-np.log(2) - kls.sum(), rel=1e-5)
 
 
+@pytest.mark.once
 def test_free_bits_look_at_the_mean_over_the_batch():
     # The latent costs 2 nats for one example and nothing for the other: 1 on average.
     x = np.array([[2.0], [0.0]], "float32")
@@ -85,12 +87,14 @@ def test_pixels_are_drawn_with_the_mean_that_is_their_grey(training):
         assert len(np.unique(sums.round())) > 1 or grey in (0, 1)  # Each batch draws anew.
 
 
+@pytest.mark.once
 def test_without_it_the_grey_values_are_the_data():
     vae = kg.VAE(*constant_networks([0.0], [0.0], [1.0] * 1000))
     sums = drawn(vae, np.full((2, 1000), 0.25), training=True)
     np.testing.assert_allclose(sums, 250, rtol=1e-4)
 
 
+@pytest.mark.once
 def test_binary_data_stay_as_they_are():
     x = tiny.images(8).round()
     logs = []
@@ -102,6 +106,7 @@ def test_binary_data_stay_as_they_are():
     assert logs[0] == pytest.approx(logs[1], rel=1e-6)
 
 
+@pytest.mark.once
 def test_the_log_likelihood_is_of_drawn_pixels_too():
     vae = kg.VAE(*constant_networks([0.0], [0.0], [1.0] * 1000), dynamic_binarization=True, seed=0)
     x = np.full((50, 1000), 0.3, "float32")
@@ -116,6 +121,7 @@ def test_the_log_likelihood_is_of_drawn_pixels_too():
     assert np.any(first.round() != second.round())
 
 
+@pytest.mark.once
 def test_iwae_draws_pixels_too():
     networks = constant_networks([0.0], [0.0], [1.0] * 1000)
     for model in (kg.IWAE, kg.DReGIWAE):
@@ -125,6 +131,7 @@ def test_iwae_draws_pixels_too():
         assert sums.mean() == pytest.approx(400, abs=4 * np.sqrt(0.24 * 1000 / 8))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments, match",
     [
@@ -200,6 +207,7 @@ def sequences(size=None):
     return keras.Model(x, heads), keras.Model(z, keras.layers.Dense(3)(steps))
 
 
+@pytest.mark.once
 def test_a_size_that_the_encoder_leaves_open_is_the_decoders():
     vae = kg.VAE(*sequences(), likelihood="gaussian")
     assert vae.example_shape == (12, 3)
@@ -213,6 +221,7 @@ def test_a_size_that_the_encoder_leaves_open_is_the_decoders():
         kg.VAE(*sequences(11), likelihood="gaussian")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("role", ["decoder", "generator", "discriminator"])
 @pytest.mark.parametrize("several", [list, lambda outputs: dict(zip("ab", outputs, strict=True))])
 def test_a_network_of_several_outputs_is_refused(several, role):

@@ -191,6 +191,7 @@ def test_codes_go_in_and_out(trained):
         model.interpolate(x, x)
 
 
+@pytest.mark.once
 def test_perplexity_and_codes_used_are_those_of_the_frequencies(trained):
     model, _ = trained
     perplexity, used = model.usage(ops.convert_to_tensor([[0, 0], [0, 0], [1, 3], [1, 3]], "int32"))
@@ -198,6 +199,7 @@ def test_perplexity_and_codes_used_are_those_of_the_frequencies(trained):
     assert float(used) == 3
 
 
+@pytest.mark.once
 def test_bits_are_of_discrete_data(trained):
     model, x = trained
     expected = -model.elbo(x) / (64 * np.log(2))
@@ -214,6 +216,7 @@ def test_bits_are_of_discrete_data(trained):
     np.testing.assert_allclose(bits, 2 + 4 * np.log2(12) / 64, rtol=1e-6)
 
 
+@pytest.mark.once
 def test_labels_reach_the_networks_and_the_prior():
     model = tiny.conditional_fsq_vqvae()
     x, y = tiny.images(12), np.arange(12) % 3
@@ -245,6 +248,7 @@ def test_a_batch_that_is_left_out_does_not_start_the_codebook():
     np.testing.assert_array_equal(numpy(model.quantizer.counts), before)
 
 
+@pytest.mark.once
 def test_what_does_not_fit_is_refused():
     networks = kg.networks.vqvae((8, 8, 1), 3, filters=(4, 6))
     with pytest.raises(ValueError, match="`quantizer` is a int"):
@@ -281,6 +285,7 @@ def test_encode_and_decode_are_exported(backend, tmp_path):
     assert differences["encode"] == 0 and max(differences.values()) < 1e-5
 
 
+@pytest.mark.once
 def test_what_is_frozen_stays_while_the_rest_trains():
     model = tiny.vqvae()
     model.trainable = True  # The prior, too; `compile` takes that back.
@@ -296,6 +301,7 @@ def test_what_is_frozen_stays_while_the_rest_trains():
     assert np.any(numpy(model.decoder.trainable_variables[0]) != first)
 
 
+@pytest.mark.once
 def test_the_optimizer_of_a_prior_has_a_name_or_is_new(trained):
     model, x = trained
     spent = keras.optimizers.Adam()
@@ -306,6 +312,7 @@ def test_the_optimizer_of_a_prior_has_a_name_or_is_new(trained):
     assert np.isfinite(result["train"])
 
 
+@pytest.mark.once
 def test_the_code_of_an_example_is_the_vectors_that_are_decoded(trained):
     model, x = trained
     z = model.code_of(model.encode(x[:3]))

@@ -39,12 +39,14 @@ def numpy(tensor):
     return ops.convert_to_numpy(tensor)
 
 
+@pytest.mark.once
 def test_the_textbook_mlp_has_the_usual_sizes():
     generator, discriminator = networks.mlp_gan((28, 28, 1), latent_dim=100)
     assert generator.count_params() == 1_493_520
     assert discriminator.count_params() == 533_505
 
 
+@pytest.mark.once
 def test_the_mlp_by_hand():
     generator, discriminator = networks.mlp_gan((2,), 2, (3,), (3,))
     random = np.random.default_rng(0)
@@ -67,6 +69,7 @@ def test_the_mlp_by_hand():
     np.testing.assert_allclose(numpy(discriminator(images)), logits, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "shape, start, filters",
     [
@@ -93,6 +96,7 @@ def test_dcgan_has_the_layers_of_the_paper(shape, start, filters):
     assert kinds[1:] == [*start, *block * (len(filters) - 1), *end]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "shape, filters, inner",
     [
@@ -114,6 +118,7 @@ def test_dcgan_takes_any_size_by_rounding_up(shape, filters, inner):
     assert discriminator.predict_on_batch(x).shape == (2, 1)
 
 
+@pytest.mark.once
 def test_dcgan_starts_as_small_numbers_that_differ_by_layer():
     for network in networks.dcgan((28, 28, 1), 64, (32, 64, 64)):
         kernels = [numpy(w) for w in network.weights if "kernel" in w.path]
@@ -126,12 +131,14 @@ def test_dcgan_starts_as_small_numbers_that_differ_by_layer():
         assert gammas.std() == pytest.approx(0.02, rel=0.3)
 
 
+@pytest.mark.once
 def test_a_discriminator_can_be_smaller_than_its_generator():
     generator, discriminator = networks.dcgan((8, 8, 1), 3, (6, 8), discriminator_filters=(2, 3))
     assert [w.shape[-1] for w in discriminator.weights if "kernel" in w.path] == [2, 3, 1]
     assert [w.shape for w in generator.weights if "kernel" in w.path][0] == (3, 2 * 2 * 8)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("build", IMAGE_BUILDERS.values(), ids=IMAGE_BUILDERS)
 def test_images_reach_0_and_1_and_the_discriminator_sees_them_from_minus_1_to_1(build):
     generator, discriminator = build()
@@ -142,6 +149,7 @@ def test_images_reach_0_and_1_and_the_discriminator_sees_them_from_minus_1_to_1(
         np.testing.assert_array_equal(numpy(first(x)), 2 * x - 1)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("build", DISCRIMINATORS.values(), ids=DISCRIMINATORS)
 def test_a_discriminator_gives_one_raw_number(build):
     _, discriminator = build()
@@ -153,6 +161,7 @@ def test_a_discriminator_gives_one_raw_number(build):
     np.testing.assert_allclose(numpy(discriminator(x)), 1e4 - 1e4 * logits, rtol=1e-4, atol=1)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "build, shape",
     [
@@ -170,6 +179,7 @@ def test_packing_multiplies_the_last_axis_of_the_discriminator(build, shape):
     assert discriminator.output_shape == (None, 1)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("m", [1, 4])
 def test_pacgan_points_have_the_layers_of_its_code(m):
     generator, discriminator = networks.pacgan_points(packing=m)
@@ -199,12 +209,14 @@ def test_waves_of_points_and_signs_of_z_by_hand():
     np.testing.assert_allclose(numpy(discriminator(x)), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.once
 def test_points_go_anywhere():
     generator, _ = networks.point_gan()
     x = numpy(generator(1e3 * np.random.default_rng(0).normal(size=(64, 2))))
     assert x.min() < -10 and x.max() > 10
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("build", [*IMAGE_BUILDERS, "spectral", "points", "pacgan"])
 def test_outputs_are_float32_under_a_mixed_policy(build):
     builders = {
@@ -237,6 +249,7 @@ def test_spectral_normalisation_bounds_every_layer_of_dcgan():
     np.testing.assert_allclose(numpy(discriminator(x)), before, rtol=0.5, atol=1e-3)
 
 
+@pytest.mark.once
 def test_a_given_normalisation_is_copied_into_every_place():
     norm = layers.GroupNormalization(groups=2, epsilon=0.1, name="mine")
     _, discriminator = networks.dcgan((16, 16, 1), 3, (4, 6, 8), discriminator_norm=norm)
@@ -324,6 +337,7 @@ def test_penalties_over_discriminators_agree_with_finite_differences(build):
         assert slope == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("build", DISCRIMINATORS.values(), ids=DISCRIMINATORS)
 def test_networks_survive_a_keras_file(build, tmp_path):
     for network in build():
@@ -333,6 +347,7 @@ def test_networks_survive_a_keras_file(build, tmp_path):
         np.testing.assert_allclose(numpy(again(inputs)), numpy(network(inputs)), rtol=1e-6)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "build, arguments, match",
     [

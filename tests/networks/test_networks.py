@@ -4,6 +4,8 @@ from keras import ops
 
 from keras_gen import networks
 
+pytestmark = pytest.mark.once
+
 
 def test_the_textbook_mlp_is_784_500_z():
     encoder, decoder = networks.mlp_vae((28, 28, 1), latent_dim=20)
@@ -63,7 +65,6 @@ def test_sizes_that_cannot_be_are_refused(build, arguments, match):
         build(*arguments)
 
 
-@pytest.mark.once
 def test_the_advice_for_a_size_helps_with_it():
     with pytest.raises(ValueError, match="2 convolutions .* divisible by 4; resize or pad the im"):
         networks.conv_vae((17, 23, 3), 2)  # Odd sides: no number of convolutions halves them.

@@ -53,6 +53,7 @@ def log_normal(z, mean, log_var):
     return stats.norm.logpdf(z, mean, np.exp(0.5 * log_var)).sum(axis=-1)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_density_of_the_plane_integrates_to_one(kind):
     line = np.linspace(-10, 10, 301)
@@ -62,6 +63,7 @@ def test_a_density_of_the_plane_integrates_to_one(kind):
     assert density.sum() * (line[1] - line[0]) ** 2 == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", [None, *KINDS])
 def test_z_of_another_width_is_refused(kind):
     p_z = UnitNormal(3) if kind is None else distribution(kind, 3)
@@ -70,6 +72,7 @@ def test_z_of_another_width_is_refused(kind):
             p_z.log_prob(z)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", KINDS)
 def test_samples_in_ten_dimensions_come_from_the_density(kind):
     """E_p[q(z) / p(z)] is the integral of q, 1, with q a narrower normal, at samples of p."""
@@ -83,6 +86,7 @@ def test_samples_in_ten_dimensions_come_from_the_density(kind):
     assert abs(ratio.mean() - 1) < 4 * error
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", KINDS)
 def test_z_may_be_wider_than_the_weights(kind):
     p = distribution(kind, 2)
@@ -103,6 +107,7 @@ def test_weights_start_where_they_are_made(monkeypatch):
     assert np.abs(vae.prior.get_weights()[0] - tiny.images(1)).max() < 0.05
 
 
+@pytest.mark.once
 def test_samples_of_a_seed_are_the_same_and_of_none_are_not():
     p = distribution("mixture", 3)
     first, same, other, fresh = (ops.convert_to_numpy(p.sample(5, s)) for s in (0, 0, 1, None))
@@ -127,6 +132,7 @@ def test_a_mixture_is_the_formula_and_draws_components_by_their_weights():
         np.testing.assert_allclose(z[0], expected, rtol=1e-5)
 
 
+@pytest.mark.once
 def test_one_standard_component_is_the_standard_normal():
     prior = Mixture(1)
     prior.build((None, 3))
@@ -166,6 +172,7 @@ def test_a_flow_is_inverted_and_its_determinant_is_that_of_the_jacobian(size):
     np.testing.assert_allclose(log_det, expected, atol=5e-3)
 
 
+@pytest.mark.once
 def test_a_flow_starts_at_the_standard_normal():
     flow = Flow(couplings=2, hidden=4)
     flow.build((None, 3))
@@ -174,6 +181,7 @@ def test_a_flow_starts_at_the_standard_normal():
     np.testing.assert_allclose(log_prob(p, z), log_prob(UnitNormal(3), z), rtol=1e-6)
 
 
+@pytest.mark.once
 def test_a_vamp_prior_with_the_data_as_pseudo_inputs_is_the_aggregate_posterior():
     x = tiny.images(7)
     vae = tiny.vae(prior=VampPrior(7))
@@ -193,6 +201,7 @@ def test_a_vamp_prior_with_the_data_as_pseudo_inputs_is_the_aggregate_posterior(
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.once
 def test_pseudo_inputs_have_fixed_labels_and_no_noise():
     x, z = tiny.images(5), np.random.default_rng(0).standard_normal((4, 3))
     for model in (
@@ -211,6 +220,7 @@ def test_pseudo_inputs_have_fixed_labels_and_no_noise():
         np.testing.assert_allclose(log_prob(p, z[:, :d]), expected, rtol=1e-4)
 
 
+@pytest.mark.once
 def test_names_are_of_the_classes_and_others_are_refused():
     assert isinstance(kg.priors.get("vamp_prior"), VampPrior)
     assert isinstance(tiny.vae().prior, StandardNormal)
@@ -218,6 +228,7 @@ def test_names_are_of_the_classes_and_others_are_refused():
         tiny.vae(prior="vamp")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("build", "match"),
     [
@@ -253,6 +264,7 @@ def test_what_makes_no_prior_is_refused(build, match):
         build()
 
 
+@pytest.mark.once
 def test_free_bits_that_come_later_are_refused_too():
     vae = tiny.vae(prior="mixture")
     vae.compile("sgd")
@@ -261,6 +273,7 @@ def test_free_bits_that_come_later_are_refused_too():
         vae.train_on_batch(tiny.images(2))
 
 
+@pytest.mark.once
 def test_the_density_follows_its_weights_and_holds_no_encoder():
     vae = tiny.vae(prior=VampPrior(2))
     assert [w.name for w in vae.prior.weights] == ["pseudo_inputs", "initialized"]

@@ -31,6 +31,7 @@ def linear_gan():
     return kg.GAN(generator, discriminator, latent_dim=2, seed=1)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("make", [tiny.conditional_vae, lambda: image_gan(3)])
 def test_a_slider_moves_z_along_one_direction_and_nothing_else(make):
     model = make()
@@ -57,6 +58,7 @@ def test_samples_and_interpolations_are_those_of_the_model():
     assert explorer.names == ["a", "b", "c"]
 
 
+@pytest.mark.once
 def test_the_first_direction_of_a_linear_generator_is_its_largest_singular_vector():
     gan = linear_gan()
     _, vectors, shares = directions.of_gan(gan, gan.generate)
@@ -65,6 +67,7 @@ def test_the_first_direction_of_a_linear_generator_is_its_largest_singular_vecto
     np.testing.assert_allclose(shares, sizes**2 / np.sum(sizes**2), atol=0.1)  # 500 draws.
 
 
+@pytest.mark.once
 def test_the_latents_of_a_vae_are_sorted_by_kl():
     vae = tiny.vae()
     x = tiny.images(50)
@@ -74,6 +77,7 @@ def test_the_latents_of_a_vae_are_sorted_by_kl():
     np.testing.assert_allclose(kl, np.sort(by_hand)[::-1][: len(kl)], rtol=1e-4)
 
 
+@pytest.mark.once
 def test_a_picture_of_any_size_becomes_an_example():
     explorer = Explorer(tiny.vae())
     x = RANDOM.integers(256, size=(8, 8), dtype="uint8")
@@ -117,6 +121,7 @@ def test_a_gan_fills_in_what_fits_the_visible_pixels_best():
     np.testing.assert_allclose(score, np.mean((x.ravel() - z @ W - B) ** 2), rtol=0.02)
 
 
+@pytest.mark.once
 def test_every_answer_is_timed():
     seconds = Explorer(tiny.denoising_vae()).warm_up()
     assert [*seconds] == [
@@ -126,6 +131,7 @@ def test_every_answer_is_timed():
     assert all(0 < value < 60 for value in seconds.values())
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("likelihood", ["discretized_logistic", kg.likelihoods.Categorical(4)])
 def test_pictures_of_levels_are_what_such_a_model_takes(likelihood):
     likelihood = kg.likelihoods.get(likelihood)
@@ -137,6 +143,7 @@ def test_pictures_of_levels_are_what_such_a_model_takes(likelihood):
     np.testing.assert_allclose(x * likelihood.white, np.round(100 / 255 * likelihood.white))
 
 
+@pytest.mark.once
 def test_models_without_samples_or_images_are_refused():
     with pytest.raises(ValueError, match="an? Autoencoder, which makes no samples"):
         Explorer(tiny.autoencoder())
@@ -146,6 +153,7 @@ def test_models_without_samples_or_images_are_refused():
         Explorer(tiny.r3gan())
 
 
+@pytest.mark.once
 def test_a_file_that_carries_code_ends_the_command(tmp_path, capsys):
     x = keras.Input((2,))
     path = tmp_path / "hostile.keras"

@@ -22,6 +22,8 @@ gan.main("--filters 2 2 --epochs 1 --out gan".split())
 
 from keras_gen.data import loading
 
+pytestmark = pytest.mark.once
+
 loading.IN_MEMORY_BYTES = 0  # From here on the digits are a stream.
 vae.main("--hidden 8 --conditional --epochs 1 --out stream".split())
 quick = "--num-samples 5 --num-examples 10 --samples 50 --features pixels".split()

@@ -1,5 +1,7 @@
 """The z from which a generator makes an image nearest to a given one."""
 
+import warnings
+
 import keras
 import numpy as np
 from keras import ops
@@ -139,6 +141,15 @@ class Search(backend.Trainer, keras.Model):
         inputs = (x,) if y is None else (x, y)
         for _ in range(self.steps):
             self.train_on_batch(inputs)
+        made = int(ops.convert_to_numpy(self.optimizer.iterations))
+        if made < self.steps:
+            warnings.warn(
+                f"{self.steps - made} of {self.steps} updates were left out, as the distance of "
+                f"some of {len(x)} rows, or its gradient, was not finite. An update is made for all "
+                f"rows or for none: pass fewer examples at a time (`batch_size=1`), or look at the "
+                f"generator's outputs.",
+                stacklevel=2,
+            )
         return np.array(ops.convert_to_numpy(self.z))
 
     @backend.step

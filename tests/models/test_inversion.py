@@ -172,3 +172,14 @@ def test_a_search_is_used_again_without_what_it_has_learned():
     first = search.best(x, starts)
     search.best(x[::-1], starts)
     np.testing.assert_array_equal(search.best(x, starts), first)
+
+
+def test_updates_that_are_left_out_are_told():
+    gan = of_generator(lambda z: 1e30 * z * z, latents=SIZE)
+    x = np.zeros((2, SIZE), "float32")
+    starts = np.zeros((1, 2, SIZE), "float32")
+    starts[0, 1] = 1.0  # 1e60 is no float32.
+    with pytest.warns(UserWarning, match="5 of 5 updates were left out, .* some of 2 rows"):
+        z = gan.invert(x, starts=starts, steps=5)
+    np.testing.assert_array_equal(z, starts[0])
+    gan.invert(x, starts=starts[:, :1].repeat(2, axis=1), steps=5)  # Without a warning.

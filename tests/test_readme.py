@@ -22,6 +22,7 @@ from tests.test_tutorials import OTHERS, TUTORIALS
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
 README = (ROOT / "README.md").read_text()
+TRACKERS = ("wandb", "mlflow", "comet_ml", "keras_tuner", "tensorflow")
 BLOCK = r"(<!-- not run: .*? -->\n)?```python\n(.*?)```"
 
 
@@ -129,6 +130,22 @@ def test_the_page(run, page, tmp_path):
 
 
 @pytest.mark.once
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, TRACKERS)),
+    reason="a tracker is not installed: `pip install wandb mlflow comet_ml keras-tuner tensorflow`",
+)
+def test_the_page_on_trackers(run, tmp_path):
+    check = """
+assert run.data.metrics["loss"] == -run.data.metrics["elbo"] and run.data.params["epochs"] == "2"
+assert experiment.get_metric("val_loss") == -experiment.get_metric("val_elbo")
+assert images.shape == best.sample(8).shape == (8, 28, 28, 1)
+scores = [trial.score for trial in tuner.oracle.get_best_trials(2)]
+assert 0 < scores[0] <= scores[1]
+"""
+    run("\n".join(blocks(PAGES["trackers.md"])) + check, tmp_path)
+
+
+@pytest.mark.once
 def test_a_network_of_the_page_on_saving_loads_without_the_library(run, tmp_path):
     run(short("\n".join(blocks(PAGES["saving.md"]))), tmp_path)
     alone = """
@@ -175,6 +192,7 @@ def test_each_page_with_code_is_run_here():
         "saving.md",
         "export.md",
         "quality.md",
+        "trackers.md",
         *(f"{name}.md" for name in OTHERS),
     }
 

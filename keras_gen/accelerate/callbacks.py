@@ -37,6 +37,14 @@ class LazyCallbackList(keras.callbacks.CallbackList):
     drawn = 0.0
     in_fit = False
 
+    def __iter__(self):  # A tracker that replaces `keras.Model.fit` takes it for a list.
+        return iter(self.callbacks)
+
+    def append(self, callback):
+        callback.set_model(self.model)
+        callback.set_params(self.params)
+        self.callbacks.append(callback)
+
     def on_train_begin(self, logs=None):
         self.in_fit = True
         super().on_train_begin(logs)

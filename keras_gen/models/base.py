@@ -287,12 +287,17 @@ class GenerativeModel(
         if self.compiled and not on_batch:
             arguments["callbacks"] = backend.parts.callbacks(self, method.__name__, arguments)
         if method.__name__ == "fit" or arguments.get("return_dict"):
-            return method(*bound.args, **bound.kwargs)
+            return method(**_by_name(bound))
         arguments["return_dict"] = True  # Keras would order the scalars by their names.
-        results = method(*bound.args, **bound.kwargs)
+        results = method(**_by_name(bound))
         names = dict.fromkeys([*self.metrics_names, *results])
         values = [results[name] for name in names if name in results]
         return values[0] if len(values) == 1 else values
+
+
+def _by_name(bound):
+    """Return the arguments of a call by name, where trackers that replace `fit` look for them."""
+    return {**dict(zip(bound.signature.parameters, bound.args, strict=False)), **bound.kwargs}
 
 
 def _tell_callbacks(arguments):

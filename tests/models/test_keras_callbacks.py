@@ -1,5 +1,7 @@
 """Keras's callbacks on the models: directions of logs, two learning rates, names of files."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -251,3 +253,23 @@ def test_where_one_player_has_learned_the_rate_may_be_the_cause():
     with pytest.warns(UserWarning, match="of the generator.* Try a smaller learning rate"):
         gan.fit(ROWS, batch_size=2, verbose=0, callbacks=[stop])
     assert "Try a smaller learning rate" in stop.message
+
+
+@pytest.mark.once
+def test_a_tracker_that_replaces_fit_of_keras_finds_arguments_and_adds_its_callback(monkeypatch):
+    # As `mlflow.keras.autolog` does: by name, and into the list of callbacks.
+    steps, found, fit = Steps(), {}, keras.Model.fit
+
+    @functools.wraps(fit)
+    def tracked(self, *args, **kwargs):
+        found.update(kwargs, types=[type(callback) for callback in kwargs["callbacks"]])
+        kwargs["callbacks"].append(steps)
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(keras.Model, "fit", tracked)
+    stop = keras.callbacks.EarlyStopping("loss")
+    vae = compiled_vae()
+    vae.fit(tiny.images(8), None, 4, 3, 0, [stop])
+    assert (found["batch_size"], found["epochs"]) == (4, 3)
+    assert type(stop) in found["types"] and Steps not in found["types"]
+    assert steps.count == 3 * 2 and steps.model is vae and steps.params["epochs"] == 3

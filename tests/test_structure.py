@@ -17,7 +17,7 @@ FRAMEWORKS = {"tensorflow", "jax", "jaxlib", "torch"}
 # The floors: a room imports from its own floor and from those below.
 FLOORS = (
     {"arguments", "frameworks", "borrowed", "configs", "dtypes", "identifiers", "seeds", "files"}
-    | {"pictures", "settings"},
+    | {"pictures", "films", "settings"},
     {"backend"},
     {"distribution", "layers", "likelihoods", "losses", "metrics", "data", "posteriors"}
     | {"priors", "augment", "bounds", "networks", "optimizers", "schedules", "accelerate"},

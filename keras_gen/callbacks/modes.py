@@ -33,6 +33,7 @@ class ModeCoverage(EpochPicture):
     ```
     """
 
+    caption = "real points in grey, samples in black"
     logged = ("modes", "modes_near", "high_quality", "mode_sd", "mode_kl")
 
     def __init__(

@@ -37,7 +37,7 @@ def test_a_grid_keeps_colours_and_clips_what_is_out_of_range():
     np.testing.assert_array_equal(grid, [[[255, 0, 255]]])
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 3), (2, 3, 3, 2), (0, 3, 3, 1)])
+@pytest.mark.parametrize("shape", [(2, 3, 3), (2, 3, 3, 17), (0, 3, 3, 1)])
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(ValueError, match="A picture needs"):
         kg.callbacks.image_grid(np.zeros(shape))

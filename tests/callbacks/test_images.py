@@ -70,9 +70,8 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
 
 def test_floats_are_no_picture_and_the_advice_makes_one(tmp_path):
     images = tiny.images(2, (4, 4, 3))
-    for save, pictures in ((kg.callbacks.save_png, images[0]), (kg.callbacks.save_gif, images)):
-        with pytest.raises(ValueError, match=r"type float32. Pass a uint8 array.*image_grid\(x\["):
-            save(tmp_path / save.__name__.replace("save_", "a."), pictures)
+    with pytest.raises(ValueError, match=r"type float32. Pass a uint8 array.*image_grid\(x\["):
+        kg.callbacks.save_png(tmp_path / "a.png", images[0])
     kg.callbacks.save_gif(tmp_path / "a.gif", [kg.callbacks.image_grid(x[None]) for x in images])
     with Image.open(tmp_path / "a.gif") as picture:
         assert picture.n_frames == 2
@@ -118,6 +117,20 @@ PICTURE, IMAGES = np.zeros((4, 4, 3), "uint8"), np.zeros((3, 4, 4, 3), "float32"
 BAD = {
     "a film as PNG": (lambda at: kg.callbacks.save_gif(at / "a.png", [PICTURE]), "end in .gif"),
     "a film as MP4": (lambda at: kg.callbacks.save_gif(at / "a.mp4", [PICTURE]), "end in .gif"),
+    "a film as MOV": (lambda at: kg.callbacks.save_film(at / "a.mov", [PICTURE]), "gif, .webp or"),
+    "a film of a number": (lambda at: kg.callbacks.save_film(at / "a.gif", 3), "is a int"),
+    "a film of codes": (
+        lambda at: kg.callbacks.save_film(at / "a.gif", np.zeros((3, 8))),
+        "A picture needs",
+    ),
+    "a film of a mixture": (
+        lambda at: kg.callbacks.save_film(at / "a.gif", [PICTURE, PICTURE[..., 0]]),
+        "Pass a uint8 array",
+    ),
+    "a label too few": (
+        lambda at: kg.callbacks.image_grid(IMAGES, column_labels="a"),
+        "`column_labels` has 1 labels for 2",
+    ),
     "a picture as JPEG": (lambda at: kg.callbacks.save_png(at / "a.jpg", PICTURE), "end in .png"),
     "a preview as JPEG": (lambda at: kg.data.preview(IMAGES, at / "a.jpg"), "end in .png"),
     "a film, swapped": (

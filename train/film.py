@@ -142,7 +142,7 @@ def write_walk(path, args):
                 names and len(names),
                 scale=max(1, 64 // images.shape[1]),
                 column_labels=names,
-                caption=f"a walk through z{f', {args.y}' if args.y else ''}",
+                caption=f"a walk through z{f', class {args.y}' if args.y else ''}",
             )
         )
     kg.callbacks.save_film(pathlib.Path(path), frames, SECONDS, SECONDS)

@@ -1,31 +1,50 @@
-"""Grids of images, each pixel a square of whole pixels, and their PNG and GIF files."""
+"""Grids of images, each pixel a square of whole pixels, with labels and a caption; PNG files."""
 
+import functools
 import math
-import os
 import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from keras_gen import files
-from keras_gen.arguments import as_one_array, check_integer, check_path, plain
+from keras_gen.arguments import as_one_array, check_integer, check_path
 
 # A warning is worth more than this share of pixels, this far outside, in units of the range. A
 # Gaussian's mean is a little outside even for data that are not.
 CLIPPED, MARGIN = 0.05, 0.1
+MOST_CHANNELS = 16
+LINE = 16  # Height of a line of text.
+WIDEST_LABEL = 120
+LEAST_WIDTH = 240  # Of a picture with a caption: the text must find room.
 
 
-def image_grid(images, columns=None, padding=2, scale=2, value_range=(0, 1)):
+def image_grid(
+    images,
+    columns=None,
+    padding=2,
+    scale=2,
+    value_range=(0, 1),
+    column_labels=None,
+    row_labels=None,
+    caption=None,
+):
     """Return one picture of many images, row by row, with white lines between them.
 
+    Text stands below the images and to their right, so it moves none of them.
+
     Args:
-        images: (n, height, width, channels), channels 1 or 3.
+        images: (n, height, width, channels). One channel is grey and three are colours; of any
+            other number, up to 16, each is a grey image, from left to right.
         columns: Images in a row; by default about as many as there are rows.
         padding: Width of the lines, in pixels of the picture.
         scale: Every pixel becomes a square of this side.
         value_range: The values that are black and white, (low, high): (-1, 1) for images of a
             generator that ends in tanh. Values outside are clipped; if they are many, with a
             warning.
+        column_labels: Words below each column, such as the names of classes, or None.
+        row_labels: Words to the right of each row, or None.
+        caption: Line of text below all, or None.
 
     Returns:
         uint8 array (rows, columns, 3).
@@ -34,7 +53,8 @@ def image_grid(images, columns=None, padding=2, scale=2, value_range=(0, 1)):
     message = clipping(images, value_range)
     if message:
         warnings.warn(message, stacklevel=2)
-    return draw_grid(images, columns, padding, scale, value_range)
+    picture = draw_grid(images, columns, padding, scale, value_range, column_labels, row_labels)
+    return picture if caption is None else with_caption(picture, caption)
 
 
 def clipping(images, value_range):
@@ -52,17 +72,16 @@ def clipping(images, value_range):
     )
 
 
-def draw_grid(images, columns, padding, scale, value_range):
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
-        raise ValueError(
-            f"`images` has shape {images.shape}. A picture needs (n, height, width, channels) "
-            f"with 1 or 3 channels and n at least 1."
-        )
+def draw_grid(images, columns, padding, scale, value_range, column_labels=None, row_labels=None):
+    images = grey_or_colour(np.asarray(images), value_range[1])
     n, height, width, _ = images.shape
     columns = math.ceil(math.sqrt(n)) if columns is None else check_integer("columns", columns)
     padding, scale = check_integer("padding", padding, least=0), check_integer("scale", scale)
     rows = math.ceil(n / columns)
+    labels = [
+        _as_words("column_labels", column_labels, columns),
+        _as_words("row_labels", row_labels, rows),
+    ]
     low, high = value_range
     images = (np.nan_to_num(images, nan=low) - low) / (high - low)
     pixels = (np.clip(images, 0, 1) * 255 + 0.5).astype("uint8")
@@ -72,7 +91,83 @@ def draw_grid(images, columns, padding, scale, value_range):
     for i, image in enumerate(pixels):
         top, left = (i // columns) * cell_height + padding, (i % columns) * cell_width + padding
         picture[top : top + height * scale, left : left + width * scale] = image
-    return picture.astype("uint8")
+    picture = picture.astype("uint8")
+    return _with_labels(picture, cell_height, cell_width, *labels) if any(labels) else picture
+
+
+def grey_or_colour(images, high):
+    """Return images of 1 or 3 channels: of other numbers the channels side by side, each grey."""
+    channels = images.shape[-1] if images.ndim == 4 else 0
+    if not 1 <= channels <= MOST_CHANNELS or not images.size:
+        raise ValueError(
+            f"`images` has shape {images.shape}. A picture needs (n, height, width, channels) "
+            f"with 1 to {MOST_CHANNELS} channels, 3 for colours, and n at least 1."
+        )
+    if channels in (1, 3):
+        return images
+    # (n, height, channels, width), and a white line behind each but the last.
+    images = np.pad(np.moveaxis(images, -1, 2), [(0, 0)] * 3 + [(0, 1)], constant_values=high)
+    return images.reshape(*images.shape[:2], -1, 1)[:, :, :-1]
+
+
+def _as_words(name, labels, n):
+    labels = [] if labels is None else [str(label) for label in labels]
+    if labels and len(labels) != n:
+        raise ValueError(f"`{name}` has {len(labels)} labels for {n} of them. Pass one for each.")
+    return labels
+
+
+def _with_labels(picture, cell_height, cell_width, column_labels, row_labels):
+    """Return the picture of a grid with words below its columns and to the right of its rows."""
+    height, width, _ = picture.shape
+    right = min(WIDEST_LABEL, max(map(text_width, row_labels), default=0))
+    right = LINE * math.ceil(right / LINE + 0.5) if right else 0
+    page = Image.new("RGB", (width + right, height + (LINE if column_labels else 0)), "white")
+    page.paste(Image.fromarray(picture))
+    write = Writer(page)
+    for i, label in enumerate(column_labels):
+        left = i * cell_width + max(0, (cell_width - text_width(label)) // 2)
+        write(label, left, height, cell_width)
+    for i, label in enumerate(row_labels):
+        write(label, width + 2, i * cell_height + (cell_height - LINE) // 2, WIDEST_LABEL)
+    return np.asarray(page)
+
+
+def with_caption(picture, text):
+    """Return a uint8 picture (rows, columns, 3) with a line of text below it."""
+    height, width, _ = picture.shape
+    page = Image.new("RGB", (max(width, LEAST_WIDTH), height + LINE + 2), "white")
+    page.paste(Image.fromarray(picture))
+    Writer(page)(text, 2, height, page.width - 2)
+    return np.asarray(page)
+
+
+class Writer:
+    """Writes a line of text into a picture, cut off where there is no more room."""
+
+    def __init__(self, picture):
+        self.draw = ImageDraw.Draw(picture)
+
+    def __call__(self, text, left, top, width, colour=None):
+        text = _one_line(text)
+        while len(text) > 1 and _font().getlength(text) > width:
+            text = text[:-2] + "…"
+        self.draw.text((left, top), text, fill=colour or (0, 0, 0), font=_font())
+
+
+def text_width(text):
+    """Return the width of a line of text in pixels, rounded up."""
+    return math.ceil(_font().getlength(_one_line(text)))
+
+
+@functools.cache
+def _font():
+    return ImageFont.load_default(size=12)
+
+
+def _one_line(text):
+    """Return what can be drawn of a text: names of classes may be a stranger's."""
+    return " ".join(text[:300].encode(errors="replace").decode().split())
 
 
 def check_range(value_range):
@@ -85,66 +180,13 @@ def check_range(value_range):
 def save_png(path, picture):
     """Write a uint8 array (rows, columns, 3) to `path`, which ends in .png, whole or not at all."""
     path = check_path("path", path, ".png")
-    _check_picture(picture)
+    check_picture(picture)
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(path) as unfinished:
         Image.fromarray(picture).save(unfinished, format="PNG")
 
 
-def save_gif(path, pictures, seconds=0.2, last_seconds=2.0):
-    """Write pictures to `path` as an animation that repeats, whole or not at all.
-
-    Args:
-        path: Path of the GIF, which ends in .gif.
-        pictures: Paths of PNG files in the order of the animation, or uint8 arrays (rows, columns,
-            3); all of one size.
-        seconds: Time that a picture is shown, in steps of .01.
-        last_seconds: Time that the last picture is shown.
-
-    Example:
-
-    ```python
-    pictures = sorted(pathlib.Path("runs/gan/samples").glob("epoch_*.png"))
-    kg.callbacks.save_gif("runs/gan/samples.gif", pictures)
-    ```
-    """
-    path = check_path("path", path, ".gif")
-    for name, value in {"seconds": seconds, "last_seconds": last_seconds}.items():
-        if not isinstance(plain(value), (int, float)) or not 0 <= value < math.inf:
-            raise ValueError(f"`{name}` is {value!r}. Pass a number of seconds, 0 or more.")
-    if isinstance(pictures, (str, os.PathLike)):
-        raise ValueError("`pictures` is one path. Pass a list of them, or of pictures.")
-    frames = [_frame(picture) for picture in pictures]
-    sizes = sorted({frame.size for frame in frames})
-    if len(sizes) != 1:
-        raise ValueError(
-            f"There are {len(frames)} pictures of the sizes (width, height) {sizes}. Pass at least "
-            f"one, and all of one size."
-        )
-    durations = [round(100 * seconds) * 10] * (len(frames) - 1) + [round(100 * last_seconds) * 10]
-    # Each frame has its own palette, so a grey one keeps its 256 levels.
-    first, *rest = [frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.whole(path) as unfinished:
-        first.save(
-            unfinished,
-            format="GIF",
-            save_all=True,
-            append_images=rest,
-            duration=durations if rest else durations[0],
-            loop=0,
-        )
-
-
-def _frame(picture):
-    if isinstance(picture, (str, os.PathLike)):
-        with Image.open(picture) as file:
-            return file.convert("RGB")
-    _check_picture(picture)
-    return Image.fromarray(picture)
-
-
-def _check_picture(picture):
+def check_picture(picture):
     if not isinstance(picture, np.ndarray):
         raise ValueError(
             f"`picture` is a {type(picture).__name__}. Pass a uint8 array (rows, columns, 3), such "

@@ -18,7 +18,7 @@ FRAMEWORKS = ("tensorflow", "jax", "torch")
 OTHERS = (
     *("tensorflow_datasets", "array_record", "importlib_resources", "requests", "sklearn"),
     *("matplotlib", "tensorboard", "onnx", "onnxruntime", "tf2onnx", "optax", "pytest", "pandas"),
-    *("jinja2", "plotly", "selenium", "gradio"),
+    *("jinja2", "plotly", "selenium", "gradio", "imageio_ffmpeg"),
 )
 
 # Python looks for these packages in vain, as where they are not installed. Not

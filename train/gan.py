@@ -8,6 +8,7 @@ from train import (
     data_sets,
     devices,
     environment,
+    film,
     fine_tune,
     options,
     plots,
@@ -192,6 +193,7 @@ def pictures(args, train):
     }
     if args.dataset in POINTS:
         return [kg.callbacks.ModeCoverage(train, folder, **settings)]
+    settings["class_names"] = getattr(train, "class_names", None)
     return [
         kg.callbacks.SampleGrid(folder, **settings),
         kg.callbacks.InterpolationGrid(folder, **settings),
@@ -207,10 +209,7 @@ def count_modes(drawn):
 
 def draw(args, history):
     """Write samples.gif and curves.png."""
-    import keras_gen as kg
-
-    frames = sorted((args.out / "samples").glob("epoch_*.png"))
-    kg.callbacks.save_gif(args.out / "samples.gif", frames)
+    film.write_at_the_end(args.out)
     curves = {"d_loss": "Discriminator's loss", "g_loss": "Generator's loss", **MODES}
     shown = [item for item in curves.items() if item[0] in history]
     plots.draw_curves(args.out, shown, ylabel="")

@@ -27,8 +27,8 @@ def take(args, model, train, test):
     for name, draw in (("nearest", nearest), ("directions", directions)):
         drawn = draw(args, model, train, test)
         if drawn:
-            images, columns, rows[name] = drawn
-            _save(last.with_name(last.name.replace("epoch", name)), images, columns)
+            images, columns, row_labels, rows[name] = drawn
+            _save(last.with_name(last.name.replace("epoch", name)), images, columns, row_labels)
     return {**facts, "rows": rows, "how": HOW}
 
 
@@ -82,7 +82,8 @@ def nearest(args, model, train, test):
         f"Rows 1 and 4 are samples; below each are the two training images that are nearest in "
         f"pixels, of {len(x):,}. A sample that equals its neighbour was learned by heart."
     )
-    return np.concatenate(blocks), COLUMNS, caption
+    labels = ["sample", "nearest", "second"] * (SHOWN // COLUMNS)
+    return np.concatenate(blocks), COLUMNS, labels, caption
 
 
 def directions(args, model, train, test):
@@ -91,11 +92,11 @@ def directions(args, model, train, test):
     if size > MOST_LATENTS or size < 3:
         return None
     found = _of_gan(args, model) if hasattr(model, "generator") else _of_vae(model, test)
-    return found and (*_along(args, model, *found[:2]), found[2])
+    return found and (*_along(args, model, *found[:2]), *found[2:])
 
 
 def _of_vae(vae, test):
-    """Return a point, the latents of the largest KL as directions, and a caption."""
+    """Return a point, the latents of the largest KL as directions, their names, and a caption."""
     from keras_gen import door
     from keras_gen.report import directions
 
@@ -103,19 +104,18 @@ def _of_vae(vae, test):
     if not found:
         return None
     point, vectors, weights = found
-    of = ", ".join(
-        f"z{k + 1} {w:.2f}" for k, w in zip(vectors.argmax(axis=1), weights, strict=True)
-    )
+    names = [f"z_{k + 1}" for k in vectors.argmax(axis=1)]
+    of = ", ".join(f"{name} {w:.2f}" for name, w in zip(names, weights, strict=True))
     by = "their KL, nats an image" if directions.has_kl(vae) else "the variance of their mean"
     caption = (
         f"One latent a row, through the quantiles of N(0, 1), the others at their mean. They are "
         f"sorted by {by}: {of}."
     )
-    return point, vectors, caption
+    return point, vectors, names, caption
 
 
 def _of_gan(args, gan):
-    """Return a z, the directions along which the pixels change most, and a caption."""
+    """Return a z, the directions along which the pixels change most, shares, and a caption."""
     from keras_gen.report import directions
 
     def generate(z):
@@ -125,12 +125,13 @@ def _of_gan(args, gan):
     if not found:
         return None
     point, vectors, shares = found
+    shares = [f"{share:.0%}" for share in shares]
     caption = (
         f"One direction of z a row, from -2 to 2 deviations: those along which pixels change most, "
         f"by a linear fit to {directions.num_fitted(gan)} samples. Shares of the pixels' variance: "
-        f"{', '.join(f'{share:.0%}' for share in shares)}."
+        f"{', '.join(shares)}."
     )
-    return point, vectors, caption
+    return point, vectors, shares, caption
 
 
 def _along(args, model, point, vectors):
@@ -178,7 +179,8 @@ def _nearest(known, rows, k):
     return NearestNeighbors(n_neighbors=k).fit(known).kneighbors(rows)[1]
 
 
-def _save(path, images, columns):
+def _save(path, images, columns, row_labels):
     import keras_gen as kg
 
-    kg.callbacks.save_png(path, kg.callbacks.image_grid(images, columns=columns))
+    picture = kg.callbacks.image_grid(images, columns=columns, row_labels=row_labels)
+    kg.callbacks.save_png(path, picture)

@@ -254,8 +254,9 @@ def output_file(text, suffix=""):
     """Return the path of a file that can be written, as it is typed."""
     folder(text)
     path = pathlib.Path(text)
-    if suffix and path.suffix.lower() != suffix:
-        raise argparse.ArgumentTypeError(f"{text[:100]} does not end in {suffix}")
+    endings = (suffix,) if isinstance(suffix, str) else suffix
+    if suffix and path.suffix.lower() not in endings:
+        raise argparse.ArgumentTypeError(f"{text[:100]} does not end in {' or '.join(endings)}")
     if path.is_dir() or not path.absolute().parent.is_dir():
         problem = "is a folder" if path.is_dir() else "is in a folder that is not there"
         raise argparse.ArgumentTypeError(f"{text} {problem}")

@@ -11,7 +11,8 @@ BEST = ("best.keras", "best.keras.json")
 # What a run writes: files, and files in folders. Nothing else in its folder is ever touched.
 FILES = (
     *("metrics.json", "config.json", "history.csv", "curves.png", "model.keras", "samples.gif"),
-    "grid.png",  # Written by `train.sample`.
+    "grid.png",  # Written by `train.sample`, and by `train.film`:
+    "walk.gif",
     "preview.png",
     *("report.html", "report.json"),
     *BEST,

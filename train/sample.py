@@ -72,8 +72,8 @@ def sample(args):
         print(f"{args.n} images in {write_images(args.png, args.n, y, names, generate)}")
         return
     path = pathlib.Path(args.grid or args.run / "grid.png")
-    columns = model.num_classes if y is not None and args.y is None else None
-    write_grid(path, generate(slice(None)), columns)
+    names = class_names or (None if y is None else numbered(model.num_classes))
+    write_grid(path, generate(slice(None)), None if args.y else names)
     print(f"{args.n} images in {path}")
 
 
@@ -131,14 +131,15 @@ def check_images(examples, run):
         )
 
 
-def write_grid(path, images, columns):
-    """Write one picture of all images, at least 64 pixels an image."""
+def write_grid(path, images, names):
+    """Write one picture of all images, at least 64 pixels an image, and the names of classes."""
     import keras_gen as kg
 
-    if columns is not None and columns > min(len(images), 20):
-        columns = None
-    scale = max(1, 64 // images.shape[1])
-    kg.callbacks.save_png(path, kg.callbacks.image_grid(images, columns, scale=scale))
+    if names is not None and len(names) > min(len(images), 20):
+        names = None
+    columns, scale = names and len(names), max(1, 64 // images.shape[1])
+    picture = kg.callbacks.image_grid(images, columns, scale=scale, column_labels=names)
+    kg.callbacks.save_png(path, picture)
 
 
 def write_arrays(path, z, y, generate):

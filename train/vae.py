@@ -7,6 +7,7 @@ from train import (
     data_sets,
     devices,
     environment,
+    film,
     fine_tune,
     options,
     plots,
@@ -146,12 +147,14 @@ def train(args):
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
     curves = [("elbo", "ELBO"), ("reconstruction", "Distortion"), ("kl", "Rate (KL)")]
     plots.draw_curves(args.out, curves, ylabel="nats per image")
+    film.write_at_the_end(args.out)
     run.finish(metrics)
     print(
         f"Test ELBO {metrics['elbo']:.2f} nats per image: "
         f"rate {metrics['kl']:.2f}, distortion {metrics['reconstruction']:.2f}\n"
-        f"Pictures in {args.out / 'samples'}, curves in {args.out / 'curves.png'}, "
-        f"model in {args.out / 'model.keras'}, all of it in {args.out / 'report.html'}"
+        f"Pictures in {args.out / 'samples'} and {args.out / 'samples.gif'}, curves in "
+        f"{args.out / 'curves.png'}, model in {args.out / 'model.keras'}, all of it in "
+        f"{args.out / 'report.html'}"
     )
 
 
@@ -197,14 +200,16 @@ def pictures(args, test):
     }
     first = next(iter(test))
     images, labels = first if args.conditional else (first, None)
+    names = getattr(test, "class_names", None)
     callbacks = [
-        kg.callbacks.SampleGrid(folder, seed=args.seed, **settings),
+        kg.callbacks.SampleGrid(folder, seed=args.seed, class_names=names, **settings),
         kg.callbacks.ReconstructionGrid(images, folder, labels=labels, **settings),
     ]
     if args.latent_dim != 2:
         return [*callbacks, kg.callbacks.Traversals(folder, **settings)]
     callbacks.append(kg.callbacks.Manifold(folder, **settings))
     if hasattr(test, "x"):  # The labels of a stream are not at hand.
+        settings["class_names"] = names
         callbacks.append(kg.callbacks.LatentScatter(test.x, test.y, folder, **settings))
     return callbacks
 

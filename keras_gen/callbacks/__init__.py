@@ -18,4 +18,5 @@ from keras_gen.callbacks.latents import (
 )
 from keras_gen.callbacks.modes import ModeCoverage
 from keras_gen.callbacks.quality import SampleQuality
-from keras_gen.pictures import image_grid, save_gif, save_png
+from keras_gen.films import save_film, save_gif
+from keras_gen.pictures import image_grid, save_png

@@ -9,7 +9,9 @@ from keras_gen import distribution, door
 from keras_gen.arguments import as_sequence, check_integer, check_path
 from keras_gen.callbacks.notebook import Cell
 from keras_gen.callbacks.tensorboard import Writer
-from keras_gen.pictures import check_range, clipping, draw_grid, save_png
+from keras_gen.pictures import check_range, clipping, draw_grid, save_png, with_caption
+
+MOST_COLUMNS = 20  # Of classes in a grid.
 
 
 class EpochPicture(keras.callbacks.Callback):
@@ -17,7 +19,8 @@ class EpochPicture(keras.callbacks.Callback):
 
     It is drawn before training, every few epochs and after the last, and written as `name`_0000.png
     and so on, with the number of epochs. Where several processes train, all of them draw and the
-    first one writes. `self.grid(images, columns)` makes a picture of images.
+    first one writes. `self.grid(images, columns)` makes a picture of images. Below it stand the
+    number of epochs and the words of the attribute `caption`, if the class has one.
 
     A picture must leave training as it is without it: draw random numbers from a generator of
     NumPy's with a seed of its own, never from `keras.random` or the model's noise.
@@ -33,6 +36,8 @@ class EpochPicture(keras.callbacks.Callback):
 
     ```python
     class Corners(kg.callbacks.EpochPicture):  # The images of four z far from 0.
+        caption = "four z far from 0"
+
         def draw(self):
             z = np.random.default_rng(0).choice([-2.0, 2.0], (4, *self.model.latent_shape))
             return self.grid(self.model.generate(z), columns=4)
@@ -43,6 +48,7 @@ class EpochPicture(keras.callbacks.Callback):
     """
 
     checkpointed = ("epoch", "pictured")
+    caption = ""
 
     def __init__(
         self,
@@ -99,6 +105,8 @@ class EpochPicture(keras.callbacks.Callback):
     def write(self, epochs, picture):
         if not distribution.is_chief():
             return
+        words = [f"epoch {epochs}" if epochs else "before training", self.caption]
+        picture = with_caption(picture, ": ".join(filter(None, words)))
         save_png(self.directory / f"{self.name}_{epochs:04d}.png", picture)
         self.cell.show(picture, f"{type(self).__name__} after {epochs} epochs")
         if self.writer:
@@ -108,13 +116,14 @@ class EpochPicture(keras.callbacks.Callback):
         """Return the picture, a uint8 array (rows, columns, 3)."""
         raise NotImplementedError
 
-    def grid(self, images, columns, padding=2):
+    def grid(self, images, columns, padding=2, column_labels=None, row_labels=None):
         """Return `image_grid` of the images; the first picture of a `fit` that is clipped warns."""
         message = clipping(images, self.value_range)
         if message and self.warns:
             self.warns = False
             warnings.warn(message, stacklevel=2)
-        return draw_grid(images, columns, padding, self.scale, self.value_range)
+        labels = column_labels, row_labels
+        return draw_grid(images, columns, padding, self.scale, self.value_range, *labels)
 
 
 def drawing_arguments(model, n, ema, y=None):
@@ -138,10 +147,28 @@ def has_classes(model):
     return getattr(model, "num_classes", None) is not None
 
 
+def class_columns(num_classes, num_images):
+    """Return the classes of a grid, one a column: all, or 20 of them, evenly spread."""
+    columns = min(num_classes, num_images, MOST_COLUMNS)
+    return np.linspace(0, num_classes - 1, columns).round().astype("int64")
+
+
+def names_of(classes, class_names):
+    """Return the words of labels: the names of their classes, or the labels themselves."""
+    if class_names is None:
+        return [str(label) for label in classes]
+    if not all(0 <= label < len(class_names) for label in classes):
+        raise ValueError(
+            f"`class_names` has {len(class_names)} names, and the labels go to {max(classes)}. "
+            f"Pass one name for each class."
+        )
+    return [str(class_names[int(label)]) for label in classes]
+
+
 class SampleGrid(EpochPicture):
     """Draws the examples of the same z every few epochs, so that pictures can be compared.
 
-    A model with classes draws them in turn: one class a column, for up to 20 classes.
+    A model with classes draws one class a column; of more than 20 classes, 20 evenly spread.
 
     Args:
         directory: Folder for `epoch_0000.png`, before training, `epoch_0001.png`, ...; it is made.
@@ -156,6 +183,8 @@ class SampleGrid(EpochPicture):
             that ends in tanh. `fit` warns once if many pixels lie outside.
         display: True shows each grid below the cell of a notebook, in the place of the one before
             it; False does not. None, the default, does so in Jupyter, Colab and their like.
+        class_names: Names of the classes in the order of their labels, which stand below the
+            columns; by default their numbers.
 
     Example:
 
@@ -163,6 +192,8 @@ class SampleGrid(EpochPicture):
     vae.fit(x, epochs=20, callbacks=[kg.callbacks.SampleGrid("runs/vae/samples", every=5)])
     ```
     """
+
+    caption = "samples, always of the same z"
 
     def __init__(
         self,
@@ -176,21 +207,24 @@ class SampleGrid(EpochPicture):
         ema=False,
         value_range=(0, 1),
         display=None,
+        class_names=None,
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir, value_range, display)
         self.num_samples = check_integer("num_samples", num_samples)
         self.seed = seed
         self.ema = ema
+        self.class_names = class_names
 
     def draw(self):
         # The same seed gives the same z each time, on every backend and after a resumed `fit`.
-        num_samples, columns = self.num_samples, None
-        if has_classes(self.model) and 1 < self.model.num_classes <= min(num_samples, 20):
-            columns = self.model.num_classes
+        num_samples, columns, names, y = self.num_samples, None, None, None
+        if has_classes(self.model) and self.model.num_classes > 1:
+            y = class_columns(self.model.num_classes, num_samples)
+            columns, names = len(y), names_of(y, self.class_names)
             num_samples -= num_samples % columns
-        arguments = drawing_arguments(self.model, num_samples, self.ema)
+        arguments = drawing_arguments(self.model, num_samples, self.ema, y)
         images = self.model.sample(num_samples, seed=self.seed, **arguments)
-        return self.grid(images, columns=columns)
+        return self.grid(images, columns=columns, column_labels=names)
 
 
 class ReconstructionGrid(EpochPicture):
@@ -210,6 +244,8 @@ class ReconstructionGrid(EpochPicture):
     vae.fit(x, epochs=20, callbacks=[callback])
     ```
     """
+
+    caption = "images, and below each its reconstruction"
 
     def __init__(
         self,
@@ -255,8 +291,7 @@ class InterpolationGrid(EpochPicture):
         rows: Number of pairs.
         steps: Images in a row, both ends included.
         seed: Seed of the pairs, which are drawn once, from N(0, I).
-        every, scale, ema, tensorboard_dir, value_range, display: As in
-            `SampleGrid`.
+        every, scale, ema, tensorboard_dir, value_range, display, class_names: As in `SampleGrid`.
 
     Example:
 
@@ -264,6 +299,8 @@ class InterpolationGrid(EpochPicture):
     gan.fit(x, epochs=20, callbacks=[kg.callbacks.InterpolationGrid("runs/gan/samples")])
     ```
     """
+
+    caption = "from one z to another, a pair a row"
 
     def __init__(
         self,
@@ -278,12 +315,14 @@ class InterpolationGrid(EpochPicture):
         ema=False,
         value_range=(0, 1),
         display=None,
+        class_names=None,
     ):
         super().__init__(directory, every, scale, name, tensorboard_dir, value_range, display)
         self.rows = check_integer("rows", rows)
         self.steps = check_integer("steps", steps, least=2)
         self.seed = seed
         self.ema = ema
+        self.class_names = class_names
 
     def draw(self):
         if not hasattr(self.model, "generator"):
@@ -297,4 +336,6 @@ class InterpolationGrid(EpochPicture):
         arguments = drawing_arguments(self.model, self.rows, self.ema)
         images = self.model.interpolate(z_from, z_to, steps=self.steps, **arguments)
         images = images.reshape(-1, *images.shape[2:])
-        return self.grid(images, columns=self.steps)
+        y = arguments.get("y")
+        names = None if y is None else names_of(y, self.class_names)
+        return self.grid(images, columns=self.steps, row_labels=names)

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_gen import door
 from keras_gen.arguments import as_sequence, check_integer, check_one_array
-from keras_gen.callbacks.grids import EpochPicture, has_classes
+from keras_gen.callbacks.grids import EpochPicture, has_classes, names_of
 
 
 def manifold(model, steps=20, label=0):
@@ -73,17 +73,20 @@ def traversals(model, steps=11, rows=10, z=None, label=0):
     return order, images[order]
 
 
-def scatter(mean, y=None):
-    """Return a picture of codes in the plane, a colour for each class, uint8 (rows, columns, 3).
+def scatter(mean, y=None, class_names=None, least=0.0):
+    """Return a picture of codes in the plane, a colour for each label, uint8 (rows, columns, 3).
 
     Args:
         mean: (n, latent_dim) or (n, ...), with at least 2 latents: the first output of
             `VAE.encode`. If there are more than two, those two whose mean varies most are shown,
             with their numbers, from 1 and along the flattened z.
-        y: Integer labels (n,), or None.
+        y: Labels (n,), or None. Up to 20 integers are classes, and have a legend; more, or other
+            numbers, have a colour bar.
+        class_names: Names of the classes in the order of their labels; by default their numbers.
+        least: The frame is a square around all codes, and reaches from `-least` to `least` at
+            least: 3 shows where N(0, I) lies.
     """
     # These are slow to import. pyplot is not used, because it would keep every figure.
-    from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -95,28 +98,53 @@ def scatter(mean, y=None):
         raise ValueError(f"`mean` has shape {mean.shape}. Pass (n, latent_dim), at least (1, 2).")
     if y is not None and np.shape(y) != (len(mean),):
         raise ValueError(
-            f"The labels have shape {np.shape(y)} for {len(mean)} codes. Pass one integer for "
+            f"The labels have shape {np.shape(y)} for {len(mean)} codes. Pass one number for "
             f"each, ({len(mean)},)."
         )
-    first, second = sorted(np.argsort(-np.var(mean, axis=0), kind="stable")[:2])
+    shown = sorted(np.argsort(-np.var(mean, axis=0), kind="stable")[:2])
     figure = Figure(figsize=(5.6, 4.8), dpi=100, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.15)  # Otherwise the label of an axis is cut off.
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
-    classes = [None] if y is None else np.unique(y)
-    colours = colormaps["tab10" if len(classes) <= 10 else "tab20"]
-    size = np.clip(4000 / len(mean), 3, 20)
-    for i, label in enumerate(classes):
-        points = mean if y is None else mean[np.asarray(y) == label]
-        # If there are too many classes, colours are used again.
-        colour = [colours(i % colours.N)]
-        axes.scatter(points[:, first], points[:, second], s=size, c=colour, lw=0, label=label)
-    axes.set(xlabel=f"$z_{{{first + 1}}}$", ylabel=f"$z_{{{second + 1}}}$", aspect="equal")
+    _scatter(axes, mean[:, shown], None if y is None else np.asarray(y), class_names)
+    low, high = _square(mean[:, shown], least)
+    labels = {f"{axis}label": f"$z_{{{k + 1}}}$" for axis, k in zip("xy", shown, strict=True)}
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", **labels)
     axes.spines[["top", "right"]].set_visible(False)
-    if 1 < len(classes) <= 20:
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _scatter(axes, points, y, class_names):
+    """Draw the points, (n, 2), and what their colours mean."""
+    from matplotlib import colormaps
+
+    size = np.clip(4000 / len(points), 3, 20)
+    if y is None:
+        axes.scatter(*points.T, s=size, c=["C0"], lw=0)
+        return
+    classes, index = np.unique(y, return_inverse=True)
+    if len(classes) > 20 or y.dtype.kind == "f" and (y % 1).any():
+        values = y if y.dtype.kind in "fiub" else index
+        drawn = axes.scatter(*points.T, s=size, c=values, cmap="viridis", lw=0)
+        axes.figure.colorbar(drawn, ax=axes, shrink=0.7, label="label").outline.set_visible(False)
+        return
+    colours = colormaps["tab10" if len(classes) <= 10 else "tab20"]
+    for i, name in enumerate(names_of(classes, class_names)):
+        axes.scatter(*points[index == i].T, s=size, c=[colours(i)], lw=0, label=name)
+    if len(classes) > 1:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
+
+
+def _square(points, least):
+    """Return the lower left and the upper right corner of a square around points, (2,) each."""
+    finite = points[np.isfinite(points).all(axis=1)]
+    bounds = np.concatenate([finite, np.full((2, 2), [[-least], [least]])]) if least else finite
+    if not len(bounds):
+        return np.zeros(2), np.ones(2)
+    low, high = bounds.min(axis=0), bounds.max(axis=0)
+    half = 0.52 * max((high - low).max(), 1e-6)
+    return (low + high) / 2 - half, (low + high) / 2 + half
 
 
 class Manifold(EpochPicture):
@@ -152,6 +180,10 @@ class Manifold(EpochPicture):
         super().__init__(directory, every, scale, name, tensorboard_dir, value_range, display)
         self.steps = steps
         self.label = label
+
+    @property
+    def caption(self):
+        return _of_class("z_1 to the right, z_2 upwards, in quantiles of N(0, 1)", self)
 
     def draw(self):
         images = manifold(self.model, self.steps, self.label)
@@ -197,10 +229,15 @@ class Traversals(EpochPicture):
         self.z = z
         self.label = label
 
+    @property
+    def caption(self):
+        return _of_class("one latent a row, in quantiles of N(0, 1)", self)
+
     def draw(self):
-        _, images = traversals(self.model, self.steps, self.rows, self.z, self.label)
+        order, images = traversals(self.model, self.steps, self.rows, self.z, self.label)
         images = images.reshape(-1, *images.shape[2:])
-        return self.grid(images, columns=self.steps)
+        names = [f"z_{k + 1}" for k in order]
+        return self.grid(images, columns=self.steps, row_labels=names)
 
 
 class LatentScatter(EpochPicture):
@@ -211,7 +248,7 @@ class LatentScatter(EpochPicture):
             first 5,000 are drawn.
         labels: Labels of the images, (n,), or None; a model with classes needs them.
         directory: Folder for `scatter_0001.png`, ...; it is made.
-        every, tensorboard_dir, display: As in `SampleGrid`.
+        every, tensorboard_dir, display, class_names: As in `SampleGrid`.
 
     Example:
 
@@ -220,6 +257,8 @@ class LatentScatter(EpochPicture):
     vae.fit(x, epochs=20, callbacks=[callback])
     ```
     """
+
+    caption = "codes of images, a colour for each label"
 
     def __init__(
         self,
@@ -230,20 +269,27 @@ class LatentScatter(EpochPicture):
         name="scatter",
         tensorboard_dir=None,
         display=None,
+        class_names=None,
     ):
         super().__init__(directory, every, 1, name, tensorboard_dir, display=display)
         self.images, self.labels = door.head(images, 5000, labels)
+        self.class_names = class_names
 
     def draw(self):
         labels = {"y": self.labels} if has_classes(self.model) else {}
         codes = self.model.code_of(self.model.encode(self.images, **labels))
-        return scatter(codes, self.labels)
+        least = 3.0 if hasattr(self.model, "prior") else 0.0
+        return scatter(codes, self.labels, self.class_names, least)
 
 
 def quantiles(steps):
     """Return the medians of `steps` intervals of equal probability under N(0, 1)."""
     normal = statistics.NormalDist()
     return np.array([normal.inv_cdf((i + 0.5) / steps) for i in range(steps)])
+
+
+def _of_class(caption, callback):
+    return f"class {callback.label}, " * has_classes(callback.model) + caption
 
 
 def _generate(model, z, label):

@@ -33,6 +33,7 @@ class ModeCoverage(EpochPicture):
     ```
     """
 
+    caption = "real points in grey, samples in black"
     logged = ("modes", "modes_near", "high_quality", "mode_sd", "mode_kl")
 
     def __init__(
@@ -98,6 +99,7 @@ class ModeCoverage(EpochPicture):
         axes = figure.subplots()
         axes.scatter(*real.T, s=20, color="0.8", linewidths=0)
         axes.scatter(*samples.T, s=3, color="black", linewidths=0)
+        axes.spines[["top", "right"]].set_visible(False)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         axes.set_title(
             f"{self.coverage['modes']} of {len(self.data.centres)} modes, "

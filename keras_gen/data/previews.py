@@ -4,14 +4,14 @@ import os
 
 import keras
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from keras_gen import pictures
 from keras_gen.arguments import as_one_array, check_integer, check_path
 from keras_gen.data.ordered import order_of
 
 SIDE = 80  # Pixels of the picture that an image has at least, about.
-LINE = 16  # Height of a line of text.
+LINE = pictures.LINE
 PADDING = 4
 LEAST_WIDTH = 480  # Of the picture: the text must find room.
 RED = (200, 0, 0)
@@ -25,7 +25,7 @@ def preview(data, path="preview.png", num_images=64):
 
     Args:
         data: what `fit` accepts, except a generator, which would lose its first batch: images (n,
-            height, width, channels), with 1 or 3 channels, arrays or a stream, with labels or
+            height, width, channels), with up to 16 channels, arrays or a stream, with labels or
             without.
         path: PNG file that is written.
         num_images: images that are drawn at most.
@@ -43,12 +43,12 @@ def preview(data, path="preview.png", num_images=64):
     num_images = check_integer("num_images", num_images)
     check_path("path", path, ".png")
     x, y = _first_batch(data)
-    if x.ndim != 4 or x.shape[-1] not in (1, 3) or not len(x):
+    if x.ndim != 4 or not 1 <= x.shape[-1] <= pictures.MOST_CHANNELS or not len(x):
         raise ValueError(
             f"The first batch has shape {x.shape}. A preview shows images (n, height, width, "
-            f"channels) with 1 or 3 channels."
+            f"channels) with 1 to {pictures.MOST_CHANNELS} channels, 3 for colours."
         )
-    shown = x[:num_images].astype("float64")
+    shown = pictures.grey_or_colour(x[:num_images].astype("float64"), 1)
     scale = max(1, round(SIDE / max(x.shape[1:3])))
     shown = np.clip(shown, 0, 1).repeat(scale, 1).repeat(scale, 2)
     if y is not None:  # Room for a line under each.
@@ -59,7 +59,7 @@ def preview(data, path="preview.png", num_images=64):
     picture = Image.new("RGB", (max(LEAST_WIDTH, grid.shape[1]), grid.shape[0] + LINE * len(notes)))
     picture.paste((255, 255, 255), (0, 0, *picture.size))
     picture.paste(Image.fromarray(grid), (0, LINE * len(notes)))
-    draw = _Writer(picture)
+    draw = pictures.Writer(picture)
     for i, (note, colour) in enumerate(notes):
         draw(note, PADDING, LINE * i, picture.width - PADDING, colour)
     if y is not None:
@@ -123,17 +123,3 @@ def _name(label, names):
     if names is None or label.ndim:
         return " ".join(map(str, label.ravel()))
     return f"{label} {names[int(label)]}"
-
-
-class _Writer:
-    """Writes a line of text into a picture, cut off where there is no more room."""
-
-    def __init__(self, picture):
-        self.draw = ImageDraw.Draw(picture)
-        self.font = ImageFont.load_default(size=12)
-
-    def __call__(self, text, left, top, width, colour=None):
-        text = text.encode(errors="replace").decode()
-        while len(text) > 1 and self.font.getlength(text) > width:
-            text = text[:-2] + "…"
-        self.draw.text((left, top), text, fill=colour or (0, 0, 0), font=self.font)

@@ -1,5 +1,6 @@
 import numpy as np
 
+from keras_gen.arguments import as_one_array, check_integer
 from keras_gen.checks import check_ends, check_latents
 
 
@@ -43,6 +44,31 @@ def interpolate_latents(model, z_from, z_to, steps=8, spherical=True, y=None, **
     check_latents(z_from, model.latent_dim)
     y = model.labels(y, len(z_from))
     return _along(path(z_from, z_to, steps, spherical), model.generate, y, **options)
+
+
+def walk(z, steps=16, spherical=True):
+    """Return points on a closed path through z: from each to the next, and back to the first.
+
+    Args:
+        z: NumPy array (n, *latent_shape), n at least 2, such as `model.draw_latents(6)` returns.
+        steps: Number of points from one z to the next, of which the first is z itself.
+        spherical: As in `interpolate_latents`.
+
+    Returns:
+        NumPy array (n * steps, *latent_shape).
+
+    Example:
+
+    ```python
+    z = kg.inference.walk(gan.draw_latents(6, seed=0), steps=20)
+    kg.callbacks.save_film("walk.webp", gan.generate(z), seconds=0.05, last_seconds=0.05)
+    ```
+    """
+    z = as_one_array("z", z)
+    if z.ndim < 2 or len(z) < 2:
+        raise ValueError(f"`z` has shape {z.shape}. Pass at least 2 of them: (n, *latent_shape).")
+    points = path(z, np.roll(z, -1, axis=0), check_integer("steps", steps) + 1, spherical)
+    return points[:, :-1].reshape(-1, *z.shape[1:])
 
 
 def code(model, x, y=None, batch_size=128):

@@ -11,8 +11,10 @@ import keras_gen as kg
 from tests.models import tiny
 
 
-def read(path):
-    return np.round(png.imread(path)[..., :3] * 255).astype(int)
+def read(path, like=None):
+    """Return a picture; of one with a caption what is above it, as large as the picture `like`."""
+    picture = np.round(png.imread(path)[..., :3] * 255).astype(int)
+    return picture if like is None else picture[: len(like), : like.shape[1]]
 
 
 def test_a_grid_shows_every_pixel_as_a_square_between_white_lines():
@@ -37,7 +39,7 @@ def test_a_grid_keeps_colours_and_clips_what_is_out_of_range():
     np.testing.assert_array_equal(grid, [[[255, 0, 255]]])
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 3), (2, 3, 3, 2), (0, 3, 3, 1)])
+@pytest.mark.parametrize("shape", [(2, 3, 3), (2, 3, 3, 17), (0, 3, 3, 1)])
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(ValueError, match="A picture needs"):
         kg.callbacks.image_grid(np.zeros(shape))
@@ -59,11 +61,11 @@ def test_sample_grids_show_one_z_every_few_epochs(tmp_path):
     untrained = kg.callbacks.image_grid(
         tiny.vae().decode(np.random.default_rng(5).standard_normal((9, 3))), scale=1
     )
-    np.testing.assert_array_equal(read(tmp_path / "epoch_0000.png"), untrained)
+    np.testing.assert_array_equal(read(tmp_path / "epoch_0000.png", untrained), untrained)
     z = np.random.default_rng(5).standard_normal((9, 3))
     expected = kg.callbacks.image_grid(vae.decode(z), scale=1)
-    np.testing.assert_array_equal(read(tmp_path / "epoch_0004.png"), expected)
-    assert np.any(read(tmp_path / "epoch_0002.png") != expected)
+    np.testing.assert_array_equal(read(tmp_path / "epoch_0004.png", expected), expected)
+    assert np.any(read(tmp_path / "epoch_0002.png", expected) != expected)
 
 
 def test_the_last_epoch_is_always_shown(tmp_path):
@@ -81,13 +83,14 @@ def test_reconstruction_grids_show_images_above_reconstructions(tmp_path):
     x = tiny.images(10)
     vae = trained([kg.callbacks.ReconstructionGrid(x, tmp_path, every=4, scale=1)])
     picture = read(tmp_path / "reconstruction_0004.png")
-    assert picture.shape == (4 * 10 + 2, 8 * 10 + 2, 3)  # 8 and 2 images, each in two rows.
+    # 8 and 2 images, each in two rows, and the caption.
+    assert picture.shape == (4 * 10 + 2 + 18, 240, 3)
     reconstruction = vae.reconstruct(x)
     np.testing.assert_array_equal(picture[2:10, 2:10, 0], np.floor(x[0, ..., 0] * 255 + 0.5))
     np.testing.assert_array_equal(
         picture[32:40, 12:20, 1], np.floor(reconstruction[9, ..., 0] * 255 + 0.5)
     )
-    np.testing.assert_array_equal(picture[32:40, 22:], 255)
+    np.testing.assert_array_equal(picture[32:42, 22:], 255)
 
 
 def test_pictures_change_no_weight(tmp_path):
@@ -108,7 +111,7 @@ def test_a_picture_of_ones_own_needs_only_draw(tmp_path):
     names = ["corner_0000.png", "corner_0003.png", "corner_0004.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     last = kg.callbacks.image_grid(vae.decode(np.full((2, 3), 2.0)), columns=2, scale=1)
-    np.testing.assert_array_equal(read(tmp_path / names[-1]), last)
+    np.testing.assert_array_equal(read(tmp_path / names[-1], last), last)
 
 
 def test_pictures_go_to_tensorboard(tmp_path):
@@ -229,11 +232,11 @@ def test_a_clipped_grid_warns_once_and_its_range_can_be_given(tmp_path):
     between = kg.callbacks.InterpolationGrid(tmp_path, value_range=(-1, 1))
     gan = tanh_gan()
     gan.fit(x, epochs=2, verbose=0, callbacks=[ranged, between])  # A warning would be an error.
-    pixels = np.asarray(Image.open(tmp_path / "epoch_0002.png"))
-    assert np.mean(pixels == 0) < 0.4
     z = np.random.default_rng(0).standard_normal((64, 4))
     expected = kg.callbacks.image_grid((gan.generate(z) + 1) / 2, scale=1)
-    assert np.abs(pixels.astype(int) - expected).max() <= 1
+    pixels = read(tmp_path / "epoch_0002.png", expected)
+    assert np.mean(pixels == 0) < 0.4
+    assert np.abs(pixels - expected).max() <= 1
 
 
 def test_pictures_of_a_vae_take_a_range(tmp_path):
@@ -248,3 +251,20 @@ def test_pictures_of_a_vae_take_a_range(tmp_path):
     vae.fit(x, verbose=0, callbacks=kinds)
     pixels = np.asarray(Image.open(tmp_path / "reconstruction_0001.png").convert("L"))
     assert np.isclose(np.mean(pixels[2:18, 2:18] < 128), 0.5, atol=0.25)
+
+
+@pytest.mark.once
+def test_a_grid_has_several_images_of_a_class_below_each_other(tmp_path):
+    networks = kg.networks.mlp_vae((8, 8, 1), 2, (4,), num_classes=41)
+    vae = kg.VAE(*networks, num_classes=41)
+    vae.compile("adam")
+    names = [f"class {label}" for label in range(41)]
+    grid = kg.callbacks.SampleGrid(tmp_path, scale=1, class_names=names)
+    vae.fit(tiny.images(8), y=np.arange(8), verbose=0, callbacks=[grid])
+    y = np.resize(np.linspace(0, 40, 20).round().astype(int), 60)
+    images = vae.sample(60, seed=0, y=y)
+    expected = kg.callbacks.image_grid(images, 20, scale=1)
+    np.testing.assert_array_equal(read(tmp_path / "epoch_0001.png", expected), expected)
+    grid.class_names = names[:3]
+    with pytest.raises(ValueError, match="`class_names` has 3 names, and the labels go to 40"):
+        vae.fit(tiny.images(8), y=np.arange(8), verbose=0, callbacks=[grid])

@@ -1,4 +1,5 @@
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -70,9 +71,8 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
 
 def test_floats_are_no_picture_and_the_advice_makes_one(tmp_path):
     images = tiny.images(2, (4, 4, 3))
-    for save, pictures in ((kg.callbacks.save_png, images[0]), (kg.callbacks.save_gif, images)):
-        with pytest.raises(ValueError, match=r"type float32. Pass a uint8 array.*image_grid\(x\["):
-            save(tmp_path / save.__name__.replace("save_", "a."), pictures)
+    with pytest.raises(ValueError, match=r"type float32. Pass a uint8 array.*image_grid\(x\["):
+        kg.callbacks.save_png(tmp_path / "a.png", images[0])
     kg.callbacks.save_gif(tmp_path / "a.gif", [kg.callbacks.image_grid(x[None]) for x in images])
     with Image.open(tmp_path / "a.gif") as picture:
         assert picture.n_frames == 2
@@ -118,6 +118,20 @@ PICTURE, IMAGES = np.zeros((4, 4, 3), "uint8"), np.zeros((3, 4, 4, 3), "float32"
 BAD = {
     "a film as PNG": (lambda at: kg.callbacks.save_gif(at / "a.png", [PICTURE]), "end in .gif"),
     "a film as MP4": (lambda at: kg.callbacks.save_gif(at / "a.mp4", [PICTURE]), "end in .gif"),
+    "a film as MOV": (lambda at: kg.callbacks.save_film(at / "a.mov", [PICTURE]), "gif, .webp or"),
+    "a film of a number": (lambda at: kg.callbacks.save_film(at / "a.gif", 3), "is a int"),
+    "a film of codes": (
+        lambda at: kg.callbacks.save_film(at / "a.gif", np.zeros((3, 8))),
+        "A picture needs",
+    ),
+    "a film of a mixture": (
+        lambda at: kg.callbacks.save_film(at / "a.gif", [PICTURE, PICTURE[..., 0]]),
+        "Pass a uint8 array",
+    ),
+    "a label too few": (
+        lambda at: kg.callbacks.image_grid(IMAGES, column_labels="a"),
+        "`column_labels` has 1 labels for 2",
+    ),
     "a picture as JPEG": (lambda at: kg.callbacks.save_png(at / "a.jpg", PICTURE), "end in .png"),
     "a preview as JPEG": (lambda at: kg.data.preview(IMAGES, at / "a.jpg"), "end in .png"),
     "a film, swapped": (
@@ -156,4 +170,64 @@ def test_arguments_of_pictures_are_checked_by_name(tmp_path, case):
     call, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         call(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.once
+def test_labels_and_captions_leave_the_images_where_they_are():
+    images, plain = tiny.images(6, (8, 8, 1)), kg.callbacks.image_grid
+    picture = plain(
+        images, 3, 2, 4, column_labels=["0", "x\ny", "a long name"], row_labels="AB", caption="c"
+    )
+    grid = plain(images, 3, 2, 4)
+    height, width, _ = grid.shape
+    np.testing.assert_array_equal(picture[:height, :width], grid)
+    assert len(picture) == height + 16 + 18 and picture.shape[1] == 240
+    below, right = picture[height : height + 16], picture[:height, width:]
+    for i in range(3):  # Each stands below its own column, and the long one is cut off.
+        assert (below[:, 34 * i + 2 : 34 * i + 36] < 128).any()
+    assert (below[:, width + 2 :] == 255).all()
+    assert (right[:36] < 128).any() and (right[36:] < 128).any() and (picture[-18:] < 128).any()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_channels_that_are_no_colours_stand_side_by_side(channels):
+    x = tiny.images(3, (4, 4, channels))
+    grid = kg.callbacks.image_grid(x, 1, padding=1, scale=1)
+    assert grid.shape == (3 * 5 + 1, channels * 5 + 1, 3)
+    flat = x.transpose(0, 3, 1, 2).reshape(-1, 4, 4, 1)  # As if each were an image.
+    np.testing.assert_array_equal(grid, kg.callbacks.image_grid(flat, channels, 1, 1))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("kind", ["gif", "webp", "mp4"])
+def test_a_film_shows_images_in_order(tmp_path, kind):
+    if kind == "mp4":
+        read_frames = pytest.importorskip("imageio_ffmpeg").read_frames
+    images = np.linspace(-1, 1, 4)[:, None, None, None] * np.ones((4, 5, 7, 1))
+    path = tmp_path / f"a.{kind}"
+    kg.callbacks.save_film(path, images, 0.1, last_seconds=0.3, value_range=(-1, 1))
+    grey = [0, 85, 170, 255]
+    if kind == "mp4":  # The last is shown three times as long; the sides are even.
+        size, *shown = read_frames(str(path))
+        assert size["source_size"] == (252, 180)
+        shown = [np.frombuffer(frame, "uint8") for frame in shown]
+        grey += 2 * [255]
+    else:
+        with Image.open(path) as film:
+            assert film.n_frames == 4 and film.size == (252, 180) and film.info["loop"] == 0
+            shown = []
+            for k in range(4):
+                film.seek(k)
+                shown.append(np.array(film.convert("RGB")))
+    np.testing.assert_allclose([frame.mean() for frame in shown], grey, atol=3)
+    assert [path.name for path in tmp_path.iterdir()] == [f"a.{kind}"]
+
+
+@pytest.mark.once
+def test_an_mp4_without_its_encoder_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ImportError, match="`pip install imageio-ffmpeg`, or let the film end in"):
+        kg.callbacks.save_film(tmp_path / "a.mp4", [PICTURE])
     assert list(tmp_path.iterdir()) == []

@@ -95,15 +95,16 @@ def test_callbacks_leave_what_the_functions_draw(tmp_path):
     names = [f"{kind}_000{epoch}.png" for kind in kinds for epoch in (0, 2)]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     picture = read(tmp_path / "manifold_0002.png")
-    assert picture.shape == (24, 24, 3)
+    assert picture.shape == (24 + 18, 240, 3)  # And the caption.
     z = stats.norm.ppf([1 / 6, 5 / 6])  # The upper right corner.
     corner = vae.decode(z[None, [1, 1]])[0, ..., 0]
-    np.testing.assert_allclose(picture[:8, 16:, 0], np.round(255 * corner), atol=1)
+    np.testing.assert_allclose(picture[:8, 16:24, 0], np.round(255 * corner), atol=1)
     _, images = kg.callbacks.traversals(vae, steps=4)
     expected = kg.callbacks.image_grid(images.reshape(-1, 8, 8, 1), columns=4, scale=1)
-    np.testing.assert_array_equal(read(tmp_path / "traversals_0002.png"), expected)
-    expected = kg.callbacks.scatter(vae.encode(x)[0], y)
-    np.testing.assert_array_equal(read(tmp_path / "scatter_0002.png"), expected)
+    picture = read(tmp_path / "traversals_0002.png")[: len(expected), : expected.shape[1]]
+    np.testing.assert_array_equal(picture, expected)
+    expected = kg.callbacks.scatter(vae.encode(x)[0], y, least=3.0)
+    np.testing.assert_array_equal(read(tmp_path / "scatter_0002.png")[: len(expected)], expected)
 
 
 def test_a_conditional_vae_is_pictured_one_class_at_a_time(tmp_path):
@@ -154,3 +155,24 @@ def test_scatter_wants_one_array_and_a_label_for_each_code():
         kg.callbacks.scatter((codes, codes))
     with pytest.raises(ValueError, match=r"shape \(4,\) for 5 codes"):
         kg.callbacks.scatter(codes, np.arange(4))
+
+
+@pytest.mark.once
+def test_a_scatter_of_many_labels_has_a_colour_bar_and_a_square_frame():
+    codes = np.random.default_rng(0).normal(size=(60, 2))
+    classes = kg.callbacks.scatter(codes, np.arange(60) % 20)
+    many = kg.callbacks.scatter(codes, np.arange(60) % 21)
+    np.testing.assert_array_equal(many, kg.callbacks.scatter(codes, np.arange(60) % 21 / 1.0))
+    halves = kg.callbacks.scatter(codes, np.arange(60) % 2 / 2)  # Numbers, and no classes.
+    yellow, violet = [253, 231, 37], [68, 1, 84]  # The ends of viridis.
+
+    def height(picture, colour):
+        return np.sum(np.abs(picture[:, 480:].astype(int) - colour).sum(-1) < 20, axis=0).max()
+
+    for picture in (many, halves):
+        assert height(picture, yellow) > 1 and height(picture, violet) > 1
+    assert not height(classes, yellow)
+    named = kg.callbacks.scatter(codes, np.arange(60) % 2, class_names=["cat", "a longer name"])
+    assert np.any(named != kg.callbacks.scatter(codes, np.arange(60) % 2))
+    with pytest.raises(ValueError, match="`class_names` has 1 names, and the labels go to 1"):
+        kg.callbacks.scatter(codes, np.arange(60) % 2, class_names=["cat"])

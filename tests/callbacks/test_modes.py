@@ -87,7 +87,7 @@ def test_pictures_show_real_points_light_and_samples_dark(tmp_path):
         f"epoch_000{epoch}.png" for epoch in range(3)
     ]
     picture = png.imread(tmp_path / "epoch_0002.png")[..., :3]
-    assert picture.shape == (480, 480, 3)
+    assert picture.shape == (480 + 18, 480, 3)  # And the caption.
 
     def share(region, low, high):
         """Of a part of the picture: the share of its pixels with a grey between the two."""

@@ -4,6 +4,7 @@ import ast
 import pathlib
 
 import numpy as np
+import pytest
 
 import keras_gen as kg
 from tests.models import tiny
@@ -34,3 +35,17 @@ def test_inference_knows_no_model():
                 assert not node.module.startswith("keras_gen.models"), path
                 if node.module == "keras_gen":
                     assert "models" not in [alias.name for alias in node.names], path
+
+
+@pytest.mark.once
+def test_a_walk_is_a_closed_path_of_even_steps():
+    z = np.array([[2.0, 0.0], [0.0, 2.0], [-2.0, 0.0], [0.0, -2.0]])
+    points = kg.inference.walk(z, steps=3)
+    assert points.shape == (12, 2)
+    angle = np.arange(12) * np.pi / 6  # Around the circle, through each z, and never twice.
+    circle = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    np.testing.assert_allclose(points, circle, atol=1e-12)
+    np.testing.assert_allclose(kg.inference.walk(z, 2, spherical=False)[1], [1, 1])
+    assert kg.inference.walk(z.reshape(4, 1, 2), 3).shape == (12, 1, 2)
+    with pytest.raises(ValueError, match=r"`z` has shape \(1, 2\). Pass at least 2"):
+        kg.inference.walk(z[:1])

@@ -81,7 +81,7 @@ def test_it_goes_on_with_the_arguments_of_the_run(train, stopped):
     left = {path.name for path in stopped.iterdir()}
     assert left == {
         *("config.json", "curves.png", "history.csv", "metrics.json", "model.keras", "samples"),
-        *("preview.png", "report.html", "report.json"),
+        *("preview.png", "report.html", "report.json", "samples.gif"),
     }
     before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
     code, said = train("--resume")

@@ -56,8 +56,12 @@ def test_the_grid_is_the_last_picture_of_the_run(folder, tmp_path):
         np.asarray(Image.open(path))
         for path in (tmp_path / "g.png", folder / "samples/epoch_0001.png")
     )
-    # One row more: 64 images, where the run draws six of each class.
-    assert (picture[: len(last)] == last).all() and len(picture) == len(last) + 58
+    # One row more: 64 images, where the run draws six of each class, and a caption.
+    images = 6 * 58 + 2
+    assert (picture[:images] == last[:images]).all() and len(picture) == len(last) + 58 - 18
+    # Below them the names of the classes, two of which the fixture has changed.
+    np.testing.assert_array_equal(picture[-16:, 118:], last[images : images + 16, 118:])
+    assert (picture[-16:, :118] < 128).any()
 
 
 def test_arrays_are_the_same_for_the_same_seed_and_truncated(folder, tmp_path):

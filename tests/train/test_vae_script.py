@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 from matplotlib import image as png
+from PIL import Image
 
 # load_model looks the classes of keras_gen up.
 from keras_gen.data import loading
@@ -146,8 +147,9 @@ def test_overwrite_replaces_what_a_run_writes_and_keeps_the_rest(run_here, tmp_p
     assert process.returncode == 0, process.stderr
     for name in ("samples/photo.png", "tensorboard/notes"):
         assert (tmp_path / "out" / name).read_text() == FOREIGN[name]
-    for name in ("tensorboard/events.out.1", "samples.gif"):
-        assert not (tmp_path / "out" / name).exists()
+    assert not (tmp_path / "out/tensorboard/events.out.1").exists()
+    with Image.open(tmp_path / "out/samples.gif") as film:
+        assert film.n_frames == 2
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["command"].startswith("python -m train.vae")
 

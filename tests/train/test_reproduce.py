@@ -88,8 +88,8 @@ def test_the_linear_vae_arrives_at_probabilistic_pca(tmp_path):
 
 @pytest.mark.study
 @needs_mnist
-@pytest.mark.parametrize("name", ["one-class-mnist", "denoise", "inpaint"])
-def test_a_use_beats_the_linear_method_beside_it(tmp_path, name):
+@pytest.mark.parametrize("name", ["one-class-mnist", "denoise", "inpaint", "invert"])
+def test_a_use_beats_what_stands_next_to_it(tmp_path, name):
     file = tmp_path / "rows.json"
     process = reproduce(name, "--json", str(file), TFDS_DATA_DIR=str(MNIST))
     assert process.returncode == 0, process.stdout + process.stderr

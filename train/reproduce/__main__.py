@@ -35,6 +35,7 @@ ENTRIES = {
     "one-class-mnist": uses.one_class_mnist,
     "denoise": uses.denoise,
     "inpaint": uses.inpaint,
+    "invert": uses.invert,
     "points": points.points,
     "quality": quality.quality,
     "minibatch": minibatch.minibatch,

@@ -116,6 +116,53 @@ def inpaint(seed, **data):
     return rows
 
 
+def invert(seed, **data):
+    """A GAN is searched for held-out digits: MSE, and AUROC of wrong labels, next to a VAE's."""
+    import keras
+    import numpy as np
+    from sklearn.metrics import roc_auc_score
+
+    import keras_gen as kg
+
+    train, test = kg.data.load("mnist", batch_size=64, labels=True, seed=seed, **data)
+    keras.utils.set_random_seed(seed)
+    sizes = {"latent_dim": 64, "num_classes": 10}
+    # As `train.gan --dataset mnist`.
+    networks = kg.networks.dcgan((28, 28, 1), filters=(32, 64, 128), **sizes)
+    gan = kg.GAN(*networks, **sizes, seed=seed)
+    averages = {"use_ema": True, "ema_momentum": 0.999}
+    gan.compile(
+        keras.optimizers.Adam(5e-4, beta_1=0.5, **averages),
+        keras.optimizers.Adam(2e-4, beta_1=0.5),
+    )
+    gan.fit(train, epochs=5, shuffle=False, verbose=2)
+    vae = kg.VAE(*kg.networks.conv_vae((28, 28, 1), **sizes), num_classes=10, seed=seed)
+    vae.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, 5 * len(train))))
+    vae.fit(train, epochs=5, shuffle=False, verbose=2)
+
+    n = 500
+    x, y = test.x[:n], test.y[:n]
+    errors = [
+        np.square(model.reconstruct(x, y=y, **options) - x).mean()
+        for model, options in ((vae, {}), (gan, {"ema": True}))
+    ]
+    # Each image twice: with its label, and with another.
+    twice, others = (
+        np.concatenate([x, x]),
+        (y + np.random.default_rng(seed).integers(1, 10, n)) % 10,
+    )
+    claimed, is_wrong = np.concatenate([y, others]), np.repeat([0, 1], n)
+    scores = (
+        vae.anomaly_score(twice, y=claimed, kind="reconstruction"),
+        gan.anomaly_score(twice, y=claimed, ema=True),
+    )
+    of_vae, of_gan = (float(roc_auc_score(is_wrong, score)) for score in scores)
+    return [
+        AtMost("invert", "MSE, and of the VAE", float(errors[1]), float(errors[0])),
+        AtLeast("invert", "AUROC of wrong labels, and of the VAE", of_gan, of_vae),
+    ]
+
+
 def moments(x):
     """Return mean (d,) and covariance (d, d) of flat examples, float64."""
     import numpy as np

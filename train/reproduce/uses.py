@@ -128,7 +128,7 @@ def invert(seed, **data):
     keras.utils.set_random_seed(seed)
     sizes = {"latent_dim": 64, "num_classes": 10}
     # As `train.gan --dataset mnist`.
-    networks = kg.networks.dcgan((28, 28, 1), filters=(32, 64, 128), **sizes)
+    networks = kg.networks.dcgan((28, 28, 1), filters=(32, 64, 128), kernel_size=4, **sizes)
     gan = kg.GAN(*networks, **sizes, seed=seed)
     averages = {"use_ema": True, "ema_momentum": 0.999}
     gan.compile(
@@ -140,7 +140,7 @@ def invert(seed, **data):
     vae.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, 5 * len(train))))
     vae.fit(train, epochs=5, shuffle=False, verbose=2)
 
-    n = 500
+    n = 300
     x, y = test.x[:n], test.y[:n]
     errors = [
         np.square(model.reconstruct(x, y=y, **options) - x).mean()

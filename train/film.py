@@ -133,20 +133,27 @@ def write_walk(path, args):
     z = z.reshape(args.points, n, *z.shape[1:])
     is_normal = isinstance(getattr(model, "prior", None), kg.priors.StandardNormal | None)
     paths = [kg.inference.walk(z[:, i], args.steps, spherical=is_normal) for i in range(n)]
-    frames = []
-    for place in np.stack(paths, axis=1).astype("float32"):  # (n, *latent_shape)
-        images = model.generate(place, **labels, **weights)
-        frames.append(
-            kg.callbacks.image_grid(
-                images,
-                names and len(names),
-                scale=max(1, 64 // images.shape[1]),
-                column_labels=names,
-                caption=f"a walk through z{f', class {args.y}' if args.y else ''}",
-            )
-        )
+    paths = np.stack(paths, axis=1).astype("float32")  # (frames, n, *latent_shape)
+    frames, at_once = [], max(1, sample.AT_ONCE // n)  # A call costs as much as many images.
+    for start in range(0, len(paths), at_once):
+        part = paths[start : start + at_once]
+        known = {} if y is None else {"y": np.tile(labels["y"], len(part))}
+        images = model.generate(part.reshape(-1, *part.shape[2:]), **known, **weights)
+        frames += [_grid(images[k : k + n], names, args.y) for k in range(0, len(images), n)]
     kg.callbacks.save_film(pathlib.Path(path), frames, SECONDS, SECONDS)
     return len(frames)
+
+
+def _grid(images, names, label):
+    import keras_gen as kg
+
+    return kg.callbacks.image_grid(
+        images,
+        names and len(names),
+        scale=max(1, 64 // images.shape[1]),
+        column_labels=names,
+        caption=f"a walk through z{f', class {label}' if label else ''}",
+    )
 
 
 def _classes(args, num_classes, class_names):

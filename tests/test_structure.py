@@ -188,7 +188,10 @@ def test_the_backend_is_small():
 
 
 def test_the_library_is_small():
-    assert lines_under("keras_gen/") <= MOST_OF_ALL
+    lines = lines_under("keras_gen/")
+    assert lines <= MOST_OF_ALL, (
+        f"{lines} lines: first look for what could go, then raise the limit"
+    )
 
 
 # What is borrowed: any `keras.src`, and any `_name` that Keras defines and we read or override.

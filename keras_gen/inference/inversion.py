@@ -145,9 +145,9 @@ class Search(backend.Trainer, keras.Model):
         if made < self.steps:
             warnings.warn(
                 f"{self.steps - made} of {self.steps} updates were left out, as the distance of "
-                f"some of {len(x)} rows, or its gradient, was not finite. An update is made for all "
-                f"rows or for none: pass fewer examples at a time (`batch_size=1`), or look at the "
-                f"generator's outputs.",
+                f"some of {len(x)} rows, or its gradient, was not finite. An update is made for "
+                f"all rows or for none: pass fewer examples at a time (`batch_size=1`), or look at "
+                f"the generator's outputs.",
                 stacklevel=2,
             )
         return np.array(ops.convert_to_numpy(self.z))

@@ -117,11 +117,13 @@ def find_odd(run, suspects):
 def explain(run, odd):
     """Return why the first of the odd settings is suspected, and which others may be the cause."""
     (_, suspect), *others = odd.items()
-    words = f"Why this one first: {REASONS[suspect]}."
-    if others:
-        words += " It may also be one of the other settings that differ: "
-        words += f"{', '.join(in_words(run, name) for name, _ in others)}. Change one at a time."
-    return words
+    if not others:
+        return f"Why: {REASONS[suspect]}."
+    others = ", ".join(in_words(run, name) for name, _ in others)
+    return (
+        f"Why this one first: {REASONS[suspect]}. The other settings that differ may be the cause, "
+        f"too: {others}. Change one at a time."
+    )
 
 
 def put_back(run, *names):

@@ -29,13 +29,7 @@ def take(args, model, train, test):
         if drawn:
             images, columns, row_labels, rows[name] = drawn
             _save(last.with_name(last.name.replace("epoch", name)), images, columns, row_labels)
-    return {**facts, "rows": rows, "how": HOW}
-
-
-HOW = (
-    "Precision, recall and coverage are of pixels, from one draw of samples: python -m "
-    "train.evaluate measures more, on better features."
-)
+    return {**facts, "rows": rows}
 
 
 def measure(args, model, train, test):
@@ -105,17 +99,19 @@ def _of_vae(vae, test):
         return None
     point, vectors, weights = found
     names = [f"z_{k + 1}" for k in vectors.argmax(axis=1)]
-    of = ", ".join(f"{name} {w:.2f}" for name, w in zip(names, weights, strict=True))
-    by = "their KL, nats an image" if directions.has_kl(vae) else "the variance of their mean"
+    labels = [f"{name}: {w:.2f}" for name, w in zip(names, weights, strict=True)]
+    by = "its rate in nats per image" if directions.has_kl(vae) else "the variance of its mean"
     caption = (
-        f"One latent a row, through the quantiles of N(0, 1), the others at their mean. They are "
-        f"sorted by {by}: {of}."
+        f"One latent in each row, through the quantiles of N(0, 1), while the others stay at their "
+        f"mean over held-out images. To the right of a row: its latent, and {by}, by which the "
+        f"rows are sorted. From the top: {', '.join(labels)}."
     )
-    return point, vectors, names, caption
+    return point, vectors, labels, caption
 
 
 def _of_gan(args, gan):
     """Return a z, the directions along which the pixels change most, shares, and a caption."""
+    from keras_gen.callbacks.latents import quantiles
     from keras_gen.report import directions
 
     def generate(z):
@@ -125,11 +121,12 @@ def _of_gan(args, gan):
     if not found:
         return None
     point, vectors, shares = found
-    shares = [f"{share:.0%}" for share in shares]
+    shares, low = [f"{share:.0%}" for share in shares], quantiles(STEPS)[0]
     caption = (
-        f"One direction of z a row, from -2 to 2 deviations: those along which pixels change most, "
-        f"by a linear fit to {directions.num_fitted(gan)} samples. Shares of the pixels' variance: "
-        f"{', '.join(shares)}."
+        f"One direction of z in each row, from {low:.1f} to {-low:.1f} standard deviations, while "
+        f"the others stay as they are: those along which pixels change most, by a linear fit to "
+        f"{directions.num_fitted(gan)} samples. To the right of a row: its share of the pixels' "
+        f"variance. From the top: {', '.join(shares)}."
     )
     return point, vectors, shares, caption
 

@@ -113,7 +113,7 @@ def panels(rows):
             lines = list({line["label"]: line for line in reversed(lines)}.values())[::-1]
             if lines:
                 words = title if len(names) == 1 else f"{title}, {curves.LABELS[name]}"
-                found.append(curves.panel(words, unit, lines))
+                found.append(curves.panel(words, unit, lines, curves.BEST.get(name)))
     return found[: curves.MOST_PANELS]
 
 

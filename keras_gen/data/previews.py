@@ -1,12 +1,14 @@
 """A picture of the first batch, to be looked at before an hour is spent."""
 
 import os
+import pathlib
 
 import keras
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from keras_gen import pictures
+from keras_gen import files, pictures
 from keras_gen.arguments import as_one_array, check_integer, check_path
 from keras_gen.data.ordered import order_of
 
@@ -68,7 +70,16 @@ def preview(data, path="preview.png", num_images=64):
         for i, label in enumerate(np.asarray(y)[:num_images]):
             bottom = LINE * len(notes) + (i // columns + 1) * height - LINE
             draw(_name(label, names), PADDING + i % columns * width, bottom, width - PADDING)
-    pictures.save_png(path, np.asarray(picture))
+    _save(pathlib.Path(path), picture, notes)
+
+
+def _save(path, picture, notes):
+    """Write the picture, and its lines as text in the file: a page shows them by themselves."""
+    words = PngInfo()
+    words.add_text("notes", "\n".join(note for note, _ in notes))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.whole(path) as unfinished:
+        picture.save(unfinished, format="PNG", pnginfo=words)
 
 
 def _first_batch(data):

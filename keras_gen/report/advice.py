@@ -5,6 +5,29 @@ import shlex
 
 from keras_gen.report.reading import is_number
 
+# Why a setting may be the cause; "+" where it is above its default, "-" where it is below.
+REASONS = {
+    "beta": "it trades the rate against the distortion",
+    "+beta": "a large beta empties z",
+    "learning_rate": "with steps of the wrong size training ends in a poor place",
+    "+learning_rate": "steps that are too large end in a poor place",
+    "-learning_rate": "small steps need more epochs",
+    "-epochs": "more epochs may be all that it needs",
+    "likelihood": "it scales the distortion, against which the rate counts",
+    "latent_dim": "it limits what z can hold",
+    "network": "it decides what the model can draw",
+    "generator_learning_rate": "G and D must keep pace",
+    "+generator_learning_rate": "a G that is faster than its D learns from outdated answers",
+    "-generator_learning_rate": "a slow G falls behind D",
+    "+discriminator_learning_rate": "a D that learns too fast leaves G little to learn from",
+    "-discriminator_learning_rate": "a slow D cannot tell samples from data",
+    "+d_steps": "more steps make D stronger",
+    "-packing": "a D that sees fewer samples at once does not notice that they are alike",
+    "conditional": "labels make the task easier for G, and its samples fewer for each class",
+    "loss": "it decides what G learns from D",
+    "penalty": "it keeps the answers of D smooth",
+}
+
 
 def resume(run):
     """Return the command that continues a run."""
@@ -23,13 +46,17 @@ def evaluate(run):
 
 
 def repeat(run, **changes):
-    """Return the command of a run with other settings, into a new folder next to it."""
+    """Return the command of a run, with other settings if any, into a new folder next to it."""
     typed = re.sub(r"^python -m train\.\w+", "", str(run.config.get("command")))
     for name in ("overwrite", "resume", "out", *changes):
         option = rf" --(no-)?{name.replace('_', '-')}(?=[ =]|$)"
         typed = re.sub(rf"{option}([ =](?!--)('[^']*'|\S+))*", "", typed)
-    words = [typed.strip(), *(_option(*item) for item in changes.items())]
-    words.append(shlex.join(["--out", f"{run.path}-2"]))
+    for name, value in run.arguments.items():
+        if isinstance(value, float):  # As it is written elsewhere: 0.005 for 5e-3.
+            before = f"(?<= --{re.escape(name.replace('_', '-'))}[ =])"
+            typed = re.sub(rf"{before}[\d.e+-]+(?= |$)", _show(value), typed)
+    words = [typed.strip(), _options(changes)]
+    words.append(shlex.join(["--out", f"{run.path}-{'try' if changes else 'again'}"]))
     return _command(run, run.kind, " ".join(filter(None, words)))
 
 
@@ -51,7 +78,9 @@ def _option(name, value):
 def _show(value):
     if isinstance(value, list):
         return " ".join(map(_show, value)) or "none"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return "none" if value is None else str(value)
 
 
 def differing(run):
@@ -70,27 +99,44 @@ def in_words(run, name):
 
 
 def find_odd(run, suspects):
-    """Return the first of the suspects whose value is not the default, or None.
+    """Return the suspects whose value is not the default, {name: suspect}, the likeliest first.
 
     "+beta" is suspected where it is above its default, "-beta" below, and "beta" if it differs.
     """
+    found = {}
     for suspect in suspects:
         name = suspect.lstrip("+-")
         if run.differs(name):
             value, default = run.arguments[name], run.defaults[name]
             is_above = is_number(value) and is_number(default) and value > default
             if suspect == name or is_above == (suspect[0] == "+"):
-                return name
-    return None
+                found.setdefault(name, suspect)
+    return found
+
+
+def explain(run, odd):
+    """Return why the first of the odd settings is suspected, and which others may be the cause."""
+    (_, suspect), *others = odd.items()
+    if not others:
+        return f"Why: {REASONS[suspect]}."
+    others = ", ".join(in_words(run, name) for name, _ in others)
+    return (
+        f"Why this one first: {REASONS[suspect]}. The other settings that differ may be the cause, "
+        f"too: {others}. Change one at a time."
+    )
 
 
 def put_back(run, *names):
-    """Return (advice, command) to try the defaults of some settings."""
+    """Return (advice, command, the part of it that is changed) to try defaults of settings."""
     odd = " and ".join(in_words(run, name) for name in names)
-    command = repeat(run, **{name: run.defaults[name] for name in names})
-    return f"Suspect setting: {odd}. Try the default:", command
+    defaults = {name: run.defaults[name] for name in names}
+    return f"Suspect setting: {odd}. Try the default:", repeat(run, **defaults), _options(defaults)
 
 
 def change(run, **changes):
-    """Return (advice, command) to try other settings."""
-    return f"Try {' '.join(_option(*item) for item in changes.items())}:", repeat(run, **changes)
+    """Return (advice, command, the part of it that is changed) to try other settings."""
+    return f"Try {_options(changes)}:", repeat(run, **changes), _options(changes)
+
+
+def _options(changes):
+    return " ".join(filter(None, (_option(*item) for item in changes.items())))

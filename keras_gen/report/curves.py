@@ -12,18 +12,19 @@ PANELS = (
     ("ELBO", "nats per image", ("elbo",)),
     ("Distortion", "nats per image", ("reconstruction",)),
     ("Rate", "nats per image", ("kl",)),
-    ("Losses of the players", "", ("d_loss", "g_loss")),
+    ("Losses of D and G", "", ("d_loss", "g_loss")),
     ("D on real images and on samples", "probability", ("p_real", "p_fake")),
     ("D on real images and on samples", "raw output", ("d_real", "d_fake")),
     ("Modes covered", "", ("modes", "modes_near")),
 )
 LABELS = {
-    "d_loss": "discriminator",
-    "g_loss": "generator",
+    "d_loss": "loss of D",
+    "g_loss": "loss of G",
     **{"p_real": "real", "p_fake": "samples", "d_real": "real", "d_fake": "samples"},
     **{"modes": "covered", "modes_near": "nearly covered"},
 }
 MARKS = {2 * LOG_2: "2 log 2", LOG_2: "log 2", -LOG_2: "-log 2"}
+BEST = {"elbo": max, "modes": max, "modes_near": max, "reconstruction": min}
 NOT_DRAWN = ("epoch", "loss", "val_loss")
 MOST_PANELS = 12
 
@@ -44,7 +45,7 @@ def panels(run):
         done |= set(columns)
         if columns and len(found) < MOST_PANELS:
             lines = [line(label(name, names), run, name) for name in columns]
-            found.append(panel(title, unit, lines))
+            found.append(panel(title, unit, lines, BEST.get(names[0])))
             found[-1]["name"] = names[0]
             if "d_loss" in names:
                 marks = dict.fromkeys(BALANCE.get(str(run.arguments.get("loss")), ()))
@@ -65,13 +66,16 @@ def line(label, run, column):
     return {"label": label, "x": [int(epoch) + 1 for epoch in run.history["epoch"]], "y": y}
 
 
-def panel(title, unit, lines):
+def panel(title, unit, lines, best=None):
+    """Return a panel; `best` is max, min, or None where no value is better than another."""
     words, seen = [], []
     for each in lines:
         y = [value for value in each["y"] if value is not None]
         seen += y
-        words.append(f"{each['label']} from {y[0]:.4g} to {y[-1]:.4g}, at most {max(y):.4g}")
-    text = f"{title} over {max(len(each['x']) for each in lines)} epochs: {'; '.join(words)}."
+        extreme = f"best {best(y):.4g}" if best else f"between {min(y):.4g} and {max(y):.4g}"
+        words.append(f"{each['label']} from {y[0]:.4g} to {y[-1]:.4g}, {extreme}")
+    epochs = max(len(each["x"]) for each in lines)
+    text = f"{title} over {epochs} epoch{'s' * (epochs != 1)}: {'; '.join(words)}."
     return {"title": title, "unit": unit, "lines": lines, "range": _range(seen), "text": text}
 
 
@@ -108,7 +112,7 @@ def draw(panel):
         marker = "." if len(y) <= 30 else None  # A line of one point is not seen.
         axes.plot(line["x"], y, marker=marker, label=line["label"])
     for mark, words in panel.get("marks", ()):
-        axes.axhline(mark, color="0.6", lw=0.8, ls=":")
+        axes.axhline(mark, color="0.6", lw=0.8, ls="--")
         axes.text(1, mark, words, transform=axes.get_yaxis_transform(), ha="right", va="bottom")
     axes.set(xlabel="epoch", ylabel=panel["unit"], ylim=panel["range"])
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

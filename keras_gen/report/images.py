@@ -7,6 +7,8 @@ import warnings
 
 from PIL import Image
 
+from keras_gen import pictures
+
 MOST_FRAMES = 60
 WIDEST = 960  # Pixels of a frame of the film.
 FILM_BYTES = 6_000_000  # Of all frames, in base64.
@@ -48,24 +50,43 @@ def newest(pictures):
     return found
 
 
-def embed(path, widest=1600):
-    """Return a picture as a `data:` address, no side longer than `widest`; None if it is none."""
+def preview(path):
+    """Return a picture of `kg.data.preview` without its lines of text, and these lines.
+
+    The picture is a `data:` address, or None if it is none. A file that does not name its lines is
+    shown as it is.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as file:
+            lines = str(file.info.get("notes", ""))[:1000].splitlines()[:5]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None, []
+    return embed(path, WIDEST, pictures.LINE * len(lines)), lines
+
+
+def embed(path, widest=1600, top=0):
+    """Return a picture as a `data:` address, no side longer than `widest`; None if it is none.
+
+    `top` rows of pixels are left out.
+    """
     try:
         stat = path.stat()
         if path.is_symlink() or stat.st_size > FILE_BYTES:
             return None
-        return _embed(path, stat.st_mtime_ns, widest)
+        return _embed(path, stat.st_mtime_ns, widest, top)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
 
 @functools.lru_cache(256)  # A run writes its report often, each time with one frame more.
-def _embed(path, time, widest):
+def _embed(path, time, widest, top):
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(path, formats=["PNG"]) as file:
-                return address(file.convert("RGB"), widest)
+                image = file.convert("RGB")
+                box = (0, min(top, image.height - 1), *image.size)
+                return address(image.crop(box) if top else image, widest)
         except Image.DecompressionBombWarning:
             return None
 

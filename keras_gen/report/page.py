@@ -7,15 +7,25 @@ import time
 from keras_gen import files
 from keras_gen.metrics.samples import MEANINGS
 from keras_gen.report import advice, curves, images
+from keras_gen.report.figures import is_noise, is_of_pixels
 from keras_gen.report.reading import is_number, read
-from keras_gen.report.verdicts import is_noise, judge, varies_little
+from keras_gen.report.verdicts import judge, posterior_collapsed
 
 NAME = "report.html"
 # In the order of the page. templates/report.html has their headings and captions.
 PICTURES = ("reconstruction", "directions", "manifold", "scatter", "traversals", "interpolation")
 PICTURES += ("nearest",)
+OF_Z = ("directions", "manifold", "traversals", "interpolation")
+FLAT_RATE = 0.1  # Nats: below it pictures along z are the same image everywhere.
 # Rows of the numbers that stand first, next to each other; of the others a run's order is kept.
 ORDER = ("elbo", "reconstruction", "kl", "d_loss", "g_loss", "p_real", "p_fake", "d_real", "d_fake")
+# The same words as over the curves and in the verdicts.
+NAMES = {
+    **{"elbo": "ELBO", "reconstruction": "distortion (reconstruction)", "kl": "rate (kl)"},
+    **{"d_loss": "loss of D", "g_loss": "loss of G"},
+    **{"p_real": "D on real images", "p_fake": "D on samples"},
+    **{"d_real": "D on real images, raw", "d_fake": "D on samples, raw"},
+}
 
 
 def write(folder, state=None, seconds=None, defaults=None):
@@ -31,6 +41,8 @@ def write(folder, state=None, seconds=None, defaults=None):
     kinds = [kind for kind in PICTURES if run.pictures(kind)]
     if "directions" in kinds and "traversals" in kinds:
         kinds.remove("traversals")  # The same, sorted otherwise.
+    flat = [kind for kind in kinds if kind in OF_Z] if _is_flat(run) else []
+    preview, notes = images.preview(run.path / "preview.png")
     return render(
         run.path / NAME,
         "report.html",
@@ -39,14 +51,20 @@ def write(folder, state=None, seconds=None, defaults=None):
         verdicts=judge(run),
         numbers=numbers(run),
         is_noise=is_noise(run),
-        varies_little=varies_little(run),
+        is_of_pixels=is_of_pixels(run),
         advice=advice,
         frames=images.film(run.pictures("epoch")),
-        pictures=images.newest({kind: run.pictures(kind) for kind in kinds}),
-        preview=images.embed(run.path / "preview.png", images.WIDEST),
+        pictures=images.newest({kind: run.pictures(kind) for kind in kinds if kind not in flat}),
+        flat=flat,
+        preview=preview,
+        notes=notes,
         reload=min(60, max(5, round(seconds or 10))) if run.state == "training" else None,
         written=int(time.time()),
     )
+
+
+def _is_flat(run):
+    return posterior_collapsed(run) is not None and run.last("kl") < FLAT_RATE
 
 
 def numbers(run):
@@ -104,4 +122,5 @@ def _templates():
     # Names of folders, classes and files are a user's, or a stranger's: all are escaped.
     templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
     templates.filters["number"] = _number
+    templates.filters["named"] = lambda name: NAMES.get(name, name.replace("_", " "))
     return templates

@@ -9,7 +9,7 @@ import typing
 
 import numpy as np
 
-from keras_gen.report import advice
+from keras_gen.report import advice, figures
 from keras_gen.report.reading import is_number
 
 LOW_RATE = 3.0  # Nats: e^3 is 20 images that z could tell apart.
@@ -20,8 +20,6 @@ OVERFITTED = 0.05  # Of the gain of the whole run, lost since the best epoch.
 SURE = 0.95  # D(x), and 1 - D(G(z)), of a discriminator that has won.
 UNSURE = 0.1  # Distance of D(x) and D(G(z)) from 1/2, of a discriminator that cannot tell them.
 SMALL_LOSS = 0.1  # Of D, as a share of its loss at balance.
-# Figures of samples as shares of their floors.
-NOTHING, FAR, NEAR = 0.2, 0.5, 0.7
 COPIES = 0.1  # Share of the samples; 0.01 of real images are as near.
 LOG_2 = math.log(2)
 # Losses of D and G where D cannot tell samples from data.
@@ -42,6 +40,8 @@ class Verdict(typing.NamedTuple):
     evidence: tuple  # Short sentences with the numbers that it rests on.
     advice: str = ""  # What to try.
     command: str = ""  # That tries it.
+    changed: str = ""  # The part of the command that is not as in the run.
+    why: str = ""  # It is the first thing to try.
 
 
 def judge(run):
@@ -58,7 +58,8 @@ def judge(run):
     levels = {verdict.level for verdict in (first, *effects)}
     first = first._replace(level="bad" if "bad" in levels else first.level, evidence=evidence)
     # One thing at a time: only the first says what to try.
-    return [first, *(other._replace(advice="", command="") for other in others), *state]
+    silent = {"advice": "", "command": "", "changed": "", "why": ""}
+    return [first, *(other._replace(**silent) for other in others), *state]
 
 
 def unfinished(run, faults=()):
@@ -85,7 +86,7 @@ def _fault(run, level, title, evidence, suspects, otherwise):
     `otherwise` are words, or changes of settings as a dictionary.
     """
     if odd := advice.find_odd(run, suspects):
-        tried = advice.put_back(run, odd)
+        tried = (*advice.put_back(run, next(iter(odd))), advice.explain(run, odd))
     else:
         tried = (otherwise,) if isinstance(otherwise, str) else advice.change(run, **otherwise)
     return Verdict(level, title, tuple(evidence), *tried)
@@ -113,10 +114,11 @@ def too_short(run):
     default = run.defaults.get("epochs")
     if run.state != "finished":
         return None
-    if is_number(default) and epochs < FEW * default and not values and not _is_like_data(run):
+    is_few = is_number(default) and epochs < FEW * default
+    if is_few and not values and not figures.is_like_data(run):
         title = f"Too short: trained for only {epochs:g} epochs"
-        title += "; samples are still noise" * is_noise(run)
-        level = "bad" if is_noise(run) else "warning"
+        title += "; samples are still noise" * figures.is_noise(run)
+        level = "bad" if figures.is_noise(run) else "warning"
         return Verdict(level, title, (), *advice.put_back(run, "epochs"))
     if len(values) < 2:
         return None
@@ -126,8 +128,9 @@ def too_short(run):
     whole = max(values) - values[0]
     if gain < STILL_GAINS * whole or whole <= 0:
         return None
-    evidence = f"The ELBO of held-out images rose by {gain:.3g} nats in the last quarter of the "
-    evidence += f"epochs, and by {whole:.3g} in all {len(values)}."
+    when = "epoch" if quarter == 1 else f"{quarter} epochs, compared with the {quarter} before"
+    evidence = f"The ELBO of held-out images rose by {gain:.3g} nats in the last {when}, and by "
+    evidence += f"{whole:.3g} in all {len(values)}."
     level = "bad" if len(values) < SETTLED else "warning"
     title, more = "Too short: it still improved when it ended", {"epochs": 2 * len(values)}
     return _fault(run, level, title, [evidence], ["-epochs", "-learning_rate"], more)
@@ -145,8 +148,8 @@ def posterior_collapsed(run):
     elif not run.argument("warm_up") and not run.argument("iwae"):
         otherwise = {"warm_up": max(1, run.epochs // 5)}
     evidence = [
-        f"Reconstructions look alike: with a KL of {rate:.2g} nats from q(z|x) to p(z), the number "
-        f"of images that z can tell apart is at most e^{rate:.2g} = {math.exp(rate):.2g}."
+        f"Reconstructions look alike: with a rate of {rate:.2g} nats per image, the number of "
+        f"images that z can tell apart is at most e^{rate:.2g} = {math.exp(rate):.2g}."
     ]
     suspects = ("+beta", "+learning_rate", "likelihood", "network")
     title = f"The posterior has collapsed, with a rate of {rate:.2g} nats"
@@ -174,7 +177,7 @@ def discriminator_won(run):
     since, is_training = _won_since(run), run.state == "training"
     # A D that is sure at first may be caught up with, and samples of one that stays so be good.
     least = max(SETTLED, run.argument("epochs", 0) / 4 if is_training else run.epochs / 10)
-    if since is None or run.epochs - since + 1 < least or _is_like_data(run):
+    if since is None or run.epochs - since + 1 < least or figures.is_like_data(run):
         return None
     losses = f"In epoch {run.epochs} the loss of D is {run.column('d_loss')[-1]:.2g} and that of G "
     losses += f"{run.column('g_loss')[-1]:.3g}. From a D that is never wrong G learns little."
@@ -220,41 +223,36 @@ def copied(run):
 
 def unlike_data(run):
     precision, floor = run.figure("precision")
-    if precision is None or not floor or precision >= FAR * floor:
+    if precision is None or not floor or precision >= figures.FAR * floor:
         return None
-    level = "bad" if precision < NOTHING * floor else "warning"
+    level = "bad" if precision < figures.NOTHING * floor else "warning"
     title = f"Many samples are unlike the data: precision {precision:.2f}, of real images "
     evidence = ["Precision is the share of the samples that lie among real images."]
+    if not figures.is_noise(run):
+        others = figures.shares(run) | {"precision": (0, "")}
+        evidence += [words for _, words in others.values() if words]
+        evidence += figures.all_groups(run)
     return _fault(run, level, f"{title}{floor:.2f}", evidence, _suspects(run), _other(run))
 
 
-def _groups(run):
-    """Return how many modes of toy data or classes samples cover, of how many, and the word."""
-    modes, samples = run.facts.get("data", {}).get("modes"), run.facts.get("samples", {})
-    if is_number(modes):
-        found, number, what = run.last("modes"), modes, "modes"
-    else:
-        found, number, what = samples.get("classes"), samples.get("classes_floor"), "classes"
-    return (found, number, what) if is_number(found) and is_number(number) else (0, 0, what)
-
-
 def few_groups(run):
-    found, number, what = _groups(run)
-    if found >= number or is_noise(run):
+    found, number, what = figures.groups(run)
+    if found >= number or figures.is_noise(run):
         return None
     how = "A mode counts with one sample within three sigma of its centre."
     if what == "classes":
         how = f"Of {run.facts['samples'].get('n')} samples, by the nearest training image. A class "
         how += "counts with a tenth of its share of the data."
-    level, title = "bad" if found < NEAR * number else "warning", f"{found:g} of {number:g} {what}"
-    return _fault(run, level, f"Samples cover {title}", [how], _suspects(run), _other(run))
+    level = "bad" if found < figures.NEAR * number else "warning"
+    title = f"Samples cover {found:g} of {number:g} {what}"
+    return _fault(run, level, title, [how], _suspects(run), _other(run))
 
 
 def little_variety(run):
     recall, floor = run.figure("recall")
-    if recall is None or not floor or recall >= FAR * floor or is_noise(run):
+    if recall is None or not floor or recall >= figures.FAR * floor or figures.is_noise(run):
         return None
-    level = "bad" if recall < NOTHING * floor else "warning"
+    level = "bad" if recall < figures.NOTHING * floor else "warning"
     title = f"Samples vary too little: recall {recall:.2f}, of real images {floor:.2f}"
     evidence = ["Recall is the share of real images that lie among samples."]
     return _fault(run, level, title, evidence, _suspects(run), _other(run))
@@ -262,19 +260,20 @@ def little_variety(run):
 
 def good(run):
     """Return the verdict on a run of which no other rule complains: good, if numbers say so."""
-    reasons = []
+    reasons, groups, shares = [], figures.all_groups(run), figures.shares(run)
+    ratios = [ratio for ratio, _ in shares.values()]
     if run.last("kl") is not None and run.epochs >= SETTLED and _held_out(run):
         reasons.append(f"The ELBO of held-out images has settled, at {run.last('elbo'):.5g} nats.")
-        reasons.append(f"z tells images apart, with a rate of {run.last('kl'):.3g} nats.")
-    for name in ("precision", "recall", "coverage"):
-        value, floor = run.figure(name)
-        if value is not None and floor and value >= NEAR * floor:
-            reasons.append(f"{name.capitalize()} is {value:.2f}, of real images {floor:.2f}.")
-    found, number, what = _groups(run)
-    if number and found >= number:
-        reasons.append(f"Samples cover {found:g} of {number:g} {what}.")
-    if run.state == "finished" and reasons:
-        return Verdict("good", "Good, by the numbers there are", tuple(reasons))
+        reasons.append(f"z tells images apart, with a rate of {run.last('kl'):.3g} nats per image.")
+    if run.state == "finished" and (reasons or groups or max(ratios, default=0) >= figures.NEAR):
+        reasons += [words for _, words in shares.values()]
+        if shares and figures.is_of_pixels(run):
+            reasons.append("These shares are of pixels, which favour blur: look at the samples.")
+        verdict = Verdict("good", "No fault found", (*reasons, *groups))
+        if min(ratios, default=1) >= figures.LIKE:
+            return verdict
+        tried = _fault(run, "good", verdict.title, verdict.evidence, _suspects(run), _other(run))
+        return tried._replace(advice=tried.advice.replace("Try", "To improve it, try", 1))
     words = "A GAN's losses do not tell." if run.kind == "gan" else "It is too short."
     title = "No number here says how good it is"
     return Verdict("note", title, (words,), "To measure it:", advice.evaluate(run))
@@ -289,26 +288,6 @@ def _held_out(run):
     values = run.column("val_elbo")
     is_whole = run.epochs > run.argument("warm_up", 0) and all(map(math.isfinite, values))
     return values if is_whole else []
-
-
-def is_noise(run):
-    """Return whether samples are so far from the data that their variety says nothing."""
-    precision, floor = run.figure("precision")
-    return precision is not None and bool(floor) and precision < NOTHING * floor
-
-
-def varies_little(run):
-    """Return whether samples look so much alike that their precision on pixels misleads."""
-    rules = (posterior_collapsed, little_variety)
-    is_measured = run.figure("precision")[0] is not None and "precision" not in run.metrics
-    return is_measured and any(rule(run) for rule in rules)
-
-
-def _is_like_data(run):
-    """Return whether figures of samples are known, and none is far from its floor."""
-    pairs = [run.figure(name) for name in ("precision", "recall", "coverage")]
-    pairs = [(value, floor) for value, floor in pairs if value is not None and floor]
-    return bool(pairs) and all(value >= FAR * floor for value, floor in pairs)
 
 
 def _suspects(run):

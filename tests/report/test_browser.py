@@ -112,7 +112,7 @@ def test_the_table_of_three_runs_is_sorted_by_a_heading(browser, visit, tmp_path
     visit(write_comparison(tmp_path / "comparison.html", runs))
     rows = "[...document.querySelectorAll('.sortable tbody a')].map((a) => a.textContent).join('')"
     assert value(browser, rows) == "bca"
-    heading = "//th[@data-sort]/button[.='kl']"
+    heading = "//th[@data-sort]/button[.='rate (kl)']"
     browser.find_element("xpath", heading).send_keys("\ue007")
     assert value(browser, rows) == "cab"
     browser.find_element("xpath", heading).send_keys("\ue007")

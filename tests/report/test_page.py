@@ -1,13 +1,17 @@
 """The page of a run and that of several, from folders made by hand."""
 
+import base64
 import html.parser
+import io
 import json
 import re
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 
+import keras_gen as kg
 from keras_gen import files, pictures, report
 from keras_gen.report import curves, images, page
 from tests.report import folders
@@ -64,9 +68,9 @@ def test_the_page_of_a_run_holds_its_numbers_pictures_and_command(finished, no_p
     path = report.write(finished)
     assert path == finished / "report.html"
     found = Page(path)
-    for text in ("-132.5", "Good, by the numbers", "1,500 to train on", "61 seconds", "latent_dim"):
+    for text in ("-132.5", "No fault found", "1,500 to train on", "61 seconds", "latent_dim"):
         assert text in found.text
-    assert "KERAS_BACKEND=jax python -m train.vae --seed 0" in found.text
+    assert f"KERAS_BACKEND=jax python -m train.vae --seed 0 --out {finished}-again" in found.text
     assert [epoch for epoch, _ in found.data["frames"]] == [0, 1, 2, 3, 4]
     assert all(picture["alt"] for picture in found.every("img"))
     assert all(
@@ -94,7 +98,7 @@ def test_only_the_page_of_a_run_that_trains_loads_itself_again(finished, no_plot
 def test_without_plotly_the_curves_are_drawn(finished, no_plotly):
     found = Page(report.write(finished))
     drawn = [picture for picture in found.every("img") if picture["alt"].startswith("ELBO over")]
-    assert len(drawn) == 1 and "held-out from -290 to -132" in drawn[0]["alt"]
+    assert len(drawn) == 1 and "held-out from -290 to -132, best -132" in drawn[0]["alt"]
     assert "pip install plotly" in found.text and found.data["panels"] == []
 
 
@@ -217,6 +221,37 @@ def test_without_jinja2_the_error_says_what_to_install(finished, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ImportError, match="pip install jinja2"):
         report.write(finished)
+
+
+def test_a_collapsed_run_has_no_pictures_of_one_image_repeated(tmp_path, no_plotly):
+    history = {"val_elbo": folders.settling(40, -290, -177), "val_kl": [1e-3] * 40}
+    path = folders.write(tmp_path / "run", history, {"kl": 4e-4}, beta=40.0)
+    folders.draw(path / "samples" / "traversals_0040.png")
+    found = Page(report.write(path))
+    assert "Left out: with a rate of 0.0004 nats per image" in found.text
+    assert not any("Traversals" in picture["alt"] for picture in found.every("img"))
+    assert "--beta 1" in found.text and ("b", {}) in found.tags  # What is changed is bold.
+
+
+def test_the_lines_of_a_preview_are_text_and_the_picture_holds_the_images_alone(finished):
+    kg.data.preview(np.zeros((9, 40, 40, 1), "float32"), finished / "preview.png", num_images=4)
+    address, lines = images.preview(finished / "preview.png")
+    assert lines[0] == "4 of 9 images, 40x40x1, float32"
+    content = base64.b64decode(address.split(",")[1])
+    with (
+        PIL.Image.open(io.BytesIO(content)) as picture,
+        PIL.Image.open(finished / "preview.png") as all_of_it,
+    ):
+        assert picture.height == all_of_it.height - pictures.LINE * len(lines)
+
+
+def test_precision_above_that_of_real_images_has_its_remark_in_its_row(tmp_path, no_plotly):
+    samples = {"n": 500, "precision": 0.95, "precision_floor": 0.9}
+    path = folders.write(tmp_path / "run", HISTORY, METRICS, {"samples": samples})
+    (row,) = re.findall(
+        r"<tr><th[^>]*>precision.*?</tr>", report.write(path).read_text(), re.DOTALL
+    )
+    assert "Pixels favour blur" in row and "Above that of real images it is no merit" in row
 
 
 def test_each_id_stands_once(finished, no_plotly):

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from keras_gen.report import RunFolder, judge
+from keras_gen.report import RunFolder, advice, judge
 from tests.report.folders import GAN, VAE, settling
 
 pytestmark = pytest.mark.once
@@ -72,7 +72,7 @@ def test_a_low_rate_is_a_collapsed_posterior(rate, collapsed):
         assert f"with a rate of {rate:.2g} nats" in verdicts[0].title
         assert verdicts[0].advice == "Suspect setting: beta 30 (default 1). Try the default:"
         assert verdicts[0].command == (
-            "KERAS_BACKEND=jax python -m train.vae --seed 0 --beta 1 --out runs/x-2"
+            "KERAS_BACKEND=jax python -m train.vae --seed 0 --beta 1 --out runs/x-try"
         )
 
 
@@ -107,6 +107,7 @@ def test_a_run_that_still_gains_is_too_short():
     first, *_ = judge(run_of_epochs(**history))
     assert first.level == "bad" and first.title.startswith("Too short")
     assert first.advice == "Suspect setting: 3 epochs (default 40). Try the default:"
+    assert "in the last epoch" in first.evidence[0]
 
 
 def run_of_epochs(epochs, elbo, rate):
@@ -120,7 +121,7 @@ def test_a_gan_of_few_epochs_is_too_short_and_its_network_is_not_blamed():
     (verdict,) = judge(gan(*balanced(3), samples=noise, epochs=3))
     assert verdict.title == "Too short: trained for only 3 epochs; samples are still noise"
     assert verdict.level == "bad" and verdict.command.endswith(
-        "--seed 0 --epochs 40 --out runs/x-2"
+        "--seed 0 --epochs 40 --out runs/x-try"
     )
     assert len(verdict.evidence) == 1 and "precision 0.00" in verdict.evidence[0]
     assert "Too short" not in titles(gan(*balanced(3), epochs=3))[0]  # They are like the data.
@@ -145,12 +146,12 @@ FEW = {**LIKE_REAL, "recall": 0.0, "classes": 8}
 def test_against_little_variety_the_setting_that_is_odd_is_put_back(settings, tried):
     unsure = ([1.38] * 40, [0.69] * 40, [0.51] * 40, [0.5] * 40)
     (verdict,) = judge(gan(*unsure, samples=FEW, **settings))
-    assert f" {tried} --out runs/x-2" in verdict.command
+    assert f" {tried} --out runs/x-try" in verdict.command
 
 
 def test_a_discriminator_that_is_sure_is_slowed_down():
     first, *_ = judge(gan(*WON, samples={}, discriminator_learning_rate=2e-3))
-    assert first.command.endswith("--discriminator-learning-rate 0.0005 --out runs/x-2")
+    assert first.command.endswith("--discriminator-learning-rate 0.0005 --out runs/x-try")
     first, *_ = judge(gan(*WON, samples={}, penalty=["r1"]))  # That holds it back: it stays.
     assert not first.command and "smaller --discriminator-learning-rate" in first.advice
 
@@ -165,7 +166,7 @@ def test_the_command_has_each_option_once_and_replaces_no_run():
     command = "python -m train.vae --out 'my runs/x' --beta=30 --hidden 8 8 --overwrite --resume"
     (verdict,) = judge(vae(rate=0.1, beta=30.0, command=command, samples={}))
     assert verdict.command == (
-        "KERAS_BACKEND=jax python -m train.vae --hidden 8 8 --beta 1 --out runs/x-2"
+        "KERAS_BACKEND=jax python -m train.vae --hidden 8 8 --beta 1 --out runs/x-try"
     )
 
 
@@ -241,8 +242,28 @@ def test_modes_of_toy_data_are_counted():
 def test_low_recall_is_little_variety_and_low_precision_is_unlike_the_data():
     (first,) = judge(gan(*balanced(), samples={**LIKE_REAL, "recall": 0.1}))
     assert first.level == "bad" and "recall 0.10, of real images 0.90" in first.title
-    (first,) = judge(gan(*balanced(), samples={**LIKE_REAL, "precision": 0.4}))
+    odd = {"loss": "minimax", "generator_learning_rate": 5e-3, "command": TYPED}
+    (first,) = judge(gan(*balanced(), samples={**LIKE_REAL, "precision": 0.4}, **odd))
     assert first.level == "warning" and "precision 0.40, of real images 0.90" in first.title
+    for line in ("Coverage is 0.90, of real images 0.95.", "Samples cover 10 of 10 classes."):
+        assert line in first.evidence
+    assert first.changed == "--generator-learning-rate 0.0005" and first.changed in first.command
+    assert "G that is faster" in first.why
+    assert "loss minimax (default non_saturating)" in first.why
+
+
+TYPED = "python -m train.gan --loss minimax --generator-learning-rate 5e-3"
+
+
+def test_a_command_has_numbers_as_they_are_written_elsewhere():
+    odd = gan(*balanced(), generator_learning_rate=5e-3, command=TYPED)
+    assert "--generator-learning-rate 0.005 --out runs/x-again" in advice.repeat(odd)
+
+
+def test_a_run_that_is_good_says_what_is_lower_than_in_real_images_and_what_to_try():
+    (verdict,) = judge(vae(samples={**LIKE_REAL, "recall": 0.6}, prior="standard_normal"))
+    assert verdict.level == "good" and verdict.advice == "To improve it, try --prior vamp:"
+    assert any("0.60, lower than that of real images, 0.90: " in line for line in verdict.evidence)
 
 
 def test_the_variety_of_noise_is_not_judged():
@@ -268,7 +289,7 @@ def test_of_a_run_that_diverged_nothing_else_is_said():
     assert verdict.level == "bad" and verdict.title == "Training diverged in epoch 3"
     assert verdict.evidence[0] == "Epoch 3: a loss or gradient of the model was not finite."
     assert verdict.advice == "Suspect setting: learning rate 8 (default 0.001). Try the default:"
-    assert verdict.command.endswith("--seed 0 --learning-rate 0.001 --out runs/x-2")
+    assert verdict.command.endswith("--seed 0 --learning-rate 0.001 --out runs/x-try")
     (verdict,) = judge(vae(epochs=3, state="diverged", facts=facts))
     assert "first batch" in verdict.advice and not verdict.command
 
@@ -279,5 +300,5 @@ def test_a_run_that_was_stopped_says_how_to_continue():
     assert first.title == title
     assert first.command == "KERAS_BACKEND=jax python -m train.vae --resume --out runs/x"
     first, state = judge(vae(epochs=30, state="stopped", samples={}, rate=0.1, beta=9.0))
-    assert "collapsed" in first.title and first.command.endswith("--beta 1 --out runs/x-2")
+    assert "collapsed" in first.title and first.command.endswith("--beta 1 --out runs/x-try")
     assert state.title == "Stopped after 30 of 40 epochs" and "--resume" in state.command

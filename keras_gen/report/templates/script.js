@@ -72,7 +72,7 @@
     })),
     shapes: (panel.marks || []).map(([y]) => ({
       type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y,
-      line: { color: colour("soft"), width: 1, dash: "dot" },
+      line: { color: colour("soft"), width: 1, dash: "dash" },
     })),
   });
   const whole = (panel) => {

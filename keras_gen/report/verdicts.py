@@ -272,8 +272,14 @@ def good(run):
         verdict = Verdict("good", "No fault found", (*reasons, *groups))
         if min(ratios, default=1) >= figures.LIKE:
             return verdict
-        tried = _fault(run, "good", verdict.title, verdict.evidence, _suspects(run), _other(run))
-        return tried._replace(advice=tried.advice.replace("Try", "To improve it, try", 1))
+        suspects, otherwise, why = _suspects(run), _other(run), ""
+        if min(shares, key=shares.get) == "recall" and run.argument("beta"):
+            suspects = ["+beta" if name == "beta" else name for name in suspects]
+            otherwise = {"beta": run.argument("beta") / 2}
+            why = "Why: z tells more then, so samples vary more. Precision may fall."
+        tried = _fault(run, "good", verdict.title, verdict.evidence, suspects, otherwise)
+        words = tried.advice.replace("Try", "To improve it, try", 1)
+        return tried._replace(advice=words, why=tried.why or why)
     words = "A GAN's losses do not tell." if run.kind == "gan" else "It is too short."
     title = "No number here says how good it is"
     return Verdict("note", title, (words,), "To measure it:", advice.evaluate(run))

@@ -261,8 +261,11 @@ def test_a_command_has_numbers_as_they_are_written_elsewhere():
 
 
 def test_a_run_that_is_good_says_what_is_lower_than_in_real_images_and_what_to_try():
-    (verdict,) = judge(vae(samples={**LIKE_REAL, "recall": 0.6}, prior="standard_normal"))
-    assert verdict.level == "good" and verdict.advice == "To improve it, try --prior vamp:"
+    (verdict,) = judge(vae(samples={**LIKE_REAL, "recall": 0.6}))
+    assert verdict.level == "good" and verdict.advice == "To improve it, try --beta 0.5:"
+    assert verdict.changed in verdict.command and "Precision may fall" in verdict.why
+    (verdict,) = judge(vae(samples={**LIKE_REAL, "recall": 0.6}, beta=0.5))  # Not back and forth.
+    assert verdict.changed == "--beta 0.25"
     assert any("0.60, lower than that of real images, 0.90: " in line for line in verdict.evidence)
 
 

@@ -56,7 +56,7 @@ def test_of_a_model_that_returns_all_classes_all_are_counted_and_of_one_that_ret
 
 def test_below_a_sample_stand_the_training_images_that_are_nearest(digits):
     train, test = digits
-    images, columns, caption = looks.nearest(settings(), Sampler(train.x[20:36]), train, test)
+    images, columns, _, caption = looks.nearest(settings(), Sampler(train.x[20:36]), train, test)
     assert columns == 8 and images.shape == (48, 4, 4, 1) and "of 600" in caption
     samples, first, second = images[:8], images[8:16], images[16:24]
     np.testing.assert_array_equal(samples, train.x[20:28])
@@ -80,7 +80,7 @@ def linear_gan(scale):
 
 def test_directions_of_a_gan_are_sorted_by_how_much_they_change_the_pixels():
     scale = np.array([0.5, 4.0, 1.0, 2.0])
-    images, steps, caption = looks.directions(settings(), linear_gan(scale), None, None)
+    images, steps, _, caption = looks.directions(settings(), linear_gan(scale), None, None)
     rows = images.reshape(4, steps, 4, 4)
     changed = np.ptp(rows, axis=1).mean(axis=-1)  # (directions, rows of the image)
     assert changed.argmax(axis=1).tolist() == [1, 3, 2, 0]
@@ -91,11 +91,11 @@ def test_directions_of_a_gan_are_sorted_by_how_much_they_change_the_pixels():
 
 def test_directions_of_a_vae_are_its_latents_sorted_by_their_kl(digits):
     vae = kg.VAE(*kg.networks.mlp_vae((4, 4, 1), latent_dim=5, hidden=(8,)))
-    images, steps, caption = looks.directions(settings(), vae, *digits)
+    images, steps, _, caption = looks.directions(settings(), vae, *digits)
     mean, log_var = vae.encode(digits[1].x)
     kl = np.mean(0.5 * (mean**2 + np.exp(log_var) - 1 - log_var), axis=0)
     order = np.argsort(-kl)
-    assert caption.endswith(", ".join(f"z{k + 1} {kl[k]:.2f}" for k in order) + ".")
+    assert caption.endswith(", ".join(f"z_{k + 1}: {kl[k]:.2f}" for k in order) + ".")
     z = np.tile(mean.mean(axis=0), (steps, 1))
     z[:, order[0]] = kg.callbacks.latents.quantiles(steps)
     np.testing.assert_allclose(images[:steps], vae.generate(z), atol=1e-5)
@@ -218,7 +218,9 @@ def test_a_setting_differs_from_the_default_if_it_was_typed(script, typed, diffe
 
 
 def test_directions_that_change_nothing_are_not_shown():
-    images, steps, caption = looks.directions(settings(), linear_gan([4.0, 0, 2.0, 0]), None, None)
+    images, steps, _, caption = looks.directions(
+        settings(), linear_gan([4.0, 0, 2.0, 0]), None, None
+    )
     assert len(images) == 2 * steps and caption.count("%") == 2
 
 

@@ -77,7 +77,7 @@ def in_words(seconds):
 
 
 def to_tensorboard(folder, settings):
-    """Return a callback that writes settings and the logs of every epoch for TensorBoard."""
+    """Return a callback that writes settings, networks and each epoch's logs for TensorBoard."""
     import keras
 
     from keras_gen.callbacks.tensorboard import Writer
@@ -87,9 +87,13 @@ def to_tensorboard(folder, settings):
     def begin(logs):
         writer.open()
         writer.write_settings(settings)
+        for network in callback.model.layers:
+            if isinstance(network, keras.Model):
+                writer.write_graph(network)
 
-    return keras.callbacks.LambdaCallback(
+    callback = keras.callbacks.LambdaCallback(
         on_train_begin=begin,
         on_epoch_end=lambda epoch, logs: writer.write_numbers(logs, step=epoch + 1),
         on_train_end=lambda logs: writer.close(),
     )
+    return callback

@@ -50,6 +50,20 @@ class Writer:
         }
         self.writer.add_event(Event(summary=hparams_pb(known)))
 
+    def write_graph(self, network):
+        """Write the layers of a functional or Sequential network, as Keras's own callback does."""
+        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+        from tensorboard.plugins.graph.metadata import PLUGIN_NAME_KERAS_MODEL
+        from tensorboard.util import tensor_util
+
+        plugin = SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME_KERAS_MODEL, content=b"1")
+        value = Summary.Value(
+            tag=network.name,
+            metadata=SummaryMetadata(plugin_data=plugin),
+            tensor=tensor_util.make_tensor_proto(network.to_json()),
+        )
+        self._write([value], step=0)
+
     def write_picture(self, tag, picture, step):
         from tensorboard.compat.proto.summary_pb2 import Summary
 

@@ -104,6 +104,20 @@ def test_a_conditional_iwae_of_few_digits_with_its_curves(run_here, tmp_path):
     assert start.hparams["latent_dim"].number_value == 2
     assert start.hparams["conditional"].bool_value is True
     assert start.hparams["dataset"].string_value == "digits"
+    # The networks, as the tab "GRAPHS" reads them.
+    from tensorboard.plugins.graph import keras_util
+    from tensorboard.plugins.graph.metadata import PLUGIN_NAME_KERAS_MODEL
+
+    graphs = [
+        keras_util.keras_model_to_graph_def(json.loads(v.tensor.string_val[0]))
+        for e in EventFileLoader(str(file)).Load()
+        for v in e.summary.value
+        if v.metadata.plugin_data.plugin_name == PLUGIN_NAME_KERAS_MODEL
+    ]
+    names = [{node.name.split("/")[-1] for node in graph.node} for graph in graphs]
+    networks = (model.encoder, model.decoder)
+    assert names == [{each.name for each in network.operations} for network in networks]
+    assert all(any(node.input for node in graph.node) for graph in graphs)
 
 
 def test_a_gan_of_fewer_points_has_no_batch_that_is_not_full(run_here, tmp_path):

@@ -9,6 +9,8 @@ import sys
 import keras
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 PROGRAM = """
@@ -21,8 +23,6 @@ vae.main("--hidden 8 --latent-dim 3 --epochs 1 --out vae".split())
 gan.main("--filters 2 2 --epochs 1 --out gan".split())
 
 from keras_gen.data import loading
-
-pytestmark = pytest.mark.once
 
 loading.IN_MEMORY_BYTES = 0  # From here on the digits are a stream.
 vae.main("--hidden 8 --conditional --epochs 1 --out stream".split())

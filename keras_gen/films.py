@@ -1,7 +1,6 @@
 """Films: GIF, WebP and MP4 files of pictures, or of images."""
 
 import contextlib
-import math
 import os
 import warnings
 
@@ -13,6 +12,7 @@ from keras_gen.arguments import as_one_array, check_path, plain
 from keras_gen.pictures import check_picture, check_range, clipping, draw_grid, grey_or_colour
 
 KINDS = (".gif", ".webp", ".mp4")
+LONGEST = 655  # Seconds: a GIF counts hundredths of them in 16 bits.
 SIDE = 256  # Pixels of a frame that shows one image, about.
 
 
@@ -28,7 +28,7 @@ def save_film(path, frames, seconds=0.2, last_seconds=2.0, value_range=(0, 1)):
             `model.generate(z)`. Or pictures: paths of PNG files in the order of the film, or uint8
             arrays (rows, columns, 3), such as `image_grid` returns; all of one size.
         seconds: Time that a frame is shown, in steps of .01.
-        last_seconds: Time that the last frame is shown.
+        last_seconds: Time that the last frame is shown; of an MP4 a multiple of `seconds`.
         value_range: Of images, the values that are black and white, as in `image_grid`.
 
     Raises:
@@ -43,8 +43,8 @@ def save_film(path, frames, seconds=0.2, last_seconds=2.0, value_range=(0, 1)):
     """
     path = check_film(path)
     for name, value in {"seconds": seconds, "last_seconds": last_seconds}.items():
-        if not isinstance(plain(value), (int, float)) or not 0 <= value < math.inf:
-            raise ValueError(f"`{name}` is {value!r}. Pass a number of seconds, 0 or more.")
+        if not isinstance(plain(value), (int, float)) or not 0 <= value <= LONGEST:
+            raise ValueError(f"`{name}` is {value!r}. Pass a number of seconds, at most {LONGEST}.")
     frames = _frames(frames, check_range(value_range))
     seconds, last_seconds = (max(1, round(100 * value)) for value in (seconds, last_seconds))
     durations = [10 * seconds] * (len(frames) - 1) + [10 * last_seconds]  # In milliseconds.
@@ -75,7 +75,7 @@ def _frames(frames, value_range):
     """Return pictures of PIL's, all of one size."""
     if isinstance(frames, (str, os.PathLike)):
         raise ValueError("`frames` is one path. Pass a list of them, or of pictures.")
-    if not hasattr(frames, "__iter__"):
+    if not hasattr(frames, "__iter__") or getattr(frames, "shape", None) == ():
         raise ValueError(f"`frames` is a {type(frames).__name__}. Pass images, or pictures.")
     frames = frames if hasattr(frames, "shape") else list(frames)
     if len(frames) and not any(map(_is_picture, frames)):
@@ -127,7 +127,7 @@ def _write_mp4(path, frames, durations):
     """Write an MP4 that every player knows: H.264, whose sides are even numbers."""
     width, height = (side + side % 2 for side in frames[0].size)
     writer = _encoder().write_frames(
-        str(path),
+        str(path.absolute()),  # ffmpeg takes "-a.mp4" for an option and "a:b.mp4" for an address.
         (width, height),
         fps=1000 / durations[0],
         codec="libx264",
@@ -135,6 +135,7 @@ def _write_mp4(path, frames, durations):
         quality=None,
         output_params=["-crf", "18", "-movflags", "+faststart"],
     )
+    sent = 0
     with contextlib.closing(writer):
         writer.send(None)
         for frame, duration in zip(frames, durations, strict=True):
@@ -142,6 +143,10 @@ def _write_mp4(path, frames, durations):
             page.paste(frame)
             for _ in range(max(1, round(duration / durations[0]))):
                 writer.send(page.tobytes())
+                sent += 1
+    # The writer does not look at how ffmpeg ended.
+    if _encoder().count_frames_and_secs(str(path.absolute()))[0] != sent:
+        raise OSError(f"{path} was not written whole: is the disk full?")
 
 
 def _encoder():

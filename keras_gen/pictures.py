@@ -135,6 +135,7 @@ def _with_labels(picture, cell_height, cell_width, column_labels, row_labels):
 
 def with_caption(picture, text):
     """Return a uint8 picture (rows, columns, 3) with a line of text below it."""
+    check_picture(picture)
     height, width, _ = picture.shape
     page = Image.new("RGB", (max(width, LEAST_WIDTH), height + LINE + 2), "white")
     page.paste(Image.fromarray(picture))

@@ -47,6 +47,8 @@ def film(args):
     walk = args.walk or (both and args.run / "walk.gif")
     for path in filter(None, (training, walk)):
         films.check_film(path)
+    if training and walk and pathlib.Path(training) == pathlib.Path(walk):
+        raise ValueError(f"--training and --walk both name {walk}. Pass two files.")
     if both and (reason := _no_walk(run)):
         print(f"There is no walk: {reason}")
         walk = None

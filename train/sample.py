@@ -127,7 +127,7 @@ def check_images(examples, run):
     if examples.ndim != 4 or examples.shape[-1] not in (1, 3):
         raise ValueError(
             f"The model in {run} makes examples of the shape {examples.shape[1:]}, which are no "
-            f"images. Pass --npz FILE for an array."
+            f"images. `python -m train.sample {run} --npz FILE` writes an array."
         )
 
 

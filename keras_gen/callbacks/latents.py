@@ -258,8 +258,6 @@ class LatentScatter(EpochPicture):
     ```
     """
 
-    caption = "codes of images, a colour for each label"
-
     def __init__(
         self,
         images,
@@ -273,6 +271,9 @@ class LatentScatter(EpochPicture):
     ):
         super().__init__(directory, every, 1, name, tensorboard_dir, display=display)
         self.images, self.labels = door.head(images, 5000, labels)
+        self.caption = "codes of images"
+        if self.labels is not None:
+            self.caption += ", a colour for each label"
         self.class_names = class_names
 
     def draw(self):

@@ -81,6 +81,14 @@ def invert(
         for start in range(0, n, batch_size):
             rows = np.arange(start, start + batch_size) % n  # All of one size: compiled once.
             found.append(search.best(x[rows], z[:, rows], None if y is None else y[rows]))
+    if search.stopped:
+        alone = "" if batch_size == 1 else ", and `batch_size=1`, with which one stops no other"
+        warnings.warn(
+            f"In {search.stopped} of {len(found)} batches updates were left out, as the distance "
+            f"of some example, or its gradient, was not finite: their z are nearer to the starts. "
+            f"Try other `starts`{alone}.",
+            stacklevel=3,
+        )
     return np.concatenate(found)[:n]
 
 
@@ -110,6 +118,7 @@ class Search(backend.Trainer, keras.Model):
         self.generator = gan.generator
         self.distance = distance
         self.steps = steps
+        self.stopped = 0  # Searches of which updates were left out.
         self.z = self.add_weight(shape=(num_rows, *gan.latent_shape), name="z")
         self.built = True
         rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
@@ -141,15 +150,7 @@ class Search(backend.Trainer, keras.Model):
         inputs = (x,) if y is None else (x, y)
         for _ in range(self.steps):
             self.train_on_batch(inputs)
-        made = int(ops.convert_to_numpy(self.optimizer.iterations))
-        if made < self.steps:
-            warnings.warn(
-                f"{self.steps - made} of {self.steps} updates were left out, as the distance of "
-                f"some of {len(x)} rows, or its gradient, was not finite. An update is made for "
-                f"all rows or for none: pass fewer examples at a time (`batch_size=1`), or look at "
-                f"the generator's outputs.",
-                stacklevel=2,
-            )
+        self.stopped += int(ops.convert_to_numpy(self.optimizer.iterations)) < self.steps
         return np.array(ops.convert_to_numpy(self.z))
 
     @backend.step

@@ -56,6 +56,8 @@ def preview(path):
     The picture is a `data:` address, or None if it is none. A file that does not name its lines is
     shown as it is.
     """
+    if not path.is_file():  # Opening a pipe would wait for ever.
+        return None, []
     try:
         with Image.open(path, formats=["PNG"]) as file:
             lines = str(file.info.get("notes", ""))[:1000].splitlines()[:5]
@@ -71,7 +73,7 @@ def embed(path, widest=1600, top=0):
     """
     try:
         stat = path.stat()
-        if path.is_symlink() or stat.st_size > FILE_BYTES:
+        if path.is_symlink() or not path.is_file() or stat.st_size > FILE_BYTES:
             return None
         return _embed(path, stat.st_mtime_ns, widest, top)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

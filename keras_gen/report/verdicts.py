@@ -273,7 +273,8 @@ def good(run):
         if min(ratios, default=1) >= figures.LIKE:
             return verdict
         suspects, otherwise, why = _suspects(run), _other(run), ""
-        if min(shares, key=shares.get) == "recall" and run.argument("beta"):
+        has_beta = run.argument("beta") and not run.argument("iwae")
+        if min(shares, key=shares.get) == "recall" and has_beta:
             suspects = ["+beta" if name == "beta" else name for name in suspects]
             otherwise = {"beta": run.argument("beta") / 2}
             why = "Why: z tells more then, so samples vary more. Precision may fall."

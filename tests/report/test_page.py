@@ -4,6 +4,7 @@ import base64
 import html.parser
 import io
 import json
+import os
 import re
 import sys
 
@@ -280,3 +281,10 @@ def test_the_newest_picture_of_a_run_that_went_on_is_dated(tmp_path, no_plotly):
     assert "Pictures are drawn every 6 epochs: that of epoch 30 is the newest of 40." in found.text
     assert f"KERAS_BACKEND=jax python -m train.vae --resume --out {path}" in found.text
     assert "A bound on log p(x): higher is better." in found.text
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_in_the_place_of_a_picture_is_none(tmp_path):
+    os.mkfifo(tmp_path / "preview.png")
+    assert images.preview(tmp_path / "preview.png") == (None, [])
+    assert images.embed(tmp_path / "preview.png") is None

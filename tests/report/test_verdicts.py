@@ -88,6 +88,9 @@ def test_what_follows_from_a_cause_is_told_with_it_and_only_the_cause_has_advice
         "Samples vary too little: recall 0.00, of real images 0.90.",
         "Samples cover 1 of 10 classes.",
     )
+    less = {**LIKE_REAL, "recall": 0.6}
+    assert "--beta 0.5 " in judge(vae(samples=less))[0].command
+    assert "--beta" not in judge(vae(samples=less, iwae=5))[0].command  # It has no beta.
     (effect,) = judge(vae(samples=few, prior="standard_normal"))
     assert effect.advice == "Try --prior vamp:"
 

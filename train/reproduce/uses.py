@@ -127,7 +127,7 @@ def invert(seed, **data):
     train, test = kg.data.load("mnist", batch_size=64, labels=True, seed=seed, **data)
     keras.utils.set_random_seed(seed)
     sizes = {"latent_dim": 64, "num_classes": 10}
-    # As `train.gan --dataset mnist`.
+    # Networks and first rates of `train.gan --dataset mnist`.
     networks = kg.networks.dcgan((28, 28, 1), filters=(32, 64, 128), kernel_size=4, **sizes)
     gan = kg.GAN(*networks, **sizes, seed=seed)
     averages = {"use_ema": True, "ema_momentum": 0.999}

@@ -108,7 +108,8 @@ def test_a_vae_reconstructs_scores_and_fills_in_what_is_hidden():
 
 def test_a_gan_fills_in_what_fits_the_visible_pixels_best():
     explorer = Explorer(linear_gan())
-    x = RANDOM.standard_normal((1, *SHAPE)).astype("float32")
+    noise = np.random.default_rng(1).standard_normal(6)
+    x = ([0.5, -0.8] @ W + B + 0.3 * noise).astype("float32").reshape(1, *SHAPE)
     hidden = np.array([[0, 0, 1], [0, 1, 0]], bool)
     seen = ~hidden.ravel()
     z = np.linalg.lstsq(W.T[seen], x.ravel()[seen] - B[seen], rcond=None)[0]

@@ -7,7 +7,7 @@ from train import command, environment, options, run_folder, sample
 from train.config import POINTS
 
 WIDEST = 960  # Pixels of a frame of training.
-MOST_PIXELS = 2**26  # Larger no callback draws.
+MOST_PIXELS = 2**26  # No callback draws more.
 ENDINGS = (".gif", ".webp", ".mp4")
 SECONDS = 0.05  # Of a frame of a walk.
 

@@ -157,10 +157,11 @@ def names_of(classes, class_names):
     """Return the words of labels: the names of their classes, or the labels themselves."""
     if class_names is None:
         return [str(label) for label in classes]
-    if not all(0 <= label < len(class_names) for label in classes):
+    known = range(len(class_names))
+    if strange := [label for label in classes if label not in known]:
         raise ValueError(
-            f"`class_names` has {len(class_names)} names, and the labels go to {max(classes)}. "
-            f"Pass one name for each class."
+            f"`class_names` has {len(class_names)} names, and the labels go to {strange[-1]}. "
+            f"Pass one name for each class, and labels that are integers from 0 on."
         )
     return [str(class_names[int(label)]) for label in classes]
 

@@ -7,7 +7,7 @@ import warnings
 
 from PIL import Image
 
-from keras_gen import pictures
+from keras_gen.pictures import LINE
 
 MOST_FRAMES = 60
 WIDEST = 960  # Pixels of a frame of the film.
@@ -63,7 +63,7 @@ def preview(path):
             lines = str(file.info.get("notes", ""))[:1000].splitlines()[:5]
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None, []
-    return embed(path, WIDEST, pictures.LINE * len(lines)), lines
+    return embed(path, WIDEST, LINE * len(lines)), lines
 
 
 def embed(path, widest=1600, top=0):

@@ -26,6 +26,8 @@ from keras_gen.models import (
     GAN,
     IWAE,
     VAE,
+    VAEGAN,
+    VQGAN,
     VQVAE,
     WGAN,
     Autoencoder,

@@ -7,6 +7,7 @@ import numbers
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gen.arguments import plain
 from keras_gen.dtypes import output_dtype
@@ -61,6 +62,13 @@ def check_not_negative(name, value):
     return value
 
 
+def check_weight(name, value):
+    """Return a number, variable or schedule; ValueError as `check_not_negative`."""
+    if not isinstance(value, LearningRateSchedule):
+        check_not_negative(name, value)
+    return value
+
+
 def check_positive(name, value):
     """Return a number or variable; ValueError unless its value is positive and finite."""
     number = plain(value_of(value))
@@ -82,6 +90,13 @@ def in_step(number):
         # TensorFlow multiplies no tensors of different types.
         return ops.cast(ops.convert_to_tensor(number), output_dtype())
     return plain(number)  # TensorFlow multiplies no float32 by a float64 of NumPy.
+
+
+def at_step(number, step):
+    """Return what a step computes with, as `in_step`, and of a schedule its value at `step`."""
+    if isinstance(number, LearningRateSchedule):
+        return ops.cast(number(step), output_dtype())
+    return in_step(number)
 
 
 class ChecksNumbers:

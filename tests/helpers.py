@@ -91,15 +91,21 @@ class _VAEGivenNoise:
 
 
 class _GANGivenNoise:
+    stream = "noise"
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.noise = GivenNoise()
+        setattr(self, self.stream, GivenNoise())
 
     @backend.step
     def train_step(self, data):
         x, noise, _ = keras.utils.unpack_x_y_sample_weight(data)
-        self.noise.hand_out(noise)
+        getattr(self, self.stream).hand_out(noise)
         return super().train_step((x,))
+
+
+class _VAEGANGivenNoise(_GANGivenNoise):
+    stream = "sampling"
 
 
 def given_noise(model):
@@ -107,9 +113,10 @@ def given_noise(model):
 
     A VAE's noise is one array, the eps of z. A GAN's is a tuple of arrays in the order in which
     the step draws: of each discriminator step z and what the penalties need, then of each
-    generator step z.
+    generator step z. A VAEGAN's is one too: of each player's step eps, then z of the prior.
     """
-    mixin = _GANGivenNoise if issubclass(model, kg.GAN) else _VAEGivenNoise
+    kinds = {kg.GAN: _GANGivenNoise, kg.VAEGAN: _VAEGANGivenNoise, kg.VAE: _VAEGivenNoise}
+    mixin = next(mixin for kind, mixin in kinds.items() if issubclass(model, kind))
     return type(f"{model.__name__}GivenNoise", (mixin, model), {})
 
 

@@ -170,7 +170,9 @@ def load(dataset, **data):
     import keras_gen as kg
 
     if options.is_path(dataset):
-        return load_category(pathlib.Path(dataset))
+        path = pathlib.Path(dataset)
+        has_folders = any(child.is_dir() for child in path.iterdir())
+        return load_folder(path) if has_folders else load_category(path)
     train, test = kg.data.load(dataset, labels=True, **data)
     # The digits have too few test images for a distance.
     sets = [test] if len(test.x) >= 5000 else [train, test]
@@ -179,6 +181,17 @@ def load(dataset, **data):
     real, y = real[: 2 * n], y[: 2 * n]
     # Those of the half of the real images that samples are in the place of: `quality`'s seed is 0.
     return train, test, real, y[np.random.default_rng(0).permutation(2 * n)[n:]]
+
+
+def load_folder(path, size=32):
+    """Return what `load` does for a folder of images in folders."""
+    import numpy as np
+
+    import keras_gen as kg
+
+    train, test = kg.data.folder(path, size=size)
+    real = np.concatenate([data.examples(range(data.num_examples)) for data in (train, test)])
+    return train, test, real, np.zeros(len(real) // 2, int)
 
 
 def load_category(path, size=32):

@@ -16,6 +16,7 @@ def step(method):
         if len(args) == 1:  # Within a step.
             return method(self, *args)
         state, data = args
+        state, counts = state if len(state) == 2 else (state, None)
         training = len(state) == 4
         groups = [self.trainable_variables, self.non_trainable_variables, self.metrics_variables]
         if training:
@@ -25,6 +26,8 @@ def step(method):
             for variables, group in zip(groups, state, strict=True)
             for pair in zip(variables, group, strict=True)
         ]
+        if counts is not None:
+            values += zip(_counters(self), counts, strict=True)
         with Step(self, training) as step, _Scope(values):
             # Eager `fit` hands over NumPy arrays.
             logs = step.run(method, jax.tree.map(jnp.asarray, data))
@@ -50,17 +53,29 @@ def descend(optimizer, variables, loss_fn, *inputs):
         # A branch takes a sixth less of a small model's step than a choice number by number.
         new = jax.lax.cond(
             finite,
-            lambda old, gradients: optimizer.stateless_apply(old[1], gradients, old[0]),
+            lambda old, gradients: _applied(optimizer, variables, gradients, old),
             lambda old, gradients: old,
             *(old, gradients),
         )
     else:  # A GPU would wait until the condition is known.
-        new = optimizer.stateless_apply(old[1], gradients, values)
+        new = _applied(optimizer, variables, gradients, old)
         new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, old)
     for group, new_values in zip((variables, optimizer.variables), new, strict=True):
         for variable, value in zip(group, new_values, strict=True):
             variable.assign(value)
     return output
+
+
+def _applied(optimizer, variables, gradients, old):
+    """Return the new values of the variables and of the optimizer's, of `old`, in its form.
+
+    As `stateless_apply`, which takes all the variables of an optimizer and no part of them.
+    """
+    groups = variables, optimizer.variables
+    pairs = zip([*variables, *optimizer.variables], [*old[0], *old[1]], strict=True)
+    with keras.StatelessScope(state_mapping=list(pairs)) as scope:
+        optimizer.apply(gradients, variables)
+    return tuple([scope.get_current_value(variable) for variable in group] for group in groups)
 
 
 def without_gradient(fn, *inputs):
@@ -128,6 +143,17 @@ def _gradient_of(fn, variables, first, *inputs):
     return aux, gradient
 
 
+def _counters(model):
+    """Return the variables that count each optimizer's steps, which schedules are read at.
+
+    They are no part of the state that Keras hands to an evaluation: a compiled one would keep the
+    numbers with which it was traced.
+    """
+    if not hasattr(model, "optimized"):
+        return [model.optimizer.iterations]
+    return [optimizer.iterations for optimizer, _ in model.optimized()]
+
+
 def donates(model):
     """Return whether a step of `fit` writes its new state over the old one.
 
@@ -188,7 +214,9 @@ class Trainer:
 
     def make_test_function(self, force=False):
         if self.test_function is None or force:
-            self.test_function = _Execution(self, self.test_step)
+            # Wrapped by `step`: JAX's own form takes the state alone.
+            counts = hasattr(type(self).test_step, "__wrapped__")
+            self.test_function = _Execution(self, self.test_step, counts=counts)
 
     def make_predict_function(self, force=False):
         if self.predict_function is None or force:
@@ -256,11 +284,12 @@ def _predict_function(model):
 class _Execution:
     """Run the next batches' steps, as Keras calls it: `(state, iterator) -> outputs, state`.
 
-    `joins` joins the outputs of several steps; otherwise the last ones are returned.
+    `joins` joins the outputs of several steps; otherwise the last ones are returned. `counts` gives
+    the step those of the optimizers next to the state.
     """
 
-    def __init__(self, model, step, joins=False):
-        self.model, self.joins = model, joins
+    def __init__(self, model, step, joins=False, counts=False):
+        self.model, self.joins, self.counts = model, joins, counts
         # A function of its own: JAX remembers what it has traced, by a method's object and name.
         self.step = lambda state, batch: step(state, batch)
         self.compiled = model.jit_compile and not model.run_eagerly
@@ -290,8 +319,11 @@ class _Execution:
         return [jax.tree.map(lambda leaf: leaf[i], batches) for i in range(num_steps)]  # noqa: B023
 
     def _run(self, state, batch):
+        given = state
+        if self.counts:
+            given = state, [counter.value for counter in _counters(self.model)]
         if not self.compiled:
-            return self.step(state, batch)
+            return self.step(given, batch)
         # Only `fit` keeps a copy of what is lost with a step that is interrupted.
         donated = (0,) if len(state) == 4 and self.model._in_fit and donates(self.model) else ()
         if donated not in self.jitted:
@@ -301,4 +333,4 @@ class _Execution:
             self.jitted[donated] = jax.jit(
                 self.step, donate_argnums=donated, out_shardings=shardings
             )
-        return self.jitted[donated](state, batch)
+        return self.jitted[donated](given, batch)

@@ -79,7 +79,7 @@ class Autoencoder(Latents, GenerativeModel):
         parameters = self.decoded(z, y, training)
         reconstruction = -likelihoods.log_prob(self.likelihood, x, parameters)  # (batch,)
         reconstruction = ops.mean(sample_weight * reconstruction)
-        loss = reconstruction + total_in_float32(self.losses)
+        loss = reconstruction + self.added_losses()
         return loss, {"loss": loss, "reconstruction": reconstruction}
 
     def unpack(self, data, training=True):
@@ -93,6 +93,10 @@ class Autoencoder(Latents, GenerativeModel):
         sample_weight = ops.reshape(ops.cast(sample_weight, x.dtype), (-1,))
         x, y = self.mark_unknown_labels(x, y)
         return x, sample_weight, y
+
+    def added_losses(self):
+        """Return the sum of regularisers and of what layers add, a scalar in float32 or wider."""
+        return total_in_float32(self.losses)
 
     def check_next_to(self, x, y, sample_weight):
         if self.num_classes is None:

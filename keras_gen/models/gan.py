@@ -268,13 +268,6 @@ class GAN(TwoPlayerModel):
     def update_metrics(self, terms, x):
         return super().update_metrics({"loss": terms["d_loss"] + terms["g_loss"], **terms}, x)
 
-    def check_next_to(self, x, y, sample_weight):
-        if sample_weight is not None:
-            raise ValueError(
-                f"A {type(self).__name__} cannot weight examples: the generator imitates the data "
-                f"as they come. {self.weighting}"
-            )
-
     def check_data(self, x):
         checks.check_examples(x, self.example_shape, type(self).__name__)
         checks.check_finite(x)

@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_gen.arguments import check_integer
-from keras_gen.dtypes import total_in_float32
 from keras_gen.models.vae import VAE
 
 
@@ -65,7 +64,7 @@ class IWAE(VAE):
 
     def terms(self, bound, log_p_x, log_p_z, log_q_z, sample_weight):
         """Return the loss and the scalars to log, from L_k (batch,) and its weights' parts."""
-        loss = -ops.mean(sample_weight * bound) + total_in_float32(self.losses)
+        loss = -ops.mean(sample_weight * bound) + self.added_losses()
         reconstruction = -ops.mean(sample_weight * log_p_x)
         kl = ops.mean(sample_weight * (log_q_z - log_p_z))
         elbo = -(reconstruction + kl)

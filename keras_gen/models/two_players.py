@@ -14,10 +14,11 @@ from keras_gen.inference import interpolate_latents, invert, predict
 from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latents import Latents
-from keras_gen.optimizers import PlayerOptimizers, averaged
+from keras_gen.models.two_optimizers import NO_OPTIMIZERS, TwoOptimizers
+from keras_gen.optimizers import averaged
 
 
-class TwoPlayerModel(Latents, GenerativeModel):
+class TwoPlayerModel(TwoOptimizers, Latents, GenerativeModel):
     """Base class of a generator and a discriminator: two optimizers, and all that generates.
 
     A subclass writes `train_step`, `test_step` and `check_data`.
@@ -26,12 +27,13 @@ class TwoPlayerModel(Latents, GenerativeModel):
         generator, discriminator, latent_dim, packing, seed, num_classes: As in `GAN`.
     """
 
-    players = ("generator", "discriminator")
-    weighting = "Draw examples as often as they shall count."
-    absent = dict.fromkeys(
-        ("encode", "log_likelihood"),
-        "a GAN has neither an encoder nor a density; kg.VAE has both. `invert` finds a z.",
-    ) | {f"{p}_optimizer": f"it is `optimizer.{p}`." for p in ("generator", "discriminator")}
+    absent = (
+        dict.fromkeys(
+            ("encode", "log_likelihood"),
+            "a GAN has neither an encoder nor a density; kg.VAE has both. `invert` finds a z.",
+        )
+        | NO_OPTIMIZERS
+    )
 
     def __init__(
         self, generator, discriminator, latent_dim, packing, seed, num_classes=None, **kwargs
@@ -53,36 +55,6 @@ class TwoPlayerModel(Latents, GenerativeModel):
             # Not `self.build`: that would lock the model, and a subclass could add no layers.
             self.built = True
 
-    def compile(self, generator_optimizer=None, discriminator_optimizer=None, **kwargs):
-        """Configure training: an optimizer for each player, and else as `keras.Model.compile`.
-
-        Args:
-            generator_optimizer: Keras optimizer or its name. With `use_ema=True` the averages
-                are for `sample(ema=True)`; the raw weights stay in the model.
-            discriminator_optimizer: Keras optimizer or its name; another object.
-
-        Raises:
-            ValueError: If an optimizer is missing, or a loss or metrics are given.
-        """
-        if "optimizer" in kwargs:
-            raise ValueError(
-                f"`compile` of a {type(self).__name__} needs two optimizers: pass "
-                f"`generator_optimizer` and `discriminator_optimizer` in place of `optimizer`."
-            )
-        scales = kwargs.pop("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
-        players = PlayerOptimizers.of(
-            generator_optimizer, discriminator_optimizer, scales, type(self).__name__
-        )
-        super().compile(optimizer=players, auto_scale_loss=False, **kwargs)
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        if config:
-            players = config.pop("optimizer")["config"]
-            config["generator_optimizer"] = players["generator"]
-            config["discriminator_optimizer"] = players["discriminator"]
-        return config
-
     def optimized(self):
         """Return each player's optimizer and the variables that it moves; a subclass may add some.
 
@@ -97,9 +69,6 @@ class TwoPlayerModel(Latents, GenerativeModel):
             (self.optimizer.generator, self.generator.trainable_variables),
             (self.optimizer.discriminator, self.discriminator.trainable_variables),
         ]
-
-    def build_optimizer(self):
-        self.optimizer.build_players(*(variables for _, variables in self.optimized()))
 
     def fakes(self, z, y=None, training=False):
         """Return the generator's examples in float32 or wider; labels `y` may be packed."""

@@ -3,18 +3,12 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gen import backend, configs, inference, likelihoods, seeds
-from keras_gen.dtypes import total_in_float32, wide
+from keras_gen.dtypes import wide
 from keras_gen.export import Signature, samplers
 from keras_gen.layers import Sampling
 from keras_gen.models.autoencoder import Autoencoder
 from keras_gen.models.posterior import HasPosterior
 from keras_gen.models.prior import HasPrior
-
-
-def _check_beta(name, beta):
-    if not isinstance(beta, LearningRateSchedule):
-        configs.check_not_negative(name, beta)
-    return beta
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -88,7 +82,7 @@ class VAE(HasPrior, HasPosterior, Autoencoder):
     """
 
     logged = ("loss", "reconstruction", "kl", "elbo")
-    numbers = {"beta": _check_beta, "free_bits": configs.check_not_negative}
+    numbers = {"beta": configs.check_weight, "free_bits": configs.check_not_negative}
 
     def __init__(
         self,
@@ -161,6 +155,11 @@ class VAE(HasPrior, HasPosterior, Autoencoder):
 
     def objective(self, x, sample_weight, y=None, *, training=True):
         """Return -ELBO, with beta and regularisers, and the scalars to log, in nats per example."""
+        loss, terms, _ = self.autoencode(x, sample_weight, y, training=training)
+        return loss, terms
+
+    def autoencode(self, x, sample_weight, y=None, *, training=True):
+        """Return what `objective` does, and the parameters of p(x|z)."""
         # p(z), first: a VampPrior calls the encoder, and Keras keeps the losses of the last call.
         prior = self.prior.distribution(self)
         q = self.posterior_of(x, y, training)  # q(z|x)
@@ -180,10 +179,10 @@ class VAE(HasPrior, HasPosterior, Autoencoder):
             charged_kl = ops.maximum(kl, configs.in_step(self.free_bits))
         charged_kl = ops.sum(charged_kl)
         kl = ops.sum(kl)
-        added_losses = total_in_float32(self.losses)
-        loss = reconstruction + self.current_beta() * charged_kl + added_losses
+        loss = reconstruction + self.current_beta() * charged_kl + self.added_losses()
         elbo = -(reconstruction + kl)
-        return loss, {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": elbo}
+        terms = {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": elbo}
+        return loss, terms, parameters
 
     def binarize(self, x, training=True):
         """Return x, or under dynamic binarisation a draw from Bernoulli(x), from a step's stream.

@@ -7,7 +7,7 @@ from keras import ops
 from keras_gen import backend, inference, layers, likelihoods
 from keras_gen.arguments import check_integer
 from keras_gen.checks import check_codes
-from keras_gen.dtypes import total_in_float32, wide
+from keras_gen.dtypes import wide
 from keras_gen.export import Signature
 from keras_gen.layers import Noise
 from keras_gen.models.autoencoder import Autoencoder
@@ -124,21 +124,27 @@ class VQVAE(Autoencoder):
 
     def objective(self, x, sample_weight, y=None, *, training=True):
         """Return the loss to minimise and the scalars to log, in nats per example."""
+        loss, terms, _ = self.autoencode(x, sample_weight, y, training=training)
+        return loss, terms
+
+    def autoencode(self, x, sample_weight, y=None, *, training=True):
+        """Return what `objective` does, and the parameters of p(x|z_q)."""
         z = self.encoded(x, y, training)  # (batch, ..., d)
         z_q, codes, commitment = self.quantizer(z, training=training)
         parameters = self.decoded(z_q, y, training)
         reconstruction = -likelihoods.log_prob(self.likelihood, x, parameters)  # (batch,)
         reconstruction = ops.mean(sample_weight * reconstruction)
         commitment = ops.mean(sample_weight * commitment)
-        loss = reconstruction + commitment + total_in_float32(self.losses)
+        loss = reconstruction + commitment + self.added_losses()
         perplexity, codes_used = self.usage(codes)
-        return loss, {
+        terms = {
             "loss": loss,
             "reconstruction": reconstruction,
             "commitment": commitment,
             "perplexity": perplexity,
             "codes_used": codes_used,
         }
+        return loss, terms, parameters
 
     def usage(self, codes):
         """Return the perplexity of a batch's codes, and how many different ones there are."""

@@ -7,6 +7,7 @@ from keras_gen.networks.dcgan import dcgan
 from keras_gen.networks.linear import linear_vae
 from keras_gen.networks.mlp import mlp_autoencoder, mlp_vae
 from keras_gen.networks.mlp_gan import mlp_gan
+from keras_gen.networks.patch_discriminator import patch_discriminator
 from keras_gen.networks.points import pacgan_points, point_gan
 from keras_gen.networks.posterior import posterior_outputs
 from keras_gen.networks.resnet_gan import resnet_gan

@@ -389,3 +389,14 @@ def test_the_optimizer_of_a_player_is_found():
         gan.generator_optimizer.learning_rate = 0.3
     gan.optimizer.generator.learning_rate = 0.3
     assert float(gan.optimizer.generator.learning_rate) == pytest.approx(0.3)
+
+
+def test_validation_reads_a_schedule_at_the_step_that_training_has_reached():
+    """Two validations of one `fit`, where gamma is 1/2 and 1. The slope has length 1 everywhere."""
+    r1 = kg.losses.R1(kg.schedules.LinearWarmUp(4))  # gamma / 2 * |slope|^2
+    players = linear(1, 1), linear(1, 1, 1.0, use_bias=False)
+    gan = kg.GAN(*players, latent_dim=1, penalties=[r1])
+    gan.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
+    x = np.random.default_rng(0).standard_normal((16, 1), dtype="float32")
+    history = gan.fit(x, batch_size=8, epochs=2, validation_data=x, verbose=0).history
+    np.testing.assert_allclose(history["val_penalty"], [0.25, 0.5], rtol=1e-6)

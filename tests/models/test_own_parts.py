@@ -6,6 +6,8 @@ import pytest
 from keras import ops
 
 import keras_gen as kg
+from tests.helpers import every_batch_mode
+from tests.models import tiny
 
 ROWS = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
 
@@ -292,3 +294,32 @@ def test_keras_s_hooks_that_no_step_would_call_are_refused_by_compile(name):
         vae(own)
     own.train_step = lambda self, data: {"loss": self.compute_loss()}
     vae(type("Owner", (own,), {"train_step": own.train_step}))
+
+
+class EncoderAlone(kg.VAE):
+    """A step on a part of the variables that the optimizer was built for."""
+
+    def train_step(self, data):
+        data = self.unpack(data)
+        variables = self.encoder.trainable_variables
+        _, terms = kg.backend.descend(self.optimizer, variables, self.objective, *data)
+        return self.update_metrics(terms, data[0])
+
+
+@every_batch_mode
+def test_an_optimizer_steps_on_a_part_of_its_variables(mode):
+    """As on all of those that are left, where the others are frozen."""
+    trained = []
+    for kind in (EncoderAlone, kg.VAE):
+        keras.utils.set_random_seed(2)
+        vae = kind(*kg.networks.mlp_vae(tiny.IMAGE_SHAPE, 3, hidden=(6,)), seed=1)
+        vae.decoder.trainable = kind is EncoderAlone
+        before = vae.decoder.get_weights()
+        vae.compile(keras.optimizers.Adam(0.01), **mode)
+        for _ in range(3):
+            vae.train_on_batch(tiny.images(8))
+        for a, b in zip(vae.decoder.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(a, b)
+        trained.append(vae.encoder.get_weights())
+    for a, b in zip(*trained, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

@@ -226,6 +226,31 @@ def conditional_fsq_vqvae():
     return vqvae(kg.layers.FSQ((3, 2)), num_classes=3)
 
 
+def patches(num_classes=None):
+    return kg.networks.patch_discriminator(IMAGE_SHAPE, filters=(4,), num_classes=num_classes)
+
+
+def vaegan(**kwargs):
+    """With a prior that learns, a sigma too, and a game that grows."""
+    networks = kg.networks.conv_vae(IMAGE_SHAPE, 3, filters=(4, 6))
+    settings = {
+        "likelihood": kg.likelihoods.Gaussian(0.5, learn_sigma=True),
+        "adversarial_weight": kg.schedules.LinearWarmUp(4, end=0.1),
+        "prior": kg.priors.Mixture(2, seed=1),
+        "seed": 1,
+    }
+    return kg.VAEGAN(*networks, patches(), **{**settings, **kwargs})
+
+
+def conditional_vqgan():
+    networks = kg.networks.vqvae(IMAGE_SHAPE, 3, filters=(4, 6), num_classes=3)
+    quantizer = kg.layers.VectorQuantizer(5, seed=1)
+    sizes = {"width": 4, "depth": 1, "heads": 2, "num_classes": 3}
+    prior = kg.priors.CodePrior(kg.networks.code_transformer(5, 4, **sizes))
+    settings = {"num_classes": 3, "prior": prior, "seed": 1, "adversarial_loss": "non_saturating"}
+    return kg.VQGAN(*networks, quantizer, patches(3), **settings)
+
+
 MODELS = [
     autoencoder,
     vae,
@@ -246,6 +271,8 @@ MODELS = [
     autoregressive_conditional_vae,
     vqvae,
     conditional_fsq_vqvae,
+    vaegan,
+    conditional_vqgan,
     gan,
     r3gan,
     augmented_gan,
@@ -267,6 +294,7 @@ STEPS = [
     two_layer_iwae,
     denoising_vae,
     vqvae,
+    vaegan,
     gan,
     r3gan,
     wgan,
@@ -280,7 +308,7 @@ def name(build):
 
 def compile_model(model, optimizer, **kwargs):
     """An optimizer of its own for each player; `optimizer` makes one."""
-    if isinstance(model, kg.GAN):
+    if hasattr(model, "discriminator"):
         model.compile(optimizer(), optimizer(), **kwargs)
     else:
         model.compile(optimizer(), **kwargs)

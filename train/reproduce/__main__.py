@@ -16,6 +16,7 @@ from train.reproduce import (
     points,
     priors,
     quality,
+    samplers,
     table,
     uses,
 )
@@ -41,6 +42,7 @@ ENTRIES = {
     "minibatch": minibatch.minibatch,
     "few-images": few_images.few_images,
     "vamp": priors.vamp,
+    "samplers": samplers.samplers,
 }
 
 
@@ -54,7 +56,7 @@ def make_parser():
     add, folder = parser.add_argument, options.folder_name
     add("name", nargs="?", choices=ENTRIES, help="without one: list them")
     add("--seed", type=options.seed, default=0, help="default: 0")
-    add("--dataset", type=options.data_set, help="another set, for one-class-mnist")
+    add("--dataset", type=options.data_set, help="another set, for one-class-mnist and samplers")
     add("--data-dir", type=folder, help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     add("--manual-dir", type=folder, help="folder with the original files, not downloaded")
     add("--json", type=options.output_file, metavar="FILE", help="write the rows there, too")
@@ -70,8 +72,8 @@ def main(argv=None):
         return
     data = {"data_dir": args.data_dir, "manual_dir": args.manual_dir}
     if args.dataset is not None:
-        if args.name != "one-class-mnist" or args.record:
-            parser.error("--dataset is for one-class-mnist, without --record")
+        if args.name not in ("one-class-mnist", "samplers") or args.record:
+            parser.error("--dataset is for one-class-mnist and samplers, without --record")
         data["dataset"] = args.dataset
     environment.quiet_tensorflow()
     import keras

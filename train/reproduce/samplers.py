@@ -1,0 +1,159 @@
+"""How good samples are under each prior, next to those from N(0, I), and with a discriminator.
+
+Every finished run is a row of docs/studies/samplers.csv, and is not repeated; 100 of its samples
+are a picture next to that.
+"""
+
+import functools
+import pathlib
+import time
+
+from train import options, studies, study
+from train.benchmark import processes
+from train.reproduce.rows import AtMost
+
+FILE = pathlib.Path(__file__).parents[2] / "docs" / "studies" / "samplers.csv"
+PICTURES = FILE.with_suffix("")
+SEEDS = 3
+LATENT_DIM, BATCH_SIZE, RATE = 16, 128, 1e-3
+FILTERS, CODES, CODE_DIM = (32, 64), 64, 8
+PRIOR_EPOCHS, PRIOR_IMAGES = {"mnist": 3, "folder": 60}, 20_000
+D_RATE, D_FILTERS = 2e-4, (32, 64, 128)
+EPOCHS = {"mnist": 5, "folder": 60}
+# The model of each row, and what draws from it: rows of one model are made of one training.
+RECIPES = {
+    "N(0, I)": ("vae", "as trained"),
+    "mixture of 50, fitted": ("vae", "gaussian_mixture"),
+    "flow, fitted": ("vae", "flow"),
+    "two-stage": ("vae", "two_stage"),
+    "VampPrior of 100": ("vamp", "as trained"),
+    "flow, learned with it": ("flow", "as trained"),
+    "VQ-VAE and its prior": ("vqvae", "codes"),
+    "VAE-GAN": ("vaegan", "as trained"),
+    "VAE-GAN, mixture of 50, fitted": ("vaegan", "gaussian_mixture"),
+    "VQ-GAN and its prior": ("vqgan", "codes"),
+}
+COLUMNS = (
+    *("data", "recipe", "settings", "backend", "seed", "machine", "seconds"),
+    *study.SCORES,
+)
+
+
+def samplers(seed, dataset="mnist", **data):
+    """The Fréchet ratio of samples under each prior; the best is at most half of N(0, I)'s."""
+    rows = []
+    for i in range(seed, seed + SEEDS):
+        ratios = {name: float(run(name, i, dataset, data)["frechet_ratio"]) for name in RECIPES}
+        best = min(ratios, key=ratios.get)
+        rows.append(
+            AtMost(f"seed {i}, {best}", "Fréchet ratio", ratios[best], ratios["N(0, I)"] / 2)
+        )
+    return rows
+
+
+def run(name, seed, dataset, data):
+    """Return the row of the file for one recipe and seed."""
+    import keras
+
+    kind, draws = RECIPES[name]
+    title = pathlib.Path(dataset).name
+    key = {"data": title, "recipe": name, "settings": settings(kind, dataset)}
+    key |= {"backend": keras.config.backend(), "seed": str(seed)}
+
+    def train_and_score():
+        model, seconds = trained(kind, seed, dataset, **data)
+        begin = time.perf_counter()
+        samples = sample(model, draws, seed, dataset, **data)
+        seconds += time.perf_counter() - begin
+        file = f"{title}_{name}_{seed}".lower().translate(str.maketrans(" -", "__", ",()"))
+        study.draw(PICTURES / f"{file}.png", samples)
+        row = {"machine": processes.machine(), "seconds": round(seconds)}
+        return row | study.score(dataset, samples, **data)
+
+    print(f"{title}, {name}, seed {seed}", flush=True)
+    return studies.row_of(FILE, COLUMNS, key, train_and_score)
+
+
+def family(dataset):
+    return "folder" if options.is_path(dataset) else dataset
+
+
+def settings(kind, dataset):
+    epochs, prior_epochs = (of[family(dataset)] for of in (EPOCHS, PRIOR_EPOCHS))
+    shared = (
+        f"filters={FILTERS} gaussian sigma learned epochs={epochs} batch={BATCH_SIZE} Adam {RATE}"
+    )
+    if kind.startswith("vq"):
+        shared += f" codes={CODES} d={CODE_DIM} prior epochs={prior_epochs} of {PRIOR_IMAGES}"
+    else:
+        shared += f" z={LATENT_DIM}"
+    return shared + (f" patches {D_FILTERS} D {D_RATE}" if kind.endswith("gan") else "")
+
+
+@functools.lru_cache(maxsize=1)
+def trained(kind, seed, dataset, **data):
+    """Return a trained model, and the seconds that its training took."""
+    import keras
+
+    import keras_gen as kg
+
+    train, *_ = study.load(dataset, **data)
+    x = kg.data.ArrayDataset(train.x, batch_size=BATCH_SIZE, seed=seed)
+    keras.utils.set_random_seed(seed)
+    model = build(kind, train.x.shape[1:], seed)
+    optimizers = [keras.optimizers.Adam(RATE)]
+    if hasattr(model, "discriminator"):
+        optimizers.append(keras.optimizers.Adam(D_RATE, beta_1=0.5))
+    model.compile(*optimizers, jit_compile=True)
+    begin = time.perf_counter()
+    model.fit(x, epochs=EPOCHS[family(dataset)], verbose=2)
+    return model, time.perf_counter() - begin
+
+
+def build(kind, shape, seed):
+    import keras_gen as kg
+
+    likelihood = kg.likelihoods.Gaussian(0.2, learn_sigma=True, seed=seed)
+    shared = {"likelihood": likelihood, "seed": seed}
+    patches = kg.networks.patch_discriminator
+    if kind.startswith("vq"):
+        networks = kg.networks.vqvae(shape, CODE_DIM, filters=FILTERS)
+        networks = [*networks, kg.layers.VectorQuantizer(CODES, seed=seed)]
+    else:
+        networks = kg.networks.conv_vae(shape, LATENT_DIM, filters=FILTERS)
+    if kind.endswith("gan"):
+        filters = D_FILTERS if shape[0] % 8 == 0 else D_FILTERS[:2]
+        networks = [*networks, patches(shape, filters=filters)]
+    priors = {"vamp": kg.priors.VampPrior(100, seed=seed), "flow": kg.priors.Flow(seed=seed)}
+    if kind in priors:
+        shared["prior"] = priors[kind]
+    classes = {"vqvae": kg.VQVAE, "vaegan": kg.VAEGAN, "vqgan": kg.VQGAN}
+    return classes.get(kind, kg.VAE)(*networks, **shared)
+
+
+def sample(model, draws, seed, dataset, **data):
+    """Return a sample for each real image that samples are compared with."""
+    train, *_, labels = study.load(dataset, **data)
+    if draws == "codes":
+        epochs = PRIOR_EPOCHS[family(dataset)]
+        model.fit_prior(train.x[:PRIOR_IMAGES], epochs=epochs, seed=seed, verbose=2)
+    elif draws == "two_stage":
+        return model.decode(second_stage(model, train.x, seed).sample(len(labels), seed=seed))
+    elif draws != "as trained":
+        model.fit_prior(train.x, kind=draws, seed=seed)
+    return model.sample(len(labels), seed=seed)
+
+
+def second_stage(vae, x, seed):
+    """Return a second VAE, of the first one's z, drawn: Dai and Wipf (2019), section 4."""
+    import keras
+
+    import keras_gen as kg
+
+    z = vae.draw_of(vae.encode(x))
+    networks = kg.networks.mlp_vae(z.shape[1:], z.shape[1], hidden=(512, 512))
+    sigma = kg.likelihoods.Gaussian(1.0, learn_sigma=True, seed=seed)
+    second = kg.VAE(*networks, likelihood=sigma, seed=seed)
+    second.compile(keras.optimizers.Adam(1e-3), jit_compile=True)
+    second.fit(z, epochs=max(1, 1_000_000 // len(z)), batch_size=BATCH_SIZE, verbose=2)
+    return second

@@ -23,6 +23,15 @@ class Run(typing.NamedTuple):
     settings: dict
     class_names: list | None
 
+    @property
+    def weights(self):
+        """Arguments of `sample`, `generate` and `export` for the weights of the run's pictures.
+
+        `{"ema": True}` of a GAN that was trained with averages, else `{}`.
+        """
+        averaged = hasattr(self.model, "generator") and self.settings.get("ema") is not None
+        return {"ema": True} if averaged else {}
+
 
 def load_run(folder):
     """Return the model, the settings and the class names of a finished run.
@@ -39,8 +48,9 @@ def load_run(folder):
     Example:
 
     ```python
-    model, settings, class_names = kg.load_run("runs/gan")
-    images = model.sample(64)
+    run = kg.load_run("runs/gan")
+    images = run.model.sample(64, **run.weights)  # Averaged ones, if the run's pictures are.
+    model, settings, class_names = run
     ```
     """
     folder = check_finished(folder)

@@ -386,6 +386,10 @@ def test_models_name_what_they_export():
     assert list(tiny.vae().signatures()) == ["reconstruct", "encode", "decode", *draws]
     assert list(tiny.denoising_autoencoder().signatures())[0] == "denoise"
     assert list(tiny.wgan().signatures()) == ["generate", *draws, "discriminate"]
+    for kind in (kg.VAE, kg.GAN):
+        own = type("Own", (kind,), {"draw_latents": lambda self, num_samples, *, seed=None: None})
+        model = own.from_config((tiny.vae() if kind is kg.VAE else tiny.gan()).get_config())
+        assert not {*draws} & model.signatures().keys()
     conditional = tiny.conditional_gan().signatures()
     shapes = [(spec.name, spec.shape) for spec in conditional["discriminate"].inputs]
     assert shapes == [("x", (None, 16)), ("y", (None, 2))]

@@ -80,7 +80,7 @@ def picture(args):
         1, len(args.runs), figsize=(4 * len(args.runs), 4.2), squeeze=False, layout="constrained"
     )
     for axis, run in zip(axes[0], args.runs, strict=True):
-        samples = _samples(*kg.load_run(run)[:2], args.seed)
+        samples = _samples(kg.load_run(run), args.seed)
         if samples.ndim == 4:
             axis.imshow(kg.callbacks.image_grid(samples))
             axis.set_axis_off()
@@ -92,8 +92,8 @@ def picture(args):
     pyplot.close(figure)
 
 
-def _samples(model, settings, seed):
-    averaged = {"ema": True} if settings.get("ema") is not None else {}
+def _samples(run, seed):
+    model, averaged = run.model, run.weights
     n = IMAGES if len(model.example_shape) == 3 else 2000
     if model.num_classes is None:
         return model.sample(n, seed=seed, **averaged)

@@ -38,6 +38,8 @@ def of_run(content, num_examples=None):
     found |= {name: plain[name] for name in chosen} | (
         {"recipe": None} if "recipe" in found else {}
     )
+    if found["epochs"] is None and not re.search(r"--epochs\b", command):
+        found["epochs"] = arguments.get("epochs")
     if found["epochs"] is None and isinstance(num_examples, int) and num_examples > 0:
         steps = by_data.STEPS["few" if num_examples <= 2_000 else "more"]
         found["epochs"] = math.ceil(steps / math.ceil(num_examples / found["batch_size"]))

@@ -46,9 +46,8 @@ def load(path):
 
     if path.suffix == ".keras":
         return kg.saving.load_model(path), False, None
-    model, settings, class_names = kg.load_run(path)
-    # As the pictures of the run were drawn.
-    return model, settings.get("ema") is not None, class_names
+    run = kg.load_run(path)
+    return run.model, bool(run.weights), run.class_names
 
 
 def title(path, model):

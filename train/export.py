@@ -1,5 +1,6 @@
 """Export the model of a finished run; load what was written and compare it with the model."""
 
+import argparse
 import pathlib
 import sys
 import tempfile
@@ -31,7 +32,9 @@ def make_parser():
     add("--out", type=options.folder, help="folder for saved_model/ and onnx/ (else the run's)")
     add("--overwrite", action="store_true", help="replace what was exported there before")
     add(
-        "--ema", action="store_true", help="export the averaged weights of a GAN trained with --ema"
+        "--ema",
+        action=argparse.BooleanOptionalAction,
+        help="export a GAN's averaged weights, or not (default: as in the run's pictures)",
     )
     return parser
 
@@ -47,10 +50,14 @@ def export(args):
     for name, folder in places.items():
         kg.export.check_target(folder, args.overwrite)
         kg.export.writer(FORMATS[name])
-    model = load(args.run)
+    run = kg.load_run(args.run)
+    model, weights = run.model, run.weights
     if args.ema and not isinstance(model, kg.GAN):
         raise ValueError(f"--ema is for GANs, and {args.run} holds a {type(model).__name__}.")
-    weights = {"ema": True} if args.ema else {}
+    if args.ema is not None:
+        weights = {"ema": True} if args.ema else {}
+    if isinstance(model, kg.GAN):
+        print(f"The generator's {'averaged' if weights else 'raw'} weights:")
     for name, folder in places.items():
         differences = model.export(
             folder, FORMATS[name], overwrite=args.overwrite, verbose=False, **weights

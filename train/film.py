@@ -124,14 +124,13 @@ def write_walk(path, args):
 
     import keras_gen as kg
 
-    model, settings, class_names = kg.load_run(args.run)
+    run = kg.load_run(args.run)
+    model, _, class_names = run
     y, names = _classes(args, model.num_classes, class_names)
     n = args.n if names is None else args.n - args.n % len(names)
-    # As the pictures of the run were drawn.
-    weights = {"ema": True} if isinstance(model, kg.GAN) and settings.get("ema") else {}
-    labels = {} if y is None else {"y": np.resize(y, n)}
+    labels = run.weights | ({} if y is None else {"y": np.resize(y, n)})
     z = model.draw_latents(n * args.points, seed=args.seed)
-    sample.check_images(model.generate(z[:n], **labels, **weights), args.run)
+    sample.check_images(model.generate(z[:n], **labels), args.run)
     z = z.reshape(args.points, n, *z.shape[1:])
     is_normal = isinstance(getattr(model, "prior", None), kg.priors.StandardNormal | None)
     paths = [kg.inference.walk(z[:, i], args.steps, spherical=is_normal) for i in range(n)]
@@ -140,7 +139,7 @@ def write_walk(path, args):
     for start in range(0, len(paths), at_once):
         part = paths[start : start + at_once]
         known = {} if y is None else {"y": np.tile(labels["y"], len(part))}
-        images = model.generate(part.reshape(-1, *part.shape[2:]), **known, **weights)
+        images = model.generate(part.reshape(-1, *part.shape[2:]), **known, **run.weights)
         frames += [_grid(images[k : k + n], names, args.y) for k in range(0, len(images), n)]
     kg.callbacks.save_film(pathlib.Path(path), frames, SECONDS, SECONDS)
     return len(frames)

@@ -54,14 +54,13 @@ def sample(args):
     environment.quiet_tensorflow()
     import keras_gen as kg
 
-    model, settings, class_names = kg.load_run(args.run)
+    run = kg.load_run(args.run)
+    model, _, class_names = run
     z = draw_latents(model, args.n, args.seed, args.truncation)
     y = labels(args.y, args.n, model.num_classes, class_names)
-    # As the pictures of the run were drawn.
-    weights = {"ema": True} if isinstance(model, kg.GAN) and settings.get("ema") else {}
 
     def generate(part):
-        return model.generate(z[part], y=None if y is None else y[part], **weights)
+        return model.generate(z[part], y=None if y is None else y[part], **run.weights)
 
     if args.npz:
         print(f"{args.n} examples in {write_arrays(args.npz, z, y, generate)}")

@@ -49,21 +49,19 @@ of a backend lacks. `predict_on_batch(network, x)` has the same for any Keras mo
 faster ways to the same result.
 """
 
+import importlib
+
 import keras
 
 from keras_gen.backend import parts
 
-if keras.config.backend() == "tensorflow":
-    from keras_gen.backend import tensorflow as _engine
-elif keras.config.backend() == "jax":
-    from keras_gen.backend import jax as _engine
-elif keras.config.backend() == "torch":
-    from keras_gen.backend import torch as _engine
-else:
+if keras.config.backend() not in ("tensorflow", "jax", "torch"):
     raise ImportError(
         f"keras_gen trains on the tensorflow, jax and torch backends, and Keras runs on "
         f"{keras.config.backend()!r}. Set KERAS_BACKEND to one of the three."
     )
+
+_engine = importlib.import_module(f"keras_gen.backend.{keras.config.backend()}")
 
 step = _engine.step
 descend = _engine.descend

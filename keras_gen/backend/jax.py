@@ -16,24 +16,24 @@ def step(method):
         if len(args) == 1:  # Within a step.
             return method(self, *args)
         state, data = args
-        state, counts = state if len(state) == 2 else (state, None)
+        state, optimizer = state if len(state) == 2 else (state, ())
         training = len(state) == 4
         groups = [self.trainable_variables, self.non_trainable_variables, self.metrics_variables]
         if training:
             groups.insert(2, self.optimizer.variables)
-        values = [
-            pair
-            for variables, group in zip(groups, state, strict=True)
-            for pair in zip(variables, group, strict=True)
-        ]
-        if counts is not None:
-            values += zip(_counters(self), counts, strict=True)
+        values = _pairs(groups, state)
+        values += zip(self.optimizer.variables if optimizer else (), optimizer, strict=True)
         with Step(self, training) as step, _Scope(values):
             # Eager `fit` hands over NumPy arrays.
             logs = step.run(method, jax.tree.map(jnp.asarray, data))
             return logs, tuple([variable.value for variable in group] for group in groups)
 
     return step_on_state
+
+
+def _pairs(groups, state):
+    """Return pairs of variables and values, of groups of both."""
+    return [p for both in zip(groups, state, strict=True) for p in zip(*both, strict=True)]
 
 
 def descend(optimizer, variables, loss_fn, *inputs):
@@ -60,20 +60,15 @@ def descend(optimizer, variables, loss_fn, *inputs):
     else:  # A GPU would wait until the condition is known.
         new = _applied(optimizer, variables, gradients, old)
         new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, old)
-    for group, new_values in zip((variables, optimizer.variables), new, strict=True):
-        for variable, value in zip(group, new_values, strict=True):
-            variable.assign(value)
+    for variable, value in _pairs((variables, optimizer.variables), new):
+        variable.assign(value)
     return output
 
 
 def _applied(optimizer, variables, gradients, old):
-    """Return the new values of the variables and of the optimizer's, of `old`, in its form.
-
-    As `stateless_apply`, which takes all the variables of an optimizer and no part of them.
-    """
+    """Return what `stateless_apply` does: that takes no part of an optimizer's variables."""
     groups = variables, optimizer.variables
-    pairs = zip([*variables, *optimizer.variables], [*old[0], *old[1]], strict=True)
-    with keras.StatelessScope(state_mapping=list(pairs)) as scope:
+    with keras.StatelessScope(state_mapping=_pairs(groups, old)) as scope:
         optimizer.apply(gradients, variables)
     return tuple([scope.get_current_value(variable) for variable in group] for group in groups)
 
@@ -143,66 +138,50 @@ def _gradient_of(fn, variables, first, *inputs):
     return aux, gradient
 
 
-def _counters(model):
-    """Return the variables that count each optimizer's steps, which schedules are read at.
-
-    They are no part of the state that Keras hands to an evaluation: a compiled one would keep the
-    numbers with which it was traced.
-    """
-    if not hasattr(model, "optimized"):
-        return [model.optimizer.iterations]
-    return [optimizer.iterations for optimizer, _ in model.optimized()]
-
-
 def donates(model):
-    """Return whether a step of `fit` writes its new state over the old one.
+    """Return whether a step of `fit` writes its new state over the old one, which saves time.
 
-    On a CPU it does so only with `jit_compile=True`, and takes up to a sixth less time. By
-    default, whoever interrupts a step finds the state from before it.
+    On a CPU only with `jit_compile=True`: else who interrupts a step finds the state before it.
     """
     return jax.default_backend() != "cpu" or model._jit_compile_argument is True
+
+
+def _synced(name):
+    """Return a method of Keras's trainer that syncs the state before and after it runs."""
+
+    @functools.wraps(getattr(keras.Model, name))
+    def synced(self, *args, **kwargs):
+        self.state_sync()  # A callback of `fit` may call this one.
+        try:
+            return getattr(super(Trainer, self), name)(*args, **kwargs)
+        finally:
+            self.state_sync()
+
+    return synced
 
 
 class Trainer:
     """Mixin of models: an interrupt, or data that cannot be read, costs no weights.
 
     Keras takes the values out of the variables while it trains, evaluates or predicts. However
-    that ends, the variables get the values of the last finished step. Only where `fit` writes
-    over them, and was interrupted within a step, do they get those with which the epoch began,
-    which are kept on the host.
+    that ends, the variables get the values of the last finished step, or, where `fit` writes over
+    them and was interrupted within a step, those of the epoch's beginning, kept on the host.
     """
 
     _in_fit = _new_epoch = False
-    _taken = None  # The newest values, while the variables do not have them.
-    _on_host = None
+    _on_host = _taken = None  # The latter: the newest values, while the variables lack them.
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
         self._keep(_in_fit=True)
         try:
-            return self._synced(super().fit, args, kwargs)
+            return _synced("fit")(self, *args, **kwargs)
         finally:
             self._keep(_in_fit=False, _on_host=None)
 
-    @functools.wraps(keras.Model.evaluate)
-    def evaluate(self, *args, **kwargs):
-        return self._synced(super().evaluate, args, kwargs)
-
-    @functools.wraps(keras.Model.predict)
-    def predict(self, *args, **kwargs):
-        return self._synced(super().predict, args, kwargs)
-
-    @functools.wraps(keras.Model.train_on_batch)
-    def train_on_batch(self, *args, **kwargs):
-        return self._synced(super().train_on_batch, args, kwargs)
-
-    @functools.wraps(keras.Model.test_on_batch)
-    def test_on_batch(self, *args, **kwargs):
-        return self._synced(super().test_on_batch, args, kwargs)
-
-    @functools.wraps(keras.Model.predict_on_batch)
-    def predict_on_batch(self, *args, **kwargs):
-        return self._synced(super().predict_on_batch, args, kwargs)
+    evaluate, predict, train_on_batch, test_on_batch, predict_on_batch = map(
+        _synced, ("evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch")
+    )
 
     def reset_metrics(self):
         self._keep(_new_epoch=True)
@@ -215,8 +194,8 @@ class Trainer:
     def make_test_function(self, force=False):
         if self.test_function is None or force:
             # Wrapped by `step`: JAX's own form takes the state alone.
-            counts = hasattr(type(self).test_step, "__wrapped__")
-            self.test_function = _Execution(self, self.test_step, counts=counts)
+            is_ours = hasattr(type(self).test_step, "__wrapped__")
+            self.test_function = _Execution(self, self.test_step, reads_optimizer=is_ours)
 
     def make_predict_function(self, force=False):
         if self.predict_function is None or force:
@@ -238,9 +217,8 @@ class Trainer:
             groups.append(self.optimizer.variables)
         if len(state) > 2:
             groups.append(self.metrics_variables)
-        for variables, values in zip(groups, state, strict=True):
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
+        for variable, value in _pairs(groups, state):
+            variable.assign(value)
         self._keep(_taken=None, _jax_state_synced=True)
 
     # Keras 3.15.1: nothing public says when the values are taken. A public hook would replace it.
@@ -257,13 +235,6 @@ class Trainer:
     def _keep(self, **attributes):
         # Keras's `__setattr__` would walk through a state in search of layers.
         vars(self).update(attributes)
-
-    def _synced(self, method, args, kwargs):
-        self.state_sync()  # A callback of `fit` may call this one.
-        try:
-            return method(*args, **kwargs)
-        finally:
-            self.state_sync()
 
 
 def predict_on_batch(network, x):
@@ -284,12 +255,12 @@ def _predict_function(model):
 class _Execution:
     """Run the next batches' steps, as Keras calls it: `(state, iterator) -> outputs, state`.
 
-    `joins` joins the outputs of several steps; otherwise the last ones are returned. `counts` gives
-    the step those of the optimizers next to the state.
+    `joins` joins the outputs of several steps; otherwise the last ones are returned. Keras hands
+    no evaluation the optimizer's values, and a compiled one would keep those of its trace.
     """
 
-    def __init__(self, model, step, joins=False, counts=False):
-        self.model, self.joins, self.counts = model, joins, counts
+    def __init__(self, model, step, joins=False, reads_optimizer=False):
+        self.model, self.joins, self.reads_optimizer = model, joins, reads_optimizer
         # A function of its own: JAX remembers what it has traced, by a method's object and name.
         self.step = lambda state, batch: step(state, batch)
         self.compiled = model.jit_compile and not model.run_eagerly
@@ -320,8 +291,8 @@ class _Execution:
 
     def _run(self, state, batch):
         given = state
-        if self.counts:
-            given = state, [counter.value for counter in _counters(self.model)]
+        if self.reads_optimizer:
+            given = state, [variable.value for variable in self.model.optimizer.variables]
         if not self.compiled:
             return self.step(given, batch)
         # Only `fit` keeps a copy of what is lost with a step that is interrupted.

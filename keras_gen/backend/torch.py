@@ -100,9 +100,8 @@ def sum_over_processes(tensors):
 class Trainer:
     """Mixin of models: steps without the wrappers that Keras puts around them.
 
-    Its torch.compile cannot take such a step; `parts.program` can. And Keras 3.16 makes a
-    DistributedDataParallel of the model where processes train together. `descend` takes the mean
-    of their gradients, which is enough.
+    Its torch.compile cannot take such a step; `parts.program` can. Keras 3.16 would make a
+    DistributedDataParallel of several processes, whose mean gradients `descend` has already.
     """
 
     def make_train_function(self, force=False):

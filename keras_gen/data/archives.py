@@ -11,11 +11,13 @@ import pathlib
 import posixpath
 import tarfile
 import unicodedata
+import warnings
 import zipfile
 import zlib
 
 import numpy as np
 
+OTHER_IMAGES = (".heic", ".heif", ".avif", ".jp2", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
@@ -80,15 +82,19 @@ class Source:
 
 class Folder(Source):
     def __init__(self, path):
-        others, paths = 0, []
+        others, paths = [], []
         for file in _walk(path):
-            if file.lower().endswith(SUFFIXES):
-                paths.append(file)
-            else:
-                others += 1
+            (paths if file.lower().endswith(SUFFIXES) else others).append(file)
         if not paths:
-            there = f"{others} other files" if others else "no files"
+            there = f"{len(others)} other files" if others else "no files"
             raise ValueError(f"The folder {path!r} holds no images, and {there}. {_expected()}")
+        others = [file for file in others if file.lower().endswith(OTHER_IMAGES)]
+        if others:
+            warnings.warn(
+                f"{len(others)} images of other kinds are left out, such as {others[0]!r}. "
+                f"{_expected()} Convert them first.",
+                stacklevel=2,
+            )
         names = [os.path.relpath(file, path) for file in paths]
         super().__init__(path, names, paths)
         self.paths = paths

@@ -81,7 +81,10 @@ def check_target(target, overwrite):
     if not target.exists():
         return
     if not overwrite:
-        raise ValueError(f"{target} exists. Name another folder, or pass overwrite=True.")
+        raise ValueError(
+            f"{target} exists. Name another folder, or pass overwrite=True (of train.export, "
+            f"--overwrite)."
+        )
     names = {path.name for path in target.iterdir()} if target.is_dir() else None
     is_onnx = names is not None and all(name.endswith(".onnx") for name in names)
     if names is None or not (is_onnx or names <= _SAVED_MODEL):

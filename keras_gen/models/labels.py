@@ -124,6 +124,13 @@ class Labels:
                 f"their labels y, but it has {shape}. Build it with `num_classes`, or as a Keras "
                 f"model of [x, y]."
             )
+        of_labels = () if shape[1] is None else tuple(shape[1][1:])  # None: not built yet.
+        if of_labels not in ((), (1,), (getattr(self, "packing", 1),)):
+            raise ValueError(
+                f"{network.name!r} expects labels of shape {of_labels}, and {owner} gives it "
+                f'integers: let it begin with `y = keras.Input((), dtype="int32")`, and make them '
+                f'one-hot inside, `CategoryEncoding({self.num_classes}, output_mode="one_hot")(y)`.'
+            )
         for operation in getattr(network, "operations", []):
             classes = getattr(operation, "num_classes", self.num_classes)
             if type(operation).__name__ == "OneHot" and classes != self.num_classes:

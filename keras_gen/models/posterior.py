@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gen import backend, checks, posteriors
+from keras_gen import backend, borrowed, checks, posteriors
 from keras_gen.dtypes import in_float32
 
 
@@ -42,6 +42,9 @@ class HasPosterior:
         part = getattr(self, name)
         if not part.built:
             part.build(shape)
+        if not part.trainable:  # Each layer that `build` makes, also in a file, has its own flag.
+            for layer in borrowed.all_layers(part):
+                layer.trainable = False
         built_for = (part.get_build_config() or {}).get("input_shape", shape)
         if tuple(built_for) != shape:
             raise ValueError(

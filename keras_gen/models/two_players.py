@@ -156,9 +156,10 @@ class TwoPlayerModel(TwoOptimizers, Latents, GenerativeModel):
         x = keras.InputSpec(shape=self.packed_shape(), dtype="float32", name="x")
         has_labels = self.num_classes is not None
         signatures = {
-            "generate": Signature(lambda z, *y: {"x": self.fakes(z, *y)}, [z, *self.label_specs()]),
-            **samplers(self.user_noise, self.latent_shape, self.fakes, has_labels),
+            "generate": Signature(lambda z, *y: {"x": self.fakes(z, *y)}, [z, *self.label_specs()])
         }
+        if not self._is_own("draw_latents"):  # Else these would draw others than `sample`.
+            signatures |= samplers(self.user_noise, self.latent_shape, self.fakes, has_labels)
         if not self.compares_examples():  # Else an output would depend on the rest of the batch.
             signatures["discriminate"] = Signature(
                 lambda x, *y: {"logits": self.logits(x, *y)}, [x, *self.label_specs(self.packing)]

@@ -283,11 +283,9 @@ class VAE(HasPrior, HasPosterior, Autoencoder):
         def latents(noise):
             return {"z": self.shaped(self.z_of_noise(noise))}
 
-        has_labels = self.num_classes is not None
-        signatures = {
-            **super().signatures(),
-            **samplers(self.user_sampling, (self.noise_size,), examples, has_labels),
-        }
+        has_labels, signatures = self.num_classes is not None, super().signatures()
+        if not self._is_own("draw_latents"):  # Else these would draw others than `sample`.
+            signatures |= samplers(self.user_sampling, (self.noise_size,), examples, has_labels)
         if not self.prior.factorises:  # Without it `decode` could be given no z of the prior.
             shape = (None, self.noise_size)
             noise = keras.InputSpec(shape=shape, dtype="float32", name="noise")

@@ -21,7 +21,8 @@ class VQGAN(HasDiscriminator, VQVAE):
     is downloaded. `fit_prior` then learns p(c), as for a `VQVAE`.
 
     `fit` logs what a `VQVAE` does (`loss` is L), and `features`, `g_loss`, `adaptive_weight`,
-    `d_loss`, `d_real` and `d_fake`. A step takes about three times as long as a VQ-VAE's.
+    `d_loss`, `d_real` and `d_fake`. A step takes three to five times as long
+    as without a discriminator.
 
     Args:
         encoder, decoder, quantizer: As in `VQVAE`.
@@ -54,7 +55,7 @@ class VQGAN(HasDiscriminator, VQVAE):
         quantizer,
         discriminator,
         likelihood="bernoulli",
-        adversarial_weight=0.1,
+        adversarial_weight=1.0,
         feature_weight=1.0,
         adversarial_loss="hinge",
         **kwargs,

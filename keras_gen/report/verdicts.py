@@ -48,6 +48,8 @@ def judge(run):
     """Return the verdicts on a run, first the one that matters, with what follows from it."""
     if run.state == "diverged":
         return [diverged(run)]
+    if run.arguments.get("preview"):
+        return [preview(run)]
     causes, effects = ([v for rule in rules if (v := rule(run))] for rules in (CAUSES, EFFECTS))
     state = [unfinished(run, causes or effects)] if run.state in ("stopped", "training") else []
     if not causes and not effects:
@@ -60,6 +62,13 @@ def judge(run):
     # One thing at a time: only the first says what to try.
     silent = {"advice": "", "command": "", "changed": "", "why": ""}
     return [first, *(other._replace(**silent) for other in others), *state]
+
+
+def preview(run):
+    title = "A preview of two minutes: too early to judge"
+    evidence = [f"It trained for {run.epochs} of {run.argument('epochs', 0):g} epochs."]
+    evidence.append("Samples are as good as noise at first, whatever the settings are.")
+    return Verdict("note", title, tuple(evidence), "Leave --preview out for the whole run.")
 
 
 def unfinished(run, faults=()):

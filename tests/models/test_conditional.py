@@ -390,3 +390,21 @@ def test_an_unknown_label_is_not_binarised_away():
     for a, b in zip(before, model.trainable_variables, strict=True):
         np.testing.assert_array_equal(a, ops.convert_to_numpy(b))
     assert ops.convert_to_numpy(model.skipped_updates) == 1
+
+
+@pytest.mark.once
+def test_networks_that_expect_one_hot_labels_are_told_to_take_integers():
+    x, y = keras.Input((8,)), keras.Input((3,))
+    z = keras.Input((2,))
+    generator = keras.Model([z, y], keras.layers.Dense(8)(keras.layers.Concatenate()([z, y])))
+    discriminator = keras.Model([x, y], keras.layers.Dense(1)(keras.layers.Concatenate()([x, y])))
+    with pytest.raises(ValueError, match=r'begin with `y = keras.Input\(\(\), dtype="int32"\)`'):
+        kg.GAN(generator, discriminator, latent_dim=2, num_classes=3)
+    y = keras.Input((), dtype="int32")
+    encoding = keras.layers.CategoryEncoding(3, output_mode="one_hot")
+    h = keras.layers.Concatenate()([z, encoding(y)])
+    generator = keras.Model([z, y], keras.layers.Dense(8)(h))
+    h = keras.layers.Concatenate()([x, encoding(y)])
+    discriminator = keras.Model([x, y], keras.layers.Dense(1)(h))
+    gan = kg.GAN(generator, discriminator, latent_dim=2, num_classes=3)
+    assert gan.sample(3, y=[0, 1, 2]).shape == (3, 8)

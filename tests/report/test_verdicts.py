@@ -308,3 +308,8 @@ def test_a_run_that_was_stopped_says_how_to_continue():
     first, state = judge(vae(epochs=30, state="stopped", samples={}, rate=0.1, beta=9.0))
     assert "collapsed" in first.title and first.command.endswith("--beta 1 --out runs/x-try")
     assert state.title == "Stopped after 30 of 40 epochs" and "--resume" in state.command
+
+
+def test_a_preview_is_not_judged():
+    (verdict,) = judge(gan([0.0] * 9, [9.0] * 9, [1.0] * 9, [0.0] * 9, preview=True))
+    assert verdict.level == "note" and "too early to judge" in verdict.title and not verdict.command

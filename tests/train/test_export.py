@@ -1,11 +1,14 @@
 """The script exports what a training script has left, and a rerun clears it away."""
 
 import importlib.util
+import json
 
 import keras
 import numpy as np
 import pytest
 
+import keras_gen as kg
+from tests.models import tiny
 from train import export, vae
 
 QUICK = ["--hidden", "8", "--latent-dim", "2", "--epochs", "1"]
@@ -26,6 +29,33 @@ def refused(*arguments, capsys):
         export.main([*map(str, arguments)])
     assert stopped.value.code == 2
     return capsys.readouterr().err
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("trained_with", "typed", "expected"),
+    [
+        (0.9, [], {"ema": True}),
+        (0.9, ["--no-ema"], {}),
+        (None, [], {}),
+        (None, ["--ema"], {"ema": True}),
+    ],
+)
+def test_what_is_exported_has_the_weights_of_the_pictures(
+    trained_with, typed, expected, tmp_path, monkeypatch
+):
+    tiny.gan().save(tmp_path / "model.keras")
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": {"ema": trained_with}}))
+    given = []
+
+    def keep(self, filepath, format, overwrite, verbose, **weights):
+        given.append(weights)
+        return {}
+
+    monkeypatch.setattr(kg.GAN, "export", keep)
+    export.main([str(tmp_path), *typed])
+    assert given == [expected]
+    assert kg.load_run(tmp_path).weights == ({} if trained_with is None else {"ema": True})
 
 
 def test_a_run_is_exported_into_its_folder_and_cleared_by_the_next(folder, capsys):

@@ -17,8 +17,8 @@ PICTURES = FILE.with_suffix("")
 SEEDS = 3
 LATENT_DIM, BATCH_SIZE, RATE = 16, 128, 1e-3
 FILTERS, CODES, CODE_DIM = (32, 64), 64, 8
-PRIOR_EPOCHS, PRIOR_IMAGES = {"mnist": 3, "folder": 60}, 20_000
-D_RATE, D_FILTERS = 2e-4, (32, 64, 128)
+PRIOR_EPOCHS, PRIOR_IMAGES = {"mnist": 3, "folder": 60}, 10_000
+D_RATE, D_FILTERS = 2e-4, (16, 32)
 EPOCHS = {"mnist": 5, "folder": 60}
 # The model of each row, and what draws from it: rows of one model are made of one training.
 RECIPES = {
@@ -80,9 +80,8 @@ def family(dataset):
 
 def settings(kind, dataset):
     epochs, prior_epochs = (of[family(dataset)] for of in (EPOCHS, PRIOR_EPOCHS))
-    shared = (
-        f"filters={FILTERS} gaussian sigma learned epochs={epochs} batch={BATCH_SIZE} Adam {RATE}"
-    )
+    shared = f"filters={FILTERS} sigmoid, gaussian, sigma learned, epochs={epochs} "
+    shared += f"batch={BATCH_SIZE} Adam {RATE}"
     if kind.startswith("vq"):
         shared += f" codes={CODES} d={CODE_DIM} prior epochs={prior_epochs} of {PRIOR_IMAGES}"
     else:
@@ -120,15 +119,23 @@ def build(kind, shape, seed):
         networks = kg.networks.vqvae(shape, CODE_DIM, filters=FILTERS)
         networks = [*networks, kg.layers.VectorQuantizer(CODES, seed=seed)]
     else:
-        networks = kg.networks.conv_vae(shape, LATENT_DIM, filters=FILTERS)
+        networks = [*kg.networks.conv_vae(shape, LATENT_DIM, filters=FILTERS)]
+    networks[1] = in_unit_interval(networks[1])
     if kind.endswith("gan"):
-        filters = D_FILTERS if shape[0] % 8 == 0 else D_FILTERS[:2]
-        networks = [*networks, patches(shape, filters=filters)]
+        networks.append(patches(shape, filters=D_FILTERS))
     priors = {"vamp": kg.priors.VampPrior(100, seed=seed), "flow": kg.priors.Flow(seed=seed)}
     if kind in priors:
         shared["prior"] = priors[kind]
     classes = {"vqvae": kg.VQVAE, "vaegan": kg.VAEGAN, "vqgan": kg.VQGAN}
     return classes.get(kind, kg.VAE)(*networks, **shared)
+
+
+def in_unit_interval(decoder):
+    """Return the decoder with a sigmoid at its end: a Gaussian's mean may be bounded."""
+    import keras
+
+    outputs = keras.layers.Activation("sigmoid", name="mean")(decoder.output)
+    return keras.Model(decoder.input, outputs, name="decoder")
 
 
 def sample(model, draws, seed, dataset, **data):

@@ -248,7 +248,7 @@ def conditional_vqgan():
     sizes = {"width": 4, "depth": 1, "heads": 2, "num_classes": 3}
     prior = kg.priors.CodePrior(kg.networks.code_transformer(5, 4, **sizes))
     settings = {"num_classes": 3, "prior": prior, "seed": 1, "adversarial_loss": "non_saturating"}
-    return kg.VQGAN(*networks, quantizer, patches(3), **settings)
+    return kg.VQGAN(*networks, quantizer, patches(3), adversarial_weight=0.1, **settings)
 
 
 MODELS = [

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -13,7 +14,18 @@ from scipy.special import logit, xlogy
 from sklearn import linear_model
 
 import keras_gen as kg
-from train.reproduce import few_images, likelihoods, minibatch, points, priors, rows, table, uses
+from train import studies, study
+from train.reproduce import (
+    few_images,
+    likelihoods,
+    minibatch,
+    points,
+    priors,
+    rows,
+    samplers,
+    table,
+    uses,
+)
 
 pytestmark = pytest.mark.once
 
@@ -211,6 +223,34 @@ def test_augmentation_has_to_halve_the_gap_and_to_bring_the_samples_nearer(tmp_p
     runs["adaptive"] = {"gap": 2, "frechet_ratio": 31}
     assert [row.passed for row in few_images.few_images(0)] == 3 * [False, True]
     assert [row.passed for row in few_images.few_images(3)] == 3 * [True, False]
+
+
+def test_samples_under_each_prior_are_rows_of_a_table_and_pictures(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).random((40, 8, 8, 1), dtype="float32")
+    loaded = types.SimpleNamespace(x=x), None, None, np.zeros(5)
+    scores = dict.fromkeys(study.SCORES, 1.0) | {"frechet_ratio": 3.0}
+    page = tmp_path / "reproduced.md"
+    page.write_text(f"before\n{samplers.BEGIN}\n{table.END}\nafter\n")
+    monkeypatch.setattr(study, "load", lambda *_, **__: loaded)
+    monkeypatch.setattr(study, "score", lambda dataset, fake, **_: {**scores, "recall": len(fake)})
+    monkeypatch.setattr(table, "PAGE", page)
+    for name, value in {
+        **{"FILE": tmp_path / "samplers.csv", "PICTURES": tmp_path / "samplers", "SEEDS": 1},
+        **{"EPOCHS": {"mnist": 1}, "PRIOR_EPOCHS": {"mnist": 1}, "SECOND_EXAMPLES": 40},
+        **{"FILTERS": (4, 4), "D_FILTERS": (4,), "CODES": 4, "LATENT_DIM": 4},
+    }.items():
+        monkeypatch.setattr(samplers, name, value)
+    names = ["N(0, I)", "two-stage", "VAE-GAN, mixture of 50, fitted", "VQ-GAN and its prior"]
+    kept = {name: samplers.RECIPES[name] for name in names}
+    monkeypatch.setattr(samplers, "RECIPES", kept)
+    (row,) = samplers.samplers(0)
+    assert (row.obtained, row.published) == (3.0, 1.5)
+    for name, line in zip(names, page.read_text().splitlines()[4:], strict=False):
+        assert line.startswith(f"| mnist | {name} | 1 | ")
+        assert line.endswith("| 3.0 | 1.00 | 5.00 | 1.00 |")
+    assert len(list((tmp_path / "samplers").glob("mnist_*_0.png"))) == len(names)
+    (again,) = samplers.samplers(0)  # Nothing is trained twice.
+    assert again.obtained == row.obtained and len(studies.rows(samplers.FILE)) == len(names)
 
 
 def test_the_vampprior_is_compared_with_the_normal_one(tmp_path, monkeypatch):

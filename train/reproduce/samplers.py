@@ -10,14 +10,17 @@ import time
 
 from train import options, studies, study
 from train.benchmark import processes
+from train.reproduce import quality, table
 from train.reproduce.rows import AtMost
 
 FILE = pathlib.Path(__file__).parents[2] / "docs" / "studies" / "samplers.csv"
 PICTURES = FILE.with_suffix("")
+BEGIN = "<!-- written by `python -m train.reproduce samplers` -->"
 SEEDS = 3
 LATENT_DIM, BATCH_SIZE, RATE = 16, 128, 1e-3
 FILTERS, CODES, CODE_DIM = (32, 64), 64, 8
 PRIOR_EPOCHS, PRIOR_IMAGES = {"mnist": 3, "folder": 60}, 10_000
+SECOND_EXAMPLES = 1_000_000  # Of the two-stage VAE, over all its epochs.
 D_RATE, D_FILTERS = 2e-4, (16, 32)
 EPOCHS = {"mnist": 5, "folder": 60}
 # The model of each row, and what draws from it: rows of one model are made of one training.
@@ -45,9 +48,9 @@ def samplers(seed, dataset="mnist", **data):
     for i in range(seed, seed + SEEDS):
         ratios = {name: float(run(name, i, dataset, data)["frechet_ratio"]) for name in RECIPES}
         best = min(ratios, key=ratios.get)
-        rows.append(
-            AtMost(f"seed {i}, {best}", "Fréchet ratio", ratios[best], ratios["N(0, I)"] / 2)
-        )
+        half = ratios["N(0, I)"] / 2
+        rows.append(AtMost(f"seed {i}, {best}", "Fréchet ratio", ratios[best], half))
+    table.replace(BEGIN, markdown(studies.rows(FILE)))
     return rows
 
 
@@ -87,6 +90,19 @@ def settings(kind, dataset):
     else:
         shared += f" z={LATENT_DIM}"
     return shared + (f" patches {D_FILTERS} D {D_RATE}" if kind.endswith("gan") else "")
+
+
+def markdown(rows):
+    """Return the table: the mean over the seeds of each recipe, data set by data set."""
+    names = ("frechet_ratio", "precision", "recall", "confident")
+    head = ("data", "samples from", "seeds", "seconds", "Fréchet ratio", *names[1:])
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for data, recipe in dict.fromkeys((row["data"], row["recipe"]) for row in rows):
+        same = [row for row in rows if (row["data"], row["recipe"]) == (data, recipe)]
+        means = [quality.over_seeds(same, name, 2 if name != names[0] else 1) for name in names]
+        seconds = quality.over_seeds(same, "seconds", 0)
+        lines.append(f"| {' | '.join([data, recipe, str(len(same)), seconds, *means])} |")
+    return "\n".join(lines)
 
 
 @functools.lru_cache(maxsize=1)
@@ -162,5 +178,5 @@ def second_stage(vae, x, seed):
     sigma = kg.likelihoods.Gaussian(1.0, learn_sigma=True, seed=seed)
     second = kg.VAE(*networks, likelihood=sigma, seed=seed)
     second.compile(keras.optimizers.Adam(1e-3), jit_compile=True)
-    second.fit(z, epochs=max(1, 1_000_000 // len(z)), batch_size=BATCH_SIZE, verbose=2)
+    second.fit(z, epochs=max(1, SECOND_EXAMPLES // len(z)), batch_size=BATCH_SIZE, verbose=2)
     return second

@@ -64,8 +64,8 @@ def check_not_negative(name, value):
 
 def check_weight(name, value):
     """Return a number, variable or schedule; ValueError as `check_not_negative`."""
-    if not isinstance(value, LearningRateSchedule):
-        check_not_negative(name, value)
+    scheduled = isinstance(value, LearningRateSchedule)
+    check_not_negative(name, float(value(0)) if scheduled else value)
     return value
 
 

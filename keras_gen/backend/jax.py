@@ -28,6 +28,7 @@ def step(method):
             logs = step.run(method, jax.tree.map(jnp.asarray, data))
             return logs, tuple([variable.value for variable in group] for group in groups)
 
+    step_on_state.reads_optimizer = True  # JAX's own form takes the state alone.
     return step_on_state
 
 
@@ -193,9 +194,8 @@ class Trainer:
 
     def make_test_function(self, force=False):
         if self.test_function is None or force:
-            # Wrapped by `step`: JAX's own form takes the state alone.
-            is_ours = hasattr(type(self).test_step, "__wrapped__")
-            self.test_function = _Execution(self, self.test_step, reads_optimizer=is_ours)
+            reads = hasattr(self.test_step, "reads_optimizer")
+            self.test_function = _Execution(self, self.test_step, reads_optimizer=reads)
 
     def make_predict_function(self, force=False):
         if self.predict_function is None or force:

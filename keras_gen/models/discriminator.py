@@ -4,14 +4,15 @@ import keras
 from keras import ops
 
 from keras_gen import backend, checks, configs, likelihoods
+from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, total_in_float32
 from keras_gen.losses import adversarial
 from keras_gen.models.two_optimizers import TwoOptimizers
 
-# Bounds the adaptive weight, where the discriminator has next to no slope.
-LEAST_SLOPE = 1e-6
+# Where the adaptive weight would be larger, the discriminator has no slope to speak of.
+LARGEST = 1e6
 # A slope is computed of so many times the loss, for float16: a power of 2 changes no digit.
-SLOPE_SCALE = 4096.0
+SLOPE_SCALE = 256.0
 
 
 class HasDiscriminator(TwoOptimizers):
@@ -81,8 +82,9 @@ class HasDiscriminator(TwoOptimizers):
 
     def objective(self, x, sample_weight, y=None, *, training=True):
         """Return the loss of all but the discriminator, and the scalars to log."""
-        loss, terms, parameters = self.autoencode(x, sample_weight, y, training=training)
+        # First, so that the losses which its layers add are those of this step.
         real = backend.without_gradient(self.judged, x, y, training)
+        loss, terms, parameters = self.autoencode(x, sample_weight, y, training=training)
         fakes = self.examples(parameters, y, training)
         judged = [self.judged(fake, y, training) for fake in fakes]
         features = ops.mean(_distance(real, judged[0]))
@@ -104,9 +106,10 @@ class HasDiscriminator(TwoOptimizers):
         return loss + total_in_float32(self.discriminator.losses), terms
 
     def slopes_ratio(self, x, parameters, real, y, training):
-        """Return how long the reconstruction's slope is, next to that of the game: lambda.
+        """Return lambda: how long the reconstruction's slope is, next to that of the game.
 
-        Both are slopes with respect to the decoder's outputs for a batch. No gradient reaches it.
+        Both are slopes with respect to the decoder's outputs for a batch. Without a slope of the
+        game lambda is 0, and NaN if the slope overflows. No gradient reaches it.
         """
 
         def reconstruction(parameters):
@@ -123,9 +126,10 @@ class HasDiscriminator(TwoOptimizers):
             backend.mean_over_replicas(ops.sum(ops.square(backend.input_gradient(fn, parameters))))
             for fn in (reconstruction, game)
         )
-        return ops.stop_gradient(
-            ops.sqrt(ours / ops.maximum(theirs / SLOPE_SCALE**2, LEAST_SLOPE**2))
-        )
+        theirs = ops.where(ops.isfinite(theirs), theirs, float("nan")) / SLOPE_SCALE**2
+        is_flat = theirs * LARGEST**2 <= ours
+        ratio = ops.where(is_flat, 0.0, ops.sqrt(ours / ops.where(is_flat, 1.0, theirs)))
+        return ops.stop_gradient(ratio)
 
     def game_loss(self, real, fake):
         """Return the generator's loss of what `judged` gives, the mean over all patches."""
@@ -156,6 +160,21 @@ class HasDiscriminator(TwoOptimizers):
         """Return the number `name` as a step computes with it."""
         return configs.at_step(getattr(self, name), self.optimizer.iterations)
 
+    def check_batch_size(self, n, batch_size):
+        super().check_batch_size(n, batch_size)
+        if 1 not in {min(n, batch_size), n % batch_size}:
+            return
+        reason = "compares the examples of a batch" if self.compares_examples() else None
+        if keras.config.backend() == "torch":
+            layers = all_layers(self.discriminator)
+            if any(isinstance(c, keras.layers.Conv2D) and c.filters == 1 for c in layers):
+                reason = "has a convolution to one channel, whose gradient PyTorch lacks for one"
+        if reason:
+            raise ValueError(
+                f"The discriminator {reason}, and of {n} examples in batches of {batch_size} one "
+                f"is left alone. Change the batch size, or leave that example out."
+            )
+
     def check_discriminator(self):
         """Raise ValueError unless the discriminator takes this model's examples."""
         x = keras.KerasTensor((None, *self.example_shape))
@@ -172,6 +191,9 @@ class HasDiscriminator(TwoOptimizers):
                 f"The discriminator's first output has shape {logits.shape}. Raw outputs are "
                 f"expected, (batch, 1), or of patches (batch, height, width, 1)."
             )
+        if hasattr(self.discriminator, "outputs"):
+            first = keras.Model(self.discriminator.inputs, self.discriminator.outputs[0])
+            self.check_raw_outputs(first, self.symbolic_inputs(x))
 
     def get_config(self):
         return {

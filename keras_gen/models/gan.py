@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_gen import augment as augmentations
-from keras_gen import backend, bounds, checks
+from keras_gen import backend, checks
 from keras_gen.arguments import as_sequence
 from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, total_in_float32
@@ -307,16 +307,8 @@ class GAN(TwoPlayerModel):
             self.augment.check(self.example_shape)
         if self.penalties:
             gradient_penalties.check_second_derivatives(self.discriminator)
-        if not self.adversarial_loss.needs_raw_outputs:
-            return
         x = self.symbolic_inputs(keras.KerasTensor(self.packed_shape()), self.packing)
-        low, high = bounds.output_bounds(self.discriminator, x)
-        if low >= -1 and high <= 1:
-            raise ValueError(
-                f"The discriminator {bounds.describe(low, high)}. "
-                f"{type(self.adversarial_loss).__name__} expects raw outputs, logits, which keep "
-                f"it stable: leave the activation out."
-            )
+        self.check_raw_outputs(self.discriminator, x)
 
 
 def _has_float16(network):

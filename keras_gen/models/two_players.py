@@ -7,11 +7,10 @@ from keras import ops
 
 from keras_gen import bounds, checks, seeds
 from keras_gen.arguments import check_latent_dim
-from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, wide
 from keras_gen.export import Signature, samplers
 from keras_gen.inference import interpolate_latents, invert, predict
-from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev, Noise
+from keras_gen.layers import Noise
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latents import Latents
 from keras_gen.models.two_optimizers import NO_OPTIMIZERS, TwoOptimizers
@@ -192,11 +191,6 @@ class TwoPlayerModel(TwoOptimizers, Latents, GenerativeModel):
 
     def value_bounds(self):
         return vars(self).get("generator_bounds")  # Measured when the first data are checked.
-
-    def compares_examples(self):
-        """Return True if the discriminator has a layer that compares the examples of a batch."""
-        comparing = (MinibatchDiscrimination, MinibatchStdDev)
-        return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
 
     def generating_weights(self, ema):
         """Return a context in which the generator has its averaged weights if `ema`."""

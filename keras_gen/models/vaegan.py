@@ -19,9 +19,10 @@ class VAEGAN(HasDiscriminator, VAE):
     from the prior, both E[x|z]. `features` is half the squared distance between an example and
     its reconstruction in the discriminator's features: -log N(D_l(x) | D_l(E[x|z]), I) without its
     constant, equation 7 of the paper, in nats. lambda, logged as `adaptive_weight`, is the length
-    of the slope of the reconstruction (pixels and features) next to that of g_loss, Esser et al.
-    (2021), equation 7, so `adversarial_weight` says what share the game has, whatever the data and
-    the likelihood. Theirs are slopes in the decoder's last weights; here those in its outputs.
+    of the slope of the reconstruction (pixels and features) next to that of the game on
+    reconstructions, Esser et al. (2021), equation 7, so `adversarial_weight` says what share the
+    game has, whatever the data and the likelihood. Theirs are slopes in the decoder's last
+    weights; here those in its outputs.
 
     The paper leaves log p(x|z) of the pixels out, and lets the game reach the decoder alone. Here
     the pixels stay, so that the ELBO bounds log p(x), and all but the discriminator learn from L.

@@ -106,9 +106,52 @@ def test_the_codebook_follows_the_vectors_of_a_batch_once():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def network(inputs, outputs):
+FALLING = keras.optimizers.schedules.PolynomialDecay(-1.0, 4, 0.0)
+
+
+def network(inputs, outputs, activation=None, **kwargs):
     x = keras.Input(inputs)
-    return keras.Model(x, keras.layers.Dense(outputs)(keras.layers.Flatten()(x)))
+    h = keras.layers.Flatten()(x)
+    return keras.Model(x, keras.layers.Dense(outputs, activation, **kwargs)(h))
+
+
+def test_without_a_slope_of_the_game_its_weight_is_0_and_with_an_endless_one_nan():
+    for scale, expected in ((0.0, 0.0), (1e30, np.nan)):
+        networks = kg.networks.conv_vae(tiny.IMAGE_SHAPE, 3, filters=(4, 6))
+        initializer = keras.initializers.Constant(scale)
+        discriminator = network(tiny.IMAGE_SHAPE, 1, kernel_initializer=initializer)
+        model = compiled(kg.VAEGAN(*networks, discriminator, adversarial_loss="wasserstein"))
+        found = logs_of(model, tiny.images(8))["adaptive_weight"]
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_an_activity_loss_of_the_discriminator_is_in_its_loss_alone():
+    losses = []
+    for l2 in (0.0, 0.5):
+        keras.utils.set_random_seed(0)
+        x = keras.Input(tiny.IMAGE_SHAPE)
+        h = keras.layers.ActivityRegularization(l2=l2)(keras.layers.Flatten()(x))
+        networks = kg.networks.conv_vae(tiny.IMAGE_SHAPE, 3, filters=(4, 6))
+        model = kg.VAEGAN(*networks, keras.Model(x, keras.layers.Dense(1)(h)), seed=1)
+        model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
+        model.fit(tiny.images(8), batch_size=8, verbose=0)
+        losses.append(logs_of(model, tiny.images(8))["loss"])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
+
+
+def test_a_batch_that_a_discriminator_cannot_take_is_refused_before_training():
+    x = keras.Input(tiny.IMAGE_SHAPE)
+    h = kg.layers.MinibatchStdDev()(x)
+    comparing = keras.Model(x, keras.layers.Dense(1)(keras.layers.Flatten()(h)))
+    networks = kg.networks.conv_vae(tiny.IMAGE_SHAPE, 3, filters=(4, 6))
+    with pytest.raises(ValueError, match="compares the examples of a batch"):
+        compiled(kg.VAEGAN(*networks, comparing)).fit(tiny.images(9), batch_size=4, verbose=0)
+    model = compiled(tiny.vaegan())
+    if keras.config.backend() == "torch":
+        with pytest.raises(ValueError, match="whose gradient PyTorch lacks for one"):
+            model.fit(tiny.images(9), batch_size=4, verbose=0)
+    else:
+        model.fit(tiny.images(9), batch_size=4, verbose=0)
 
 
 @pytest.mark.once
@@ -119,6 +162,8 @@ def network(inputs, outputs):
         (network((8, 8, 1), 2), {}, "Raw outputs are expected, .batch, 1."),
         (None, {}, "Pass a Keras model"),
         (network((8, 8, 1), 1), {"adversarial_weight": -1.0}, "number that is not negative"),
+        (network((8, 8, 1), 1), {"feature_weight": FALLING}, "`feature_weight` is -1"),
+        (network((8, 8, 1), 1, "sigmoid"), {}, "Hinge expects raw outputs, logits"),
         (network((8, 8, 1), 1), {"dynamic_binarization": True}, "which is grey. Leave it out"),
         (network((8, 8, 1), 1), {"adversarial_loss": "hing"}, "hinge"),
     ],

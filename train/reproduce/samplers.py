@@ -83,8 +83,8 @@ def family(dataset):
 
 def settings(kind, dataset):
     epochs, prior_epochs = (of[family(dataset)] for of in (EPOCHS, PRIOR_EPOCHS))
-    shared = f"filters={FILTERS} sigmoid, gaussian, sigma learned, epochs={epochs} "
-    shared += f"batch={BATCH_SIZE} Adam {RATE}"
+    shared = f"filters={FILTERS} {'' if kind == 'vqvae' else 'sigmoid, '}gaussian, sigma learned, "
+    shared += f"epochs={epochs} batch={BATCH_SIZE} Adam {RATE}"
     if kind.startswith("vq"):
         shared += f" codes={CODES} d={CODE_DIM} prior epochs={prior_epochs} of {PRIOR_IMAGES}"
     else:
@@ -98,7 +98,11 @@ def markdown(rows):
     head = ("data", "samples from", "seeds", "seconds", "Fréchet ratio", *names[1:])
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for data, recipe in dict.fromkeys((row["data"], row["recipe"]) for row in rows):
-        same = [row for row in rows if (row["data"], row["recipe"]) == (data, recipe)]
+        wanted = settings(RECIPES[recipe][0], data if data in EPOCHS else "./folder")
+        found = [row for row in rows if (row["data"], row["recipe"]) == (data, recipe)]
+        same = [row for row in found if row["settings"] == wanted]
+        if not same:  # Of other settings than today's.
+            continue
         means = [quality.over_seeds(same, name, 2 if name != names[0] else 1) for name in names]
         seconds = quality.over_seeds(same, "seconds", 0)
         lines.append(f"| {' | '.join([data, recipe, str(len(same)), seconds, *means])} |")
@@ -136,7 +140,8 @@ def build(kind, shape, seed):
         networks = [*networks, kg.layers.VectorQuantizer(CODES, seed=seed)]
     else:
         networks = [*kg.networks.conv_vae(shape, LATENT_DIM, filters=FILTERS)]
-    networks[1] = in_unit_interval(networks[1])
+    if kind != "vqvae":  # Which stays at black images behind a sigmoid: a row of the file.
+        networks[1] = in_unit_interval(networks[1])
     if kind.endswith("gan"):
         networks.append(patches(shape, filters=D_FILTERS))
     priors = {"vamp": kg.priors.VampPrior(100, seed=seed), "flow": kg.priors.Flow(seed=seed)}

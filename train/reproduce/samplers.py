@@ -60,7 +60,7 @@ def run(name, seed, dataset, data):
 
     kind, draws = RECIPES[name]
     title = pathlib.Path(dataset).name
-    key = {"data": title, "recipe": name, "settings": settings(kind, dataset)}
+    key = {"data": title, "recipe": name, "settings": settings(kind, family(dataset))}
     key |= {"backend": keras.config.backend(), "seed": str(seed)}
 
     def train_and_score():
@@ -81,8 +81,9 @@ def family(dataset):
     return "folder" if options.is_path(dataset) else dataset
 
 
-def settings(kind, dataset):
-    epochs, prior_epochs = (of[family(dataset)] for of in (EPOCHS, PRIOR_EPOCHS))
+def settings(kind, of):
+    """Return the settings of a kind of model, for "mnist" or a "folder", in one line."""
+    epochs, prior_epochs = EPOCHS[of], PRIOR_EPOCHS[of]
     shared = f"filters={FILTERS} {'' if kind == 'vqvae' else 'sigmoid, '}gaussian, sigma learned, "
     shared += f"epochs={epochs} batch={BATCH_SIZE} Adam {RATE}"
     if kind.startswith("vq"):
@@ -98,7 +99,7 @@ def markdown(rows):
     head = ("data", "samples from", "seeds", "seconds", "Fréchet ratio", *names[1:])
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for data, recipe in dict.fromkeys((row["data"], row["recipe"]) for row in rows):
-        wanted = settings(RECIPES[recipe][0], data if data in EPOCHS else "./folder")
+        wanted = settings(RECIPES[recipe][0], data if data in EPOCHS else "folder")
         found = [row for row in rows if (row["data"], row["recipe"]) == (data, recipe)]
         same = [row for row in found if row["settings"] == wanted]
         if not same:  # Of other settings than today's.

@@ -190,7 +190,7 @@ def load_folder(path, size=32):
     import keras_gen as kg
 
     train, test = kg.data.folder(path, size=size)
-    real = np.concatenate([data.examples(range(data.num_examples)) for data in (train, test)])
+    real = np.concatenate([data.x for data in (train, test)])
     return train, test, real, np.zeros(len(real) // 2, int)
 
 

@@ -170,7 +170,7 @@ class Trainer:
     """
 
     _in_fit = _new_epoch = False
-    _on_host = _taken = None  # The latter: the newest values, while the variables lack them.
+    _taken = _on_host = None  # The newest values, which the variables lack; the epoch's first.
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):

@@ -19,7 +19,8 @@ class HasDiscriminator(TwoOptimizers):
     """Mixin of an autoencoder before its class, whose `autoencode` it adds the game to.
 
     On each batch the discriminator takes a gradient step, and then encoder, decoder and all else
-    do, as the generator. A subclass writes `parameters_of` and `examples`.
+    do, as the generator. A subclass writes `parameters_of`, and `examples` if not only
+    reconstructions play.
     """
 
     game = ("features", "g_loss", "adaptive_weight", "d_loss", "d_real", "d_fake")  # It logs.

@@ -10,7 +10,11 @@ NO_OPTIMIZERS = {f"{player}_optimizer": f"it is `optimizer.{player}`." for playe
 
 
 class TwoOptimizers:
-    """Mixin of a model before `GenerativeModel`, whose `optimized` gives two players."""
+    """Mixin that gives a model two players, each with an optimizer of its own.
+
+    It stands before the model's class. A subclass writes `optimized`, which returns two pairs of
+    an optimizer, `self.optimizer.generator` and `.discriminator`, and the variables that it moves.
+    """
 
     players = PLAYERS
     weighting = "Draw examples as often as they shall count."

@@ -67,7 +67,7 @@ def judge(run):
 def preview(run):
     title = "A preview of two minutes: too early to judge"
     evidence = [f"It trained for {run.epochs} of {run.argument('epochs', 0):g} epochs."]
-    evidence.append("Samples are as good as noise at first, whatever the settings are.")
+    evidence.append("At first samples are noise, whatever the settings are.")
     return Verdict("note", title, tuple(evidence), "Leave --preview out for the whole run.")
 
 

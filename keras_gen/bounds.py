@@ -64,6 +64,18 @@ def describe(low, high):
     return f"ends in a function whose values are never above {high:.2g}"
 
 
+def check_raw_outputs(discriminator, inputs, loss):
+    """Raise ValueError if a discriminator is squashed, and its loss expects raw outputs."""
+    if not loss.needs_raw_outputs:
+        return
+    low, high = output_bounds(discriminator, inputs)
+    if low >= -1 and high <= 1:
+        raise ValueError(
+            f"The discriminator {describe(low, high)}. {type(loss).__name__} expects raw outputs, "
+            f"logits, which keep it stable: leave the activation out."
+        )
+
+
 def _input(tensor, random):
     shape = (ROWS * len(SCALES), *tensor.shape[1:])
     if keras.backend.is_int_dtype(tensor.dtype):

@@ -8,6 +8,7 @@ import numpy as np
 from keras_gen.arguments import as_sequence, check_integer, check_no_array, check_one_array
 from keras_gen.borrowed import all_layers
 from keras_gen.door import as_numpy, axes_of, check_type
+from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev
 
 
 def check_lengths(x, **next_to):
@@ -208,3 +209,9 @@ def check_grouped_convolutions(model):
                 f"has its gradient only under XLA: pass `jit_compile=True` to `compile`, or build "
                 f"the network with groups=1."
             )
+
+
+def compares_examples(network):
+    """Return True if a network has a layer that compares the examples of a batch."""
+    comparing = (MinibatchDiscrimination, MinibatchStdDev)
+    return any(isinstance(layer, comparing) for layer in all_layers(network))

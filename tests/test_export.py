@@ -218,6 +218,30 @@ def test_onnx_files_answer_as_the_model_does(tmp_path, build):
 
 @needs_onnx
 @pytest.mark.skipif(BACKEND == "jax", reason="JAX goes through torch: once is enough")
+@pytest.mark.parametrize("build", [tiny.vqvae, tiny.conditional_vqgan, tiny.vaegan])
+def test_onnx_files_of_codes_and_of_a_game_answer_as_the_model_does(tmp_path, build):
+    import onnxruntime
+
+    model, x = build(), tiny.images(7)
+    inputs = {} if model.num_classes is None else {"y": np.arange(7, dtype="int32") % 3}
+    expected = model.encode(x, **inputs)
+    model.export(tmp_path / "onnx", "onnx", verbose=False)
+
+    def answer(name, **arrays):
+        session = onnxruntime.InferenceSession(tmp_path / "onnx" / f"{name}.onnx")
+        return session.run(None, {**arrays, **inputs})
+
+    is_coded = isinstance(model, kg.VQVAE)
+    encoded = answer("encode", x=x)
+    for a, b in zip(encoded, [expected] if is_coded else expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=0 if is_coded else 1e-5)
+    decoded = answer("decode", **{"codes" if is_coded else "z": encoded[0]})[0]
+    for found in (decoded, answer("reconstruct", x=x)[0]):
+        np.testing.assert_allclose(found, model.reconstruct(x, **inputs), rtol=1e-5, atol=1e-5)
+
+
+@needs_onnx
+@pytest.mark.skipif(BACKEND == "jax", reason="JAX goes through torch: once is enough")
 def test_flat_latents_of_a_prior_are_exported_under_the_name_that_torch_has_inside(tmp_path):
     import onnxruntime
 

@@ -193,4 +193,7 @@ def _nearest(z, codebook):
     codebook = ops.cast(codebook, z.dtype)
     # |z - e|^2 without |z|^2, which is the same for all e.
     distances = ops.sum(ops.square(codebook), axis=-1) - 2 * ops.matmul(z, ops.transpose(codebook))
-    return ops.cast(ops.argmin(distances, axis=-1), "int32")
+    # The first of the nearest: on TensorFlow `ops.argmin` has an operation that ONNX lacks.
+    is_nearest = distances <= ops.min(distances, axis=-1, keepdims=True)
+    codes = ops.arange(codebook.shape[0], dtype="int32")
+    return ops.min(ops.where(is_nearest, codes, codes[-1]), axis=-1)

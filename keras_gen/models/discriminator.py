@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_gen import backend, checks, configs, likelihoods
+from keras_gen import backend, bounds, checks, configs, likelihoods
 from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, total_in_float32
 from keras_gen.losses import adversarial
@@ -165,7 +165,8 @@ class HasDiscriminator(TwoOptimizers):
         super().check_batch_size(n, batch_size)
         if 1 not in {min(n, batch_size), n % batch_size}:
             return
-        reason = "compares the examples of a batch" if self.compares_examples() else None
+        compares = checks.compares_examples(self.discriminator)
+        reason = "compares the examples of a batch" if compares else None
         if keras.config.backend() == "torch":
             layers = all_layers(self.discriminator)
             if any(isinstance(c, keras.layers.Conv2D) and c.filters == 1 for c in layers):
@@ -194,7 +195,7 @@ class HasDiscriminator(TwoOptimizers):
             )
         if hasattr(self.discriminator, "outputs"):
             first = keras.Model(self.discriminator.inputs, self.discriminator.outputs[0])
-            self.check_raw_outputs(first, self.symbolic_inputs(x))
+            bounds.check_raw_outputs(first, self.symbolic_inputs(x), self.adversarial_loss)
 
     def get_config(self):
         return {

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_gen import augment as augmentations
-from keras_gen import backend, checks
+from keras_gen import backend, bounds, checks
 from keras_gen.arguments import as_sequence
 from keras_gen.borrowed import all_layers
 from keras_gen.dtypes import in_float32, total_in_float32
@@ -276,7 +276,7 @@ class GAN(TwoPlayerModel):
             self.augment.check_bounds(self.generator_bounds)
 
     def check_batch_size(self, n, batch_size):
-        needed = self.d_steps * self.packing * (2 if self.compares_examples() else 1)
+        needed = self.d_steps * self.packing * (1 + checks.compares_examples(self.discriminator))
         for size in {min(n, batch_size), n % batch_size or batch_size}:
             if size < needed:
                 way = "change the batch size, or leave the last examples out"
@@ -308,7 +308,7 @@ class GAN(TwoPlayerModel):
         if self.penalties:
             gradient_penalties.check_second_derivatives(self.discriminator)
         x = self.symbolic_inputs(keras.KerasTensor(self.packed_shape()), self.packing)
-        self.check_raw_outputs(self.discriminator, x)
+        bounds.check_raw_outputs(self.discriminator, x, self.adversarial_loss)
 
 
 def _has_float16(network):

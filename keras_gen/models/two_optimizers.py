@@ -1,8 +1,5 @@
 """Two players, each with an optimizer of its own: what `compile` takes, and what it keeps."""
 
-from keras_gen import bounds
-from keras_gen.borrowed import all_layers
-from keras_gen.layers import MinibatchDiscrimination, MinibatchStdDev
 from keras_gen.optimizers import PlayerOptimizers
 
 PLAYERS = ("generator", "discriminator")
@@ -51,23 +48,6 @@ class TwoOptimizers:
 
     def build_optimizer(self):
         self.optimizer.build_players(*(variables for _, variables in self.optimized()))
-
-    def compares_examples(self):
-        """Return True if the discriminator has a layer that compares the examples of a batch."""
-        comparing = (MinibatchDiscrimination, MinibatchStdDev)
-        return any(isinstance(layer, comparing) for layer in all_layers(self.discriminator))
-
-    def check_raw_outputs(self, discriminator, inputs):
-        """Raise ValueError if a discriminator is squashed, and the loss expects raw outputs."""
-        if not self.adversarial_loss.needs_raw_outputs:
-            return
-        low, high = bounds.output_bounds(discriminator, inputs)
-        if low >= -1 and high <= 1:
-            raise ValueError(
-                f"The discriminator {bounds.describe(low, high)}. "
-                f"{type(self.adversarial_loss).__name__} expects raw outputs, logits, which keep "
-                f"it stable: leave the activation out."
-            )
 
     def check_next_to(self, x, y, sample_weight):
         if sample_weight is not None:

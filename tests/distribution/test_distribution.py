@@ -6,6 +6,7 @@ import json
 import keras
 import pytest
 
+from tests.faults import devices
 from tests.faults.devices import TOLERANCE, launch
 
 SECOND_ENGINE = {"tensorflow": "tensorflow workers", "jax": "jax processes"}
@@ -25,16 +26,16 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(folder):
-    return results(keras.config.backend(), folder, "vae", "gan", "vqvae")
+    return results(keras.config.backend(), folder, *devices.MODELS)
 
 
 def test_logs_and_weights_are_those_of_one_device(found):
-    """Of a VAE with free bits; of a GAN with batch norm, a penalty, and layers across a batch; and
-    of a codebook.
+    """Of a VAE with free bits; of a GAN with batch norm, a penalty, and layers across a batch; of a
+    codebook; and of a VAE-GAN with its adaptive weight.
     """
     for each in found:
         assert each["devices"] == 2
-        for model in ("vae", "gan", "vqvae"):
+        for model in devices.MODELS:
             assert each[model]["logs"] < TOLERANCE
             assert each[model]["weights"] < TOLERANCE
 

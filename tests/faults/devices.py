@@ -165,7 +165,20 @@ def vqvae():
     return model
 
 
-MODELS = {"vae": vae, "gan": gan, "vqvae": vqvae}
+def vaegan():
+    """Return a VAE-GAN, whose adaptive weight is a ratio of the whole batch's slopes."""
+    import keras
+
+    import keras_gen as kg
+
+    networks = kg.networks.mlp_vae(IMAGE_SHAPE, 3, hidden=(6,))
+    discriminator = kg.networks.patch_discriminator(IMAGE_SHAPE, filters=(4,))
+    model = kg.VAEGAN(*networks, discriminator, seed=1)
+    model.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01))
+    return model
+
+
+MODELS = {"vae": vae, "gan": gan, "vqvae": vqvae, "vaegan": vaegan}
 
 
 def images(n=EXAMPLES):

@@ -37,6 +37,12 @@ def test_each_vector_becomes_the_nearest_of_the_codebook_and_commits_to_it():
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
+def test_of_equally_near_codes_the_first_is_taken():
+    z = np.array([[-1.0], [1.0], [2.0], [3.0], [5.0]], "float32")
+    codes = numpy(started([[0.0], [2.0], [2.0], [4.0]]).codes(z))
+    np.testing.assert_array_equal(codes, [0, 0, 1, 1, 3])
+
+
 def test_the_codebook_is_that_of_a_loop_of_moving_averages():
     codebook, decay = vectors((4, 2), 1), 0.9
     quantizer = started(codebook, decay=decay, revive_below=0)

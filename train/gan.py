@@ -12,6 +12,7 @@ from train import (
     fine_tune,
     options,
     plots,
+    progress,
     quality,
     r3gan,
     recipes,
@@ -164,7 +165,8 @@ def train(args):
     if args.dataset not in POINTS:
         run.preview(train)
     # The data shuffle themselves.
-    history = gan.fit(train, epochs=args.epochs, shuffle=False, callbacks=callbacks).history
+    settings = {"epochs": args.epochs, "shuffle": False, "verbose": progress.verbosity()}
+    history = gan.fit(train, callbacks=callbacks, **settings).history
 
     quality.take_best(args, gan)
     metrics = gan.evaluate(test, return_dict=True, verbose=0)

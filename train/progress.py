@@ -1,9 +1,15 @@
 """What a run says of itself while it trains: how long it will take, and its curves."""
 
+import sys
 import time
 
 SAY_EVERY = 60  # Seconds.
 PREVIEW = 120  # Seconds of a --preview.
+
+
+def verbosity():
+    """Return what `fit` shall print: a bar that moves on a terminal, lines in a file or a pipe."""
+    return 1 if sys.stdout.isatty() else 2
 
 
 def say_how_long(epochs, num_examples):

@@ -33,7 +33,7 @@ def callbacks(args, train, test):
             metrics="sliced_wasserstein" if args.dataset in POINTS else "frechet",
             features=features(args.dataset, train, test),
             every=args.evaluate_every,
-            samples=ROWS,
+            samples=min(ROWS, len(real[0]) // 2),
             keep_best=args.out / BEST if args.keep_best else None,
             stop_after=args.stop_after,
             seed=args.seed,

@@ -11,6 +11,7 @@ from train import (
     fine_tune,
     options,
     plots,
+    progress,
     quality,
     run_folder,
     speed,
@@ -141,7 +142,8 @@ def train(args):
     run.begin()
     run.preview(train)
     # Both kinds of set shuffle themselves.
-    vae.fit(train, validation_data=test, epochs=args.epochs, shuffle=False, callbacks=callbacks)
+    settings = {"epochs": args.epochs, "shuffle": False, "verbose": progress.verbosity()}
+    vae.fit(train, validation_data=test, callbacks=callbacks, **settings)
 
     quality.take_best(args, vae)
     metrics = vae.evaluate(test, return_dict=True, verbose=0)

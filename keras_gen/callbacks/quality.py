@@ -12,6 +12,8 @@ from keras_gen.arguments import check_integer, check_path
 from keras_gen.callbacks.grids import drawing_arguments
 from keras_gen.metrics.samples import HIGHER_IS_BETTER, check_names, compare, describe, take
 
+SAMPLES = 1000  # Of a measurement.
+
 
 class SampleQuality(keras.callbacks.Callback):
     """Measures samples next to real images while a model is trained, and keeps the best weights.
@@ -38,9 +40,10 @@ class SampleQuality(keras.callbacks.Callback):
         features: As in `kg.metrics.quality`.
         every: Epochs between measurements; the last epoch always has one. In the others the
             figures are NaN, with which Keras's `EarlyStopping` and the like do not work.
-        samples: Samples of a measurement. 1,000 MNIST digits cost about a second on a CPU with
-            "frechet" and a `kg.features.Classifier`, most of it for drawing them: where an epoch
-            is as short, let `every` be more than 1.
+        samples: Samples of a measurement; by default 1,000, or half as many as `data` holds if
+            that is less. 1,000 MNIST digits cost about a second on a CPU with "frechet" and a
+            `kg.features.Classifier`, most of it for drawing them: where an epoch is as short, let
+            `every` be more than 1.
         keep_best: Path of a `.keras` file for the model, with moving averages and optimizers, as
             it was at its best figure; it is written again at each gain. The figure and its epoch
             are next to it, in a file whose name ends in `.keras.json`.
@@ -76,7 +79,7 @@ class SampleQuality(keras.callbacks.Callback):
         metrics=("frechet",),
         features=None,
         every=1,
-        samples=1000,
+        samples=None,
         keep_best=None,
         stop_after=None,
         seed=0,
@@ -86,7 +89,7 @@ class SampleQuality(keras.callbacks.Callback):
         self.metrics = self.logged = check_names(metrics)
         self.features = features
         self.every = check_integer("every", every)
-        self.samples = check_integer("samples", samples, least=10)
+        self.samples = None if samples is None else check_integer("samples", samples, least=10)
         self.keep_best = self.note = None
         if keep_best is not None:
             self.keep_best = check_path("keep_best", keep_best, ".keras")
@@ -131,7 +134,7 @@ class SampleQuality(keras.callbacks.Callback):
 
     def read(self):
         """Describe the real images: half of them for the figures, half for the floors."""
-        x, y = door.some(self.data, 2 * self.samples)
+        x, y = door.some(self.data, 2 * (self.samples or SAMPLES))
         if len(x) < 20:
             raise ValueError(f"`data` holds {len(x)} examples. Pass at least 20.")
         if hasattr(self.model, "check_data"):
@@ -139,6 +142,11 @@ class SampleQuality(keras.callbacks.Callback):
             has_classes = y is not None and self.model.num_classes is not None
             y = self.model.labels(y, len(x)) if has_classes else None
         self.rows = len(x) // 2
+        if self.samples is not None and self.rows < self.samples:
+            raise ValueError(
+                f"A measurement of {self.samples} samples needs {2 * self.samples} real examples, "
+                f"and `data` holds {len(x)}. Pass samples={self.rows}."
+            )
         real = describe(x, self.features)
         self.real = take(real, slice(self.rows))
         others = slice(self.rows, 2 * self.rows)  # In whose place the samples are measured.

@@ -193,6 +193,12 @@ class Array(Source):
 
     def __init__(self, path):
         self.x, y = _arrays(path)
+        if self.x.ndim == 3 and self.x.shape[-1] in (3, 4):
+            raise ValueError(
+                f"{path!r} holds an array of shape {self.x.shape}. If it is one image in colour, "
+                f"save `x[None]`; if they are grey images {self.x.shape[-1]} pixels wide, save "
+                f"`x[..., None]`."
+            )
         if self.x.ndim == 3:
             self.x = self.x[..., None]
         is_float = np.issubdtype(self.x.dtype, np.floating)

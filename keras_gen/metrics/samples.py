@@ -1,6 +1,7 @@
 """Every figure of the quality of samples, next to the same figure between real images."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 
@@ -170,6 +171,7 @@ def quality(real, fake, features=None, *, train=None, metrics=None, draws=5, see
         raise ValueError(
             f"`real` is {real.dtype} and `fake` {fake.dtype}. Pass both as floats, in one range."
         )
+    _warn_of_ranges(real=real, fake=fake)
     rows = min(len(real) // 2, len(fake))
     draws = min(draws, max(1, len(fake) // rows))
     known = None if train is None else _features_of_all(train, features)
@@ -270,6 +272,20 @@ def _check_examples(name, x):
     if not np.isfinite(x).all():
         raise ValueError(f"`{name}` holds NaN or infinite values. If a model made it, it diverged.")
     return x
+
+
+def _warn_of_ranges(**sides):
+    """Warn if one side is of images in [0, 1] and the other one can be of no such images."""
+    ranges = {name: (float(x.min()), float(x.max())) for name, x in sides.items()}
+    within = [low >= 0 and high <= 1 for low, high in ranges.values()]
+    beyond = [low < -0.5 or high > 2 for low, high in ranges.values()]
+    if any(within) and any(beyond):
+        of = " and ".join(f"`{name}` from {a:.3g} to {b:.3g}" for name, (a, b) in ranges.items())
+        warnings.warn(
+            f"The values go in {of}. Pass both in one range: `(x + 1) / 2` brings [-1, 1] to "
+            f"[0, 1], and `x / 255` brings [0, 255] there.",
+            stacklevel=3,
+        )
 
 
 def _short(value):

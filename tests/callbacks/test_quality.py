@@ -179,6 +179,8 @@ def test_what_cannot_be_measured_is_refused_before_training(tmp_path):
         fit([1.0], keep_best="best.h5")
     with pytest.raises(ValueError, match="`data` holds 8 examples. Pass at least 20"):
         kg.callbacks.SampleQuality(REAL[:8], samples=40).on_train_begin()
+    with pytest.raises(ValueError, match="needs 80 real examples, and .* Pass samples=15"):
+        kg.callbacks.SampleQuality(REAL[:30], samples=40).on_train_begin()
 
 
 def vae():

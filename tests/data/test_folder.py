@@ -725,6 +725,11 @@ BAD = {
     "tables": (array(np.zeros((9, 64), "u1")), {}, r"shape \(9, 64\). Save .* A table is no image"),
     "no images": (array(np.zeros((0, 8, 8, 3), "u1")), {}, r"at the end\.$"),
     "two channels": (array(np.zeros((9, 8, 8, 2), "u1")), {}, r"at the end\.$"),
+    "one in colour": (
+        array(np.zeros((9, 8, 3), "u1")),
+        {},
+        r"save `x\[None\]`; if they are",
+    ),
     "films": (array(np.zeros((2, 9, 8, 8, 3), "u1")), {}, r"`x.reshape\(-1, 8, 8, 3\)` is one"),
     "an array of no labels": (
         array(np.zeros((9, 8, 8), "u1")),

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -133,3 +135,13 @@ def test_what_cannot_be_measured_is_refused():
         quality(law(40), law(40), metrics=("recall", "confident", "copies"))
     with pytest.raises(ValueError, match="`real` is uint8 and `fake` float64. Pass both as floats"):
         quality((255 * law(40)).astype("uint8"), law(40))
+
+
+@pytest.mark.parametrize("scale, shift", [(255.0, 0.0), (2.0, -1.0)])
+def test_ranges_that_differ_are_told(scale, shift):
+    x = np.random.default_rng(0).random((60, 2, 2, 1))
+    with pytest.warns(UserWarning, match="`real` from .* and `fake` from .*in one range"):
+        quality(x, scale * x + shift, metrics=("recall",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quality(x, x - 0.3, metrics=("recall",))  # As a Gaussian's mean may be.

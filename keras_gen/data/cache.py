@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import hashlib
 import json
+import mmap
 import os
 import pathlib
 import shutil
@@ -145,7 +146,11 @@ def _read(entry, source):
 
 
 def _mapped(entry, index):
-    pixels = np.memmap(entry / "images.uint8", "uint8", "r", shape=tuple(index["shape"]))
+    with open(entry / "images.uint8", "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if hasattr(mmap, "MADV_RANDOM"):  # Else what lies behind each image is read too, 128 KB.
+        mapped.madvise(mmap.MADV_RANDOM)
+    pixels = np.frombuffer(mapped, "uint8").reshape(index["shape"])
     return Decoded(pixels, np.array(index["kept"]), index["checksums"])
 
 

@@ -10,7 +10,7 @@ class ImageDataset(OrderedDataset):
     makes it.
 
     Args:
-        images: uint8 (n, height, width, channels), an array or a `np.memmap`.
+        images: uint8 (n, height, width, channels), an array, which may lie in a mapped file.
         y: integer labels (n,), or None.
         rows: the images that belong to this set, as indices into `images`; by default all.
         class_names: names of the classes 0, 1, ..., or None.
@@ -51,7 +51,7 @@ class ImageDataset(OrderedDataset):
                 f"`images` has shape {images.shape} and type {images.dtype}. Pass uint8 (n, "
                 f"height, width, channels), or give floats to `ArrayDataset`."
             )
-        self.images = np.asarray(images)  # A memmap would make memmaps of what is read from it.
+        self.images = np.asarray(images)  # A `np.memmap` would make more of them of what is read.
         self.rows = np.arange(len(images)) if rows is None else np.asarray(rows)
         self.y = None if y is None else np.asarray(y)[self.rows]
         self.class_names = class_names

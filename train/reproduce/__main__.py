@@ -9,6 +9,7 @@ import time
 from train import command, environment, options, results
 from train.reproduce import (
     burda,
+    codes,
     examples,
     few_images,
     likelihoods,
@@ -43,7 +44,9 @@ ENTRIES = {
     "few-images": few_images.few_images,
     "vamp": priors.vamp,
     "samplers": samplers.samplers,
+    "codes": codes.codes,
 }
+WITH_DATASET = ("one-class-mnist", "samplers", "codes")
 
 
 def make_parser():
@@ -56,7 +59,11 @@ def make_parser():
     add, folder = parser.add_argument, options.folder_name
     add("name", nargs="?", choices=ENTRIES, help="without one: list them")
     add("--seed", type=options.seed, default=0, help="default: 0")
-    add("--dataset", type=options.data_set, help="another set, for one-class-mnist and samplers")
+    add(
+        "--dataset",
+        type=options.data_set,
+        help=f"another set, for {', '.join(WITH_DATASET)}",
+    )
     add("--data-dir", type=folder, help="where TFDS keeps data sets (else TFDS_DATA_DIR)")
     add("--manual-dir", type=folder, help="folder with the original files, not downloaded")
     add("--json", type=options.output_file, metavar="FILE", help="write the rows there, too")
@@ -72,8 +79,8 @@ def main(argv=None):
         return
     data = {"data_dir": args.data_dir, "manual_dir": args.manual_dir}
     if args.dataset is not None:
-        if args.name not in ("one-class-mnist", "samplers") or args.record:
-            parser.error("--dataset is for one-class-mnist and samplers, without --record")
+        if args.name not in WITH_DATASET or args.record:
+            parser.error(f"--dataset is for {', '.join(WITH_DATASET)}, without --record")
         data["dataset"] = args.dataset
     environment.quiet_tensorflow()
     import keras

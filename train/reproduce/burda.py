@@ -31,7 +31,7 @@ def table_1(seed, **data):
     for cell, published in PUBLISHED.items():
         schedule = keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
         nll = trained_nll(cell, seed, data, 20, 3_280, schedule, test_images=10_000)
-        rows.append(Row("burda", title(cell), nll, published, 0.3))
+        rows.append(Row("burda", f"NLL of {title(cell)}, nats", nll, published, 0.3))
     return rows
 
 
@@ -67,7 +67,7 @@ def compared(name, pairs, rates, seed, data):
     return [
         AtLeast(
             name,
-            f"{title(worse)} less {title(better)}, {epochs} epochs",
+            f"NLL after {epochs} epochs, nats: ({title(worse)}) minus ({title(better)})",
             nll(worse, epochs) - nll(better, epochs),
             0.0,
         )

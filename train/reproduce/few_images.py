@@ -30,9 +30,16 @@ def few_images(seed, **data):
             [float(row[name]) for row in (adaptive, none)] for name in ("gap", "frechet_ratio")
         )
         rows.append(
-            AtMost(f"seed {i}", "D(training) - D(held out), half of without", gap[0], gap[1] / 2)
+            AtMost(
+                f"seed {i}",
+                "D(training) - D(held out) (expected: half of that without augmentation)",
+                gap[0],
+                gap[1] / 2,
+            )
         )
-        rows.append(AtMost(f"seed {i}", "Fréchet ratio, and without", *ratio))
+        rows.append(
+            AtMost(f"seed {i}", "Fréchet ratio (expected: that without augmentation)", *ratio)
+        )
     return rows
 
 

@@ -14,7 +14,7 @@ def linear_vae(seed, **data):
     keras.utils.set_random_seed(seed)
     epochs, rows = 40, []
     for latent_dim in (10, 2):
-        name = f"z {latent_dim}"
+        name = f"{latent_dim} latents"
         decay = keras.optimizers.schedules.CosineDecay(1e-2, epochs * len(train))
         likelihood = kg.likelihoods.Gaussian(learn_sigma=True)
         vae = kg.VAE(*kg.networks.linear_vae((28, 28, 1), latent_dim), likelihood, seed=seed)
@@ -30,7 +30,8 @@ def linear_vae(seed, **data):
         sigma2 = float(np.exp(2 * keras.ops.convert_to_numpy(likelihood.log_sigma)))
         rows.append(Row(name, "sigma^2", sigma2, ppca.sigma2, 0.01 * ppca.sigma2))
         W = vae.decoder.get_weights()[0].T  # (784, latent_dim)
-        rows.append(AtLeast(name, "cos of the widest angle", smallest_cosine(W, ppca.W), 0.999))
+        cosine = smallest_cosine(W, ppca.W)
+        rows.append(AtLeast(name, "cosine of the largest angle to PCA's subspace", cosine, 0.999))
     return rows
 
 
@@ -71,9 +72,11 @@ def iwae_gap(seed, **data):
     # (r / sqrt(2 r - 1) - 1) / 2.
     bounds = {k: bound(k, 400_000) for k in (1, 5, 50)}
     rows = [Row("iwae-gap", "L_1 - log p(x), nats", bounds[1], -0.15343, 1e-4)]
-    rows.append(Row("iwae-gap", "50 (log p(x) - L_50)", -50 * bounds[50], 0.07735, 0.02))
+    rows.append(
+        Row("iwae-gap", "50 times (log p(x) - L_50), nats", -50 * bounds[50], 0.07735, 0.02)
+    )
     rises = float(bounds[1] < bounds[5] < bounds[50] < 0)
-    return [*rows, Row("iwae-gap", "L_1 < L_5 < L_50 < log p", rises, 1.0, 0.0)]
+    return [*rows, Row("iwae-gap", "1 if L_1 < L_5 < L_50 < log p(x), else 0", rises, 1.0, 0.0)]
 
 
 def nll_20(seed, **data):
@@ -110,5 +113,5 @@ def _nll(name, epochs, at_most, seed, data):
     nats = vae.log_likelihood(test.x[:1000], num_samples=500)
     return [
         AtMost(name, "test -ELBO, nats", loss, at_most[0]),
-        AtMost(name, "NLL, 500 samples, 1,000 images", -float(nats.mean()), at_most[1]),
+        AtMost(name, "NLL of 1,000 images, 500 samples, nats", -float(nats.mean()), at_most[1]),
     ]

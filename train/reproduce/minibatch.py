@@ -24,7 +24,11 @@ def minibatch(seed, **data):
     rows = []
     for i in range(seed, seed + SEEDS):
         without, with_it = (int(run(kernels, i)["modes"]) for kernels in (None, KERNELS))
-        rows.append(AtLeast(f"seed {i}", "modes with it, and without", with_it, without))
+        rows.append(
+            AtLeast(
+                f"seed {i}", "modes with discrimination (expected: those without)", with_it, without
+            )
+        )
     return rows
 
 

@@ -113,8 +113,8 @@ def markdown(rows, our):
     budgets = {(row["seed"], row["budget"]) for row in ours}
     theirs = [row for row in rows if (row["seed"], row["budget"]) in budgets]
     lines = [
-        "| | seeds | seconds | steps | confident | rarest and most frequent class | Fréchet ratio "
-        "| precision | recall |\n|---|---|---|---|---|---|---|---|---|"
+        "| | seeds | seconds | steps | confident | share of the rarest and of the most frequent "
+        "class | Fréchet ratio | precision | recall |\n|---|---|---|---|---|---|---|---|---|"
     ]
     for who in (OURS, *PEERS):
         found = ours if who == OURS else [row for row in theirs if row["who"] == who]

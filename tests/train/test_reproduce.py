@@ -16,6 +16,7 @@ from sklearn import linear_model
 import keras_gen as kg
 from train import studies, study
 from train.reproduce import (
+    codes,
     few_images,
     likelihoods,
     minibatch,
@@ -251,6 +252,29 @@ def test_samples_under_each_prior_are_rows_of_a_table_and_pictures(tmp_path, mon
     assert len(list((tmp_path / "samplers").glob("mnist_*_0.png"))) == len(names)
     (again,) = samplers.samplers(0)  # Nothing is trained twice.
     assert again.obtained == row.obtained and len(studies.rows(samplers.FILE)) == len(names)
+
+
+def test_codes_of_a_folder_are_counted_and_drawn(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(20):
+            x = random.integers(0, 256, (16, 16, 3), dtype="uint8")
+            kg.callbacks.save_png(tmp_path / "photos" / name / f"{i}.png", x)
+    for name, value in {
+        **{"FILE": tmp_path / "codes.csv", "SIZE": 16, "FILTERS": (4, 4), "CODES": 4},
+        **{"EPOCHS": 1, "PRIOR_EPOCHS": 1, "BATCH_SIZE": 8},
+    }.items():
+        monkeypatch.setattr(codes, name, value)
+    perplexity, unused = codes.codes(0, str(tmp_path / "photos"))
+    assert 1 <= perplexity.obtained <= 4 and perplexity.published == 2
+    assert 0 <= unused.obtained <= 3 and unused.published == 0
+    (row,) = studies.rows(codes.FILE)
+    assert float(row["bits_of_codes"]) == 16 * 2  # A map of 4x4 codes of 2 bits.
+    assert len(list((tmp_path / "codes").glob("photos_0*.png"))) == 2
+    assert codes.codes(0, str(tmp_path / "photos"))[1].obtained == unused.obtained  # Once trained.
+    with pytest.raises(ValueError, match="folder of images in folders: pass --dataset FOLDER"):
+        codes.codes(0)
 
 
 def test_the_vampprior_is_compared_with_the_normal_one(tmp_path, monkeypatch):

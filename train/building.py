@@ -1,6 +1,7 @@
 """The model and the optimizers that the arguments of `train.gan` describe."""
 
 import functools
+import math
 
 from train import r3gan
 
@@ -73,3 +74,14 @@ def adam(args, learning_rate, steps, ema=None):
         falling = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     averages = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
     return keras.optimizers.Adam(falling, beta_1=args.beta_1, beta_2=args.beta_2, **averages)
+
+
+def say_what_averages_hold(ema, steps):
+    """Print a line if a run is too short for its averaged weights."""
+    if ema is None or ema**steps <= 0.1:
+        return
+    enough = math.floor(1000 * 0.05 ** (1 / steps)) / 1000
+    print(
+        f"After {steps:,} steps {ema**steps:.0%} of the averaged weights, which draw the pictures, "
+        f"is still their random start. For so few steps pass --ema {enough}."
+    )

@@ -40,6 +40,9 @@ def test_options_that_are_left_open_suit_the_images_and_are_printed(tmp_path, ca
     settings = json.loads((out / "config.json").read_text())["arguments"]
     assert settings["augment"] == "diff_augment" and settings["sample_every"] == 1
     assert settings["ema"] == 0.998
+    assert (
+        "After 2 steps 100% of the averaged weights" in printed and "pass --ema 0.223." in printed
+    )
 
     args = gan.make_parser().parse_args(["--dataset", str(tmp_path / "photos")])
     gan.settle(args)

@@ -48,6 +48,7 @@ def test_a_preview_stops_by_the_clock_and_says_how_long_the_run_takes(
     (out,) = (tmp_path / "runs/gan").iterdir()  # Nothing stands in the way of the run itself.
     assert out.name == "preview" and (out / "samples/epoch_0001.png").exists()
     assert not (out / "checkpoint").exists()
+    assert json.loads((out / "config.json").read_text())["arguments"]["ema"] is None
     process = run_here(gan, "--preview", "--resume")
     assert "--preview starts anew. Leave out --resume." in process.stderr
 

@@ -168,7 +168,7 @@ def invert(seed, **data):
     expected = "(expected: that of the VAE)"
     return [
         AtMost("invert", f"MSE of the GAN {expected}", float(errors[1]), float(errors[0])),
-        AtLeast("invert", f"AUROC of the GAN for wrong labels {expected}", of_gan, of_vae),
+        AtLeast("invert", f"AUROC of the GAN at finding wrong labels {expected}", of_gan, of_vae),
     ]
 
 

@@ -31,7 +31,7 @@ class Checkpoint(keras.callbacks.Callback):
     """Writes checkpoints; where there is one, `fit` goes on after it as if it had never stopped.
 
     If a run was stopped in any way, `kill -9` included, run the same script again: on the same
-    backend and machine the final weights are, bit for bit, those of a run that was never stopped.
+    backend and CPU the final weights are, bit for bit, those of a run that was never stopped.
     A checkpoint holds:
 
     * the model as a `.keras` file: weights, moving averages, both optimizers, seed generators, and

@@ -4,6 +4,7 @@ import functools
 import inspect
 import math
 import numbers
+import warnings
 
 import keras
 from keras import ops
@@ -161,3 +162,38 @@ def argument_names(kind):
     if "loss" in names:  # That attribute of a model is Keras's own.
         names.add("adversarial_loss")
     return sorted(names - {"self", "args", "kwargs", "trainable", "optimizer"})
+
+
+def warn_of_lost_arguments(model):
+    """Warn of what the constructor of a user's class takes, of the model or a part, and loses.
+
+    `get_config` does not return it, so a file has it not: what is loaded has the default.
+    """
+    parts = [model]
+    for value in vars(model).values():
+        parts += value if isinstance(value, (list, tuple)) else [value]
+    for kind, part in {type(part): part for part in parts}.items():
+        makers = [_definer(kind, name) for name in ("__init__", "from_config", "get_config")]
+        if None in makers or not _is_users(makers[0]) or _is_users(makers[1]):
+            continue
+        try:
+            config = part.get_config()
+        except Exception:  # Written by anybody; what cannot be written says so itself.
+            continue
+        taken = inspect.signature(kind.__init__).parameters.values()
+        names = [p.name for p in taken if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)][1:]
+        if lost := [name for name in names if name not in config]:
+            warnings.warn(
+                f"`get_config` of {kind.__name__} does not return {', '.join(lost)}: a loaded one "
+                f"has the default. Let it return `{{**super().get_config(), "
+                f'"{lost[0]}": self.{lost[0]}}}`.',
+                stacklevel=3,
+            )
+
+
+def _definer(kind, name):
+    return next((base for base in kind.__mro__ if name in vars(base)), None)
+
+
+def _is_users(kind):
+    return kind.__module__.split(".")[0] not in ("keras", "keras_gen", "builtins")

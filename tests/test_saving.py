@@ -192,3 +192,27 @@ def test_a_class_that_is_not_registered_is_named_with_the_way_to_load_it(tmp_pat
     line = re.findall(r"`([^`]+)`", str(error.value))[-1]
     names = {"keras": keras, "path": path, "NotRegistered": NotRegistered}
     assert type(eval(line, names)) is NotRegistered  # noqa: S307
+
+
+@keras.saving.register_keras_serializable("tests")
+class Forgetful(kg.VAE):
+    def __init__(self, encoder, decoder, capacity=5.0, **kwargs):
+        super().__init__(encoder, decoder, **kwargs)
+        self.capacity = capacity
+
+
+@keras.saving.register_keras_serializable("tests")
+class ForgetfulLoss(kg.losses.NonSaturating):
+    def __init__(self, margin=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.margin = margin
+
+
+@pytest.mark.once
+def test_an_argument_that_no_file_will_have_is_told(tmp_path):
+    networks = kg.networks.mlp_vae((4, 4, 1), 2, hidden=(3,))
+    with pytest.warns(UserWarning, match="of Forgetful does not return capacity: .* default"):
+        Forgetful(*networks, capacity=9.0).save(tmp_path / "vae.keras")
+    gan = kg.GAN(*kg.networks.mlp_gan((4, 4, 1), 2), latent_dim=2, loss=ForgetfulLoss(3.0))
+    with pytest.warns(UserWarning, match='ForgetfulLoss .* margin.*"margin": self.margin'):
+        gan.save(tmp_path / "gan.keras")

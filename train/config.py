@@ -6,6 +6,7 @@ folder names.
 
 import argparse
 import importlib.metadata
+import json
 import pathlib
 import platform
 import re
@@ -44,6 +45,9 @@ def write(path, name, args, class_names=None):
 def content(name, args):
     """Return a run of train.`name` as it was started: its command and its arguments."""
     command = shlex.join(["python", "-m", f"train.{name}", *sys.argv[1:]])
+    path = args.out / "config.json"
+    if args.resume and path.exists():  # It was checked when its arguments were read.
+        command = json.loads(path.read_text())["command"]
     return {"command": command, "arguments": arguments(args)}
 
 

@@ -42,7 +42,12 @@ def of_run(content, num_examples=None):
         found["epochs"] = arguments.get("epochs")
     if found["epochs"] is None and isinstance(num_examples, int) and num_examples > 0:
         steps = by_data.STEPS["few" if num_examples <= 2_000 else "more"]
-        found["epochs"] = math.ceil(steps / math.ceil(num_examples / found["batch_size"]))
+        typed = arguments.get("batch_size")
+        size = typed if isinstance(typed, int) and typed > 0 else found["batch_size"]
+        batches = num_examples / (size * found.get("d_steps", 1))
+        # A GAN leaves a batch out that is not full.
+        batches = math.ceil(batches) if name[1] == "vae" else max(1, math.floor(batches))
+        found["epochs"] = math.ceil(steps / batches)
     return {
         name: value
         for name, value in found.items()

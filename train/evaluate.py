@@ -199,7 +199,8 @@ def measure_vae(vae, train, test, settings, args):
     metrics["nll"] = -float(log_likelihood.mean())
     # The error of the mean over these images, whose estimates are independent.
     known = np.isfinite(error)
-    metrics["nll_standard_error"] = float(np.sqrt(np.sum(error[known] ** 2)) / n)
+    if known.any():
+        metrics["nll_standard_error"] = float(np.sqrt(np.sum(error[known] ** 2)) / n)
     metrics["nll_unknown_error"] = 1 - float(known.mean())
     if isinstance(vae.likelihood, kg.likelihoods.Bernoulli):
         metrics["reconstruction_floor"] = entropy(x)
@@ -242,7 +243,7 @@ def kind_of_pixels(vae, x):
 
     if getattr(vae, "dynamic_binarization", False):
         return "binary, drawn from grey each time"
-    return "binary" if np.isin(x, (0, 1)).all() else "grey"
+    return "binary" if np.isin(x, (0, 1)).all() else "between 0 and 1"
 
 
 def measure_gan(gan, train, test, settings, args):

@@ -1,6 +1,7 @@
 """--from: training that starts from the weights of another run."""
 
 import difflib
+import pathlib
 
 from train import environment, run_folder
 
@@ -14,6 +15,11 @@ def check(args):
         from keras_gen import runs
 
         runs.check_finished(args.from_run)
+        if not args.preview and pathlib.Path(args.from_run).resolve() == args.out.resolve():
+            raise ValueError(
+                f"--from {args.from_run} is the run that the new one would replace in --out "
+                f"{args.out}. Pass another --out."
+            )
 
 
 def is_used(args):

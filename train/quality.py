@@ -139,7 +139,13 @@ def measure(model, settings, train, test, args):
         _of_held_out(result, taken, fake, real_examples(None, test, args.samples)[0][0])
     weights = {"weights_of_samples": "averaged" if is_ema else "raw"}
     how = {**result.provenance(), "real_examples": kind, **weights}
-    return f"Samples next to real examples\n{result}", result.as_dict(), how
+    text = f"Samples next to real examples\n{result}"
+    if kind == "training":
+        text += (
+            f"\nThe test set has fewer than {len(real)} examples, so these are of the training "
+            f"set, and copies of it cannot be counted."
+        )
+    return text, result.as_dict(), how
 
 
 def is_figure(name):

@@ -38,10 +38,10 @@ def log_likelihood(
             a given x, so this naive estimate is far too low for all but small models.
         return_standard_error: True returns a pair, with the standard error of each estimate
             from the spread of its weights, in nats (NaN for one draw). It is inf where fewer than
-            about nine draws decide: the weights that would matter were not drawn, so the estimate
-            is only a lower bound, and how far below log p(x) it lies cannot be known from it. A
-            finite one may be too small as well, where q(z|x) is narrower than p(z|x): with two or
-            three latents compare with `proposal="prior"`.
+            about nine draws decide: the weights that would matter were not drawn, and how far
+            the estimate lies from log p(x) cannot be known from it. A finite one may be too small
+            as well, where q(z|x) is narrower than p(z|x): with two or three latents compare with
+            `proposal="prior"`.
         chunk_size: Draws through the decoder at a time; only this decides the memory needed. Under
             a `Mixture` or `VampPrior` of k components each draw needs k times the size of z too.
         verbose: 1 shows a progress bar, 0 does not.

@@ -48,8 +48,11 @@ def is_noise(run):
 
 
 def is_of_pixels(run):
-    """Return whether the shares of samples are those of report.json, of pixels."""
-    return run.figure("precision")[0] is not None and "precision" not in run.metrics
+    """Return whether the shares of samples are of pixels: those of report.json, or measured so."""
+    evaluation = run.metrics.get("evaluation")
+    features = evaluation.get("features") if isinstance(evaluation, dict) else None
+    quick = "precision" not in run.metrics
+    return run.figure("precision")[0] is not None and (quick or features == "Pixels")
 
 
 def is_like_data(run):

@@ -171,3 +171,11 @@ def test_a_link_in_the_place_of_an_unfinished_file_is_not_followed(copied, tmp_p
     evaluate.main([str(copied), *quick, *data_dir_of(copied)])
     assert outside.read_text() == "kept"
     assert "nll" in json.loads((copied / "metrics.json").read_text())
+
+
+def test_a_run_that_goes_on_has_the_command_with_which_it_began(finished):
+    began = json.loads((finished / "config.json").read_text())["command"]
+    args = vae.make_parser().parse_args(["--resume", "--out", str(finished)])
+    assert config.content("vae", args)["command"] == began
+    args.resume = False
+    assert config.content("vae", args)["command"].startswith("python -m train.vae")

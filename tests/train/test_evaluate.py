@@ -48,8 +48,9 @@ def test_a_vae_is_measured_beside_its_floor(tmp_path, data_dir, capsys):
     # More draws are a better bound: the likelihood is not below the ELBO of the same images.
     model = keras.saving.load_model(tmp_path / "run" / "model.keras")
     elbo = model.evaluate(test.x[:20], verbose=0, return_dict=True)["elbo"]
-    assert -after["nll"] > elbo - 3 * after["nll_standard_error"]
-    assert after["evaluation"]["pixels"] == "grey"
+    assert -after["nll"] > elbo
+    assert ("nll_standard_error" in after) == (after["nll_unknown_error"] < 1)
+    assert after["evaluation"]["pixels"] == "between 0 and 1"
     assert after["evaluation"]["importance_samples"] == 50
     assert f"{after['nll']:.4f}" in capsys.readouterr().out
     # The same seed draws the same, and a fitted prior is nearer to the codes.

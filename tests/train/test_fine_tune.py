@@ -43,8 +43,12 @@ def test_a_run_that_does_not_fit_is_refused(tmp_path, capsys):
             ["--from", str(tmp_path / "ring"), "--data-dir", str(tmp_path)],
             "no layer of its GAN fits",
         ),
+        (
+            ["--from", str(tmp_path / "ring"), "--out", str(tmp_path / "ring" / ".")],
+            "is the run that the new one would replace",
+        ),
     ):
         with pytest.raises(SystemExit) as stopped:
-            vae.main([*QUICK, *arguments, "--out", str(tmp_path / "out")])
+            vae.main([*QUICK, "--out", str(tmp_path / "out"), *arguments])
         assert stopped.value.code == 2 and words in capsys.readouterr().err
         assert not (tmp_path / "out").exists()

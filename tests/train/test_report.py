@@ -217,6 +217,18 @@ def test_a_setting_differs_from_the_default_if_it_was_typed(script, typed, diffe
     assert {k: (own[k], v) for k, v in found.items() if own[k] != v} == differs
 
 
+@pytest.mark.parametrize(("script", "epochs"), [(vae, 2000), (gan, 3000)])
+def test_a_folders_default_is_so_many_steps(script, epochs, tmp_path):
+    # 80 images in batches of 32: 3 of a VAE, and the 2 that are full of a GAN.
+    typed = ["--dataset", str(tmp_path), "--batch-size", "32"]
+    args = script.make_parser().parse_args(typed)
+    script.fill_in(args)
+    name = script.__name__.removeprefix("train.")
+    typed = f"python -m train.{name} {' '.join(typed)}"
+    content = {"command": typed, "arguments": config.arguments(args)}
+    assert defaults.of_run(content, 80)["epochs"] == epochs
+
+
 def test_directions_that_change_nothing_are_not_shown():
     images, steps, _, caption = looks.directions(
         settings(), linear_gan([4.0, 0, 2.0, 0]), None, None

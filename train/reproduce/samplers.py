@@ -29,6 +29,7 @@ RECIPES = {
     "mixture of 50, fitted": ("vae", "gaussian_mixture"),
     "flow, fitted": ("vae", "flow"),
     "two-stage": ("vae", "two_stage"),
+    "two-stage, means of z": ("vae", "two_stage_means"),
     "VampPrior of 100": ("vamp", "as trained"),
     "flow, learned with it": ("flow", "as trained"),
     "VQ-VAE and its prior": ("vqvae", "codes"),
@@ -166,8 +167,9 @@ def sample(model, draws, seed, dataset, **data):
     if draws == "codes":
         epochs = PRIOR_EPOCHS[family(dataset)]
         model.fit_prior(train.x[:PRIOR_IMAGES], epochs=epochs, seed=seed, verbose=2)
-    elif draws == "two_stage":
-        return model.decode(second_stage(model, train.x, seed).sample(len(labels), seed=seed))
+    elif draws.startswith("two_stage"):
+        second, is_drawn = second_stage(model, train.x, seed), draws == "two_stage"
+        return model.decode(second.sample(len(labels), draw_pixels=is_drawn, seed=seed))
     elif draws != "as trained":
         model.fit_prior(train.x, kind=draws, seed=seed)
     return model.sample(len(labels), seed=seed)

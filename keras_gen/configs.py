@@ -177,16 +177,17 @@ def warn_of_lost_arguments(model):
         if None in makers or not _is_users(makers[0]) or _is_users(makers[1]):
             continue
         try:
-            config = part.get_config()
+            known = set(part.get_config())
         except Exception:  # Written by anybody; what cannot be written says so itself.
             continue
-        taken = inspect.signature(kind.__init__).parameters.values()
-        names = [p.name for p in taken if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)][1:]
-        if lost := [name for name in names if name not in config]:
+        for name, taken in list(inspect.signature(kind.__init__).parameters.items())[1:]:
+            is_kept = name in known or taken.kind in (taken.VAR_POSITIONAL, taken.VAR_KEYWORD)
+            if is_kept or getattr(part, name, taken.default) is taken.default:
+                continue
             warnings.warn(
-                f"`get_config` of {kind.__name__} does not return {', '.join(lost)}: a loaded one "
-                f"has the default. Let it return `{{**super().get_config(), "
-                f'"{lost[0]}": self.{lost[0]}}}`.',
+                f"`get_config` of {kind.__name__} does not return `{name}`, so a loaded one has "
+                f'not this one\'s. Let it return `{{**super().get_config(), "{name}": '
+                f"self.{name}}}`.",
                 stacklevel=3,
             )
 

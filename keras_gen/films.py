@@ -1,7 +1,9 @@
 """Films: GIF, WebP and MP4 files of pictures, or of images."""
 
+import contextlib
 import os
 import subprocess
+import tempfile
 import warnings
 
 import numpy as np
@@ -126,25 +128,25 @@ def _write_animation(path, frames, durations):
 def _write_mp4(path, frames, durations):
     """Write an MP4 that every player knows: H.264, whose sides are even numbers."""
     width, height = (side + side % 2 for side in frames[0].size)
-    pages = []
-    for frame, duration in zip(frames, durations, strict=True):
-        page = Image.new("RGB", (width, height), "white")
-        page.paste(frame)
-        pages += max(1, round(duration / durations[0])) * [page.tobytes()]
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
     h264 = ["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"]
-    process = subprocess.run(
-        [
-            *(_encoder().get_ffmpeg_exe(), "-v", "error", "-y"),
-            *(*raw, "-r", str(1000 / durations[0]), "-i", "-", *h264),
-            str(path.absolute()),  # "-a.mp4" would be an option, and "a:b.mp4" an address.
-        ],
-        input=b"".join(pages),
-        capture_output=True,
-    )
-    if process.returncode:
-        said = process.stderr.decode(errors="replace").strip()
-        raise OSError(f"{path} was not written whole: is the disk full? ffmpeg says: {said}")
+    command = [
+        *(_encoder().get_ffmpeg_exe(), "-v", "error", "-y"),
+        *(*raw, "-r", str(1000 / durations[0]), "-i", "-", *h264),
+        str(path.absolute()),  # "-a.mp4" would be an option, and "a:b.mp4" an address.
+    ]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # Its end says why.
+            for frame, duration in zip(frames, durations, strict=True):
+                page = Image.new("RGB", (width, height), "white")
+                page.paste(frame)
+                for _ in range(max(1, round(duration / durations[0]))):
+                    process.stdin.write(page.tobytes())
+        if process.wait():
+            said.seek(0)
+            words = said.read().decode(errors="replace").strip() or process.returncode
+            raise OSError(f"{path} was not written whole: is the disk full? ffmpeg says: {words}")
 
 
 def _encoder():

@@ -48,7 +48,6 @@ def choose(args, train):
     if args.penalty_weight:
         penalty += f" with weight {args.penalty_weight:g}"
     averages = "none" if args.ema is None else f"{args.ema}, for the pictures"
-    averages += " of a preview" if args.preview else ""
     print(
         f"  network {args.network}, {networks.get(args.network, '')}\n"
         f"  loss {args.loss}, penalty {penalty}, batch size "

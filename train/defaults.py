@@ -1,7 +1,6 @@
 """The settings that a run has by default: a report compares the run's own with them."""
 
 import importlib
-import math
 import re
 
 from train import by_data, config
@@ -42,12 +41,15 @@ def of_run(content, num_examples=None):
         found["epochs"] = arguments.get("epochs")
     if found["epochs"] is None and isinstance(num_examples, int) and num_examples > 0:
         steps = by_data.STEPS["few" if num_examples <= 2_000 else "more"]
-        typed = arguments.get("batch_size")
-        size = typed if isinstance(typed, int) and typed > 0 else found["batch_size"]
-        batches = num_examples / (size * found.get("d_steps", 1))
+        examples = 1  # Of a batch.
+        for option in ("batch_size", "d_steps"):
+            typed = arguments.get(option)
+            is_known = isinstance(typed, int) and typed > 0
+            examples *= typed if is_known else found.get(option, 1)
         # A GAN leaves a batch out that is not full.
-        batches = math.ceil(batches) if name[1] == "vae" else max(1, math.floor(batches))
-        found["epochs"] = math.ceil(steps / batches)
+        is_vae = name[1] == "vae"
+        batches = -(-num_examples // examples) if is_vae else max(1, num_examples // examples)
+        found["epochs"] = -(-steps // batches)
     return {
         name: value
         for name, value in found.items()

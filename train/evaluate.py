@@ -100,6 +100,7 @@ def evaluate(args):
     path = args.run / "metrics.json"
     before = results.read_json(path) if path.exists() else {}
     before = {name: value for name, value in before.items() if not quality.is_figure(name)}
+    before.pop("nll_standard_error", None)  # It may be unknown now.
     measured = results.finite({**metrics, **figures})
     results.write_json(path, {**before, **measured, "evaluation": provenance})
     show(metrics, table, provenance)

@@ -1,7 +1,7 @@
 """--from: training that starts from the weights of another run."""
 
 import difflib
-import pathlib
+import os
 
 from train import environment, run_folder
 
@@ -15,10 +15,11 @@ def check(args):
         from keras_gen import runs
 
         runs.check_finished(args.from_run)
-        if not args.preview and pathlib.Path(args.from_run).resolve() == args.out.resolve():
+        out = args.out / "preview" if args.preview else args.out
+        if os.path.realpath(args.from_run) == os.path.realpath(out):
             raise ValueError(
                 f"--from {args.from_run} is the run that the new one would replace in --out "
-                f"{args.out}. Pass another --out."
+                f"{out}. Pass another --out."
             )
 
 

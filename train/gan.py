@@ -145,7 +145,8 @@ def train(args):
     shape, num_classes = devices.describe(train, args.conditional)
     fill_in_by_data(args, train, shape)
     steps = args.epochs * len(train)
-    say_what_averages_hold(args.ema, steps)
+    if not fine_tune.is_used(args):
+        say_what_averages_hold(args.ema, steps)
     # A set that is prepared now, by TFDS, draws random numbers.
     keras.utils.set_random_seed(args.seed)
     with speed.precision(args.dtype):
@@ -254,8 +255,9 @@ def fill_in(args):
 
 def fill_in_by_data(args, train, shape):
     """Give the options that depend on the data a value, if they were left open."""
-    if args.preview:
-        args.ema = None  # Averages over two minutes hold much of the random start, and are grey.
+    if args.preview and args.ema is not None:
+        print("The preview draws with the raw weights: after so few steps the averages are grey.")
+        args.ema = None
     if args.recipe == "r3gan" and args.penalty == ["r1", "r2"] and len(shape) == 3:
         args.penalty_weight = args.penalty_weight or r3gan.gamma_of(shape)
     if options.is_path(args.dataset):

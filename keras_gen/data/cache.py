@@ -20,6 +20,8 @@ from keras_gen import files
 IN_MEMORY_BYTES = 2 * 2**30
 # Raised when decoding changes: files of before are not read then.
 FORMAT = 1
+# Bytes of a small image: the system would read much more with it, and no shuffled epoch wants that.
+SMALL = 2**15
 AHEAD = 4  # Images that each thread is ahead of the one that is written down.
 
 # The images that could be read, uint8 (n, height, width, channels), their places among the names
@@ -148,9 +150,9 @@ def _read(entry, source):
 def _mapped(entry, index):
     with open(entry / "images.uint8", "rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    if hasattr(mmap, "MADV_RANDOM"):  # Else what lies behind each image is read too, 128 KB.
-        mapped.madvise(mmap.MADV_RANDOM)
     pixels = np.frombuffer(mapped, "uint8").reshape(index["shape"])
+    if pixels[:1].nbytes <= SMALL and hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)
     return Decoded(pixels, np.array(index["kept"]), index["checksums"])
 
 

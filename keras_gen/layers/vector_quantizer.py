@@ -195,5 +195,5 @@ def _nearest(z, codebook):
     distances = ops.sum(ops.square(codebook), axis=-1) - 2 * ops.matmul(z, ops.transpose(codebook))
     # The first of the nearest: on TensorFlow `ops.argmin` has an operation that ONNX lacks.
     is_nearest = distances <= ops.min(distances, axis=-1, keepdims=True)
-    codes = ops.arange(codebook.shape[0], dtype="int32")
-    return ops.min(ops.where(is_nearest, codes, codes[-1]), axis=-1)
+    codes = ops.arange(codebook.shape[0], dtype="float32")  # On a GPU int32 has no minimum.
+    return ops.cast(ops.min(ops.where(is_nearest, codes, codes[-1]), axis=-1), "int32")

@@ -171,7 +171,7 @@ def quality(real, fake, features=None, *, train=None, metrics=None, draws=5, see
         raise ValueError(
             f"`real` is {real.dtype} and `fake` {fake.dtype}. Pass both as floats, in one range."
         )
-    _warn_of_ranges(real=real, fake=fake)
+    _warn_of_ranges(real, fake)
     rows = min(len(real) // 2, len(fake))
     draws = min(draws, max(1, len(fake) // rows))
     known = None if train is None else _features_of_all(train, features)
@@ -274,16 +274,15 @@ def _check_examples(name, x):
     return x
 
 
-def _warn_of_ranges(**sides):
-    """Warn if one side is of images in [0, 1] and the other one can be of no such images."""
-    ranges = {name: (float(x.min()), float(x.max())) for name, x in sides.items()}
-    within = [low >= 0 and high <= 1 for low, high in ranges.values()]
-    beyond = [low < -0.5 or high > 2 for low, high in ranges.values()]
-    if any(within) and any(beyond):
-        of = " and ".join(f"`{name}` from {a:.3g} to {b:.3g}" for name, (a, b) in ranges.items())
+def _warn_of_ranges(real, fake):
+    """Warn if one side is in [0, 1], and the mean of the other is far from all such images."""
+    means = float(real.mean()), float(fake.mean())
+    within = [x.dtype.kind == "f" and x.min() >= 0 and x.max() <= 1 for x in (real, fake)]
+    if any(within) and not all(-0.1 < mean < 1.1 for mean in means):
         warnings.warn(
-            f"The values go in {of}. Pass both in one range: `(x + 1) / 2` brings [-1, 1] to "
-            f"[0, 1], and `x / 255` brings [0, 255] there.",
+            f"The mean of `real` is {means[0]:.3g}, and that of `fake` {means[1]:.3g}. Pass both "
+            f"in one range: `(x + 1) / 2` brings [-1, 1] to [0, 1], and `x / 255` brings [0, 255] "
+            f"there.",
             stacklevel=3,
         )
 

@@ -272,7 +272,8 @@ def test_codes_of_a_folder_are_counted_and_drawn(tmp_path, monkeypatch):
     (row,) = studies.rows(codes.FILE)
     assert float(row["bits_of_codes"]) == 16 * 2  # A map of 4x4 codes of 2 bits.
     assert len(list((tmp_path / "codes").glob("photos_0*.png"))) == 2
-    assert codes.codes(0, str(tmp_path / "photos"))[1].obtained == unused.obtained  # Once trained.
+    assert codes.codes(0, str(tmp_path / "photos"))[1].obtained == unused.obtained
+    assert len(studies.rows(codes.FILE)) == 1  # Nothing is trained twice.
     with pytest.raises(ValueError, match="folder of images in folders: pass --dataset FOLDER"):
         codes.codes(0)
 

@@ -25,7 +25,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     environment.keep_memory()
     with tempfile.TemporaryDirectory() as place:
-        cache = place if args.where == "disk" else False
+        cache = place if args.where == "disk" else None
         train, _ = kg.data.folder(args.folder, labels=False, batch_size=64, cache=cache)
         shape = train[0].shape[1:]
         model = kg.VAE(*kg.networks.conv_vae(shape, 64), likelihood="gaussian")

@@ -26,7 +26,7 @@ def codes(seed, dataset=None, **data):
         raise ValueError("`codes` is of a folder of images in folders: pass --dataset FOLDER.")
     settings = f"{SIZE} pixels, filters={FILTERS} codes={CODES} d={CODE_DIM} epochs={EPOCHS} "
     settings += f"batch={BATCH_SIZE} Adam {RATE} prior epochs={PRIOR_EPOCHS}"
-    key = {"data": pathlib.Path(dataset).name, "settings": settings}
+    key = {"data": pathlib.Path(dataset).resolve().name, "settings": settings}
     key |= {"backend": keras.config.backend(), "seed": str(seed)}
     row = studies.row_of(FILE, COLUMNS, key, lambda: train_and_measure(key["data"], dataset, seed))
     return [
@@ -44,6 +44,8 @@ def train_and_measure(title, dataset, seed):
 
     train, test = kg.data.folder(dataset, size=SIZE, batch_size=BATCH_SIZE, seed=seed)
     classes = train.num_classes
+    if classes is None:
+        raise ValueError(f"{dataset} has no folders of images in it, which are the classes.")
     keras.utils.set_random_seed(seed)
     shape = (SIZE, SIZE, 3)
     networks = kg.networks.vqvae(shape, CODE_DIM, FILTERS, num_classes=classes)

@@ -11,17 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import (
-    accelerate,  # noqa: F401
-    backend,
-    borrowed,
-    checks,
-    configs,
-    distribution,
-    export,
-    optimizers,
-    seeds,
-)
+from keras_gen import accelerate, backend, borrowed, checks, distribution, export, optimizers, seeds  # noqa: F401
+from keras_gen.configs import warn_of_lost_arguments
 from keras_gen.metrics import Means
 from keras_gen.models import html, monitors
 from keras_gen.models.compiled import CheckEpoch, Compiled
@@ -116,7 +107,7 @@ class GenerativeModel(
     @functools.wraps(keras.Model.save)
     def save(self, filepath, *args, **kwargs):
         monitors.check_file_name(filepath)
-        configs.warn_of_lost_arguments(self)
+        warn_of_lost_arguments(self)
         if distribution.is_chief():
             return super().save(filepath, *args, **kwargs)
         # On TensorFlow and JAX all processes must take part in it, and one has the file.

@@ -165,9 +165,10 @@ def argument_names(kind):
 
 
 def warn_of_lost_arguments(model):
-    """Warn of what the constructor of a user's class takes, of the model or a part, and loses.
+    """Warn if `get_config` of a user's class leaves out an argument that was given to it.
 
-    `get_config` does not return it, so a file has it not: what is loaded has the default.
+    The class is that of the model or of a part. A file lacks the argument: a loaded object has the
+    default.
     """
     parts = [model]
     for value in vars(model).values():
@@ -186,7 +187,7 @@ def warn_of_lost_arguments(model):
                 continue
             warnings.warn(
                 f"`get_config` of {kind.__name__} does not return `{name}`, so a loaded one has "
-                f'not this one\'s. Let it return `{{**super().get_config(), "{name}": '
+                f'the default. Let it return `{{**super().get_config(), "{name}": '
                 f"self.{name}}}`.",
                 stacklevel=3,
             )

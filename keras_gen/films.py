@@ -135,8 +135,10 @@ def _write_mp4(path, frames, durations):
         *(*raw, "-r", str(1000 / durations[0]), "-i", "-", *h264),
         str(path.absolute()),  # "-a.mp4" would be an option, and "a:b.mp4" an address.
     ]
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said) as process,
+    ):
         with contextlib.suppress(BrokenPipeError), process.stdin:  # Its end says why.
             for frame, duration in zip(frames, durations, strict=True):
                 page = Image.new("RGB", (width, height), "white")

@@ -20,7 +20,7 @@ from keras_gen import files
 IN_MEMORY_BYTES = 2 * 2**30
 # Raised when decoding changes: files of before are not read then.
 FORMAT = 1
-# Bytes of a small image: the system would read much more with it, and no shuffled epoch wants that.
+# Bytes of a small image. Around it the system would read 128 KB, in vain in a shuffled epoch.
 SMALL = 2**15
 AHEAD = 4  # Images that each thread is ahead of the one that is written down.
 

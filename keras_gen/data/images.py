@@ -51,7 +51,7 @@ class ImageDataset(OrderedDataset):
                 f"`images` has shape {images.shape} and type {images.dtype}. Pass uint8 (n, "
                 f"height, width, channels), or give floats to `ArrayDataset`."
             )
-        self.images = np.asarray(images)  # A `np.memmap` would make more of them of what is read.
+        self.images = np.asarray(images)  # What is read from a `np.memmap` would be one.
         self.rows = np.arange(len(images)) if rows is None else np.asarray(rows)
         self.y = None if y is None else np.asarray(y)[self.rows]
         self.class_names = class_names

@@ -159,7 +159,7 @@ class TwoPlayerModel(TwoOptimizers, Latents, GenerativeModel):
         }
         if not self._is_own("draw_latents"):  # Else these would draw others than `sample`.
             signatures |= samplers(self.user_noise, self.latent_shape, self.fakes, has_labels)
-        if not checks.compares_examples(self.discriminator):  # Else it would depend on a batch.
+        if not checks.compares_examples(self.discriminator):  # Else outputs depend on a batch.
             signatures["discriminate"] = Signature(
                 lambda x, *y: {"logits": self.logits(x, *y)}, [x, *self.label_specs(self.packing)]
             )

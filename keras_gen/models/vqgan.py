@@ -21,7 +21,7 @@ class VQGAN(HasDiscriminator, VQVAE):
     is downloaded. `fit_prior` then learns p(c), as for a `VQVAE`.
 
     `fit` logs what a `VQVAE` does (`loss` is L), and `features`, `g_loss`, `adaptive_weight`,
-    `d_loss`, `d_real` and `d_fake`. A step takes three to five times one of a `VQVAE`.
+    `d_loss`, `d_real` and `d_fake`. A step takes 3 to 5 times as long as in a `VQVAE`.
 
     Args:
         encoder, decoder, quantizer: As in `VQVAE`.

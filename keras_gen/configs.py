@@ -183,7 +183,8 @@ def warn_of_lost_arguments(model):
             continue
         for name, taken in list(inspect.signature(kind.__init__).parameters.items())[1:]:
             is_kept = name in known or taken.kind in (taken.VAR_POSITIONAL, taken.VAR_KEYWORD)
-            if is_kept or getattr(part, name, taken.default) is taken.default:
+            value = getattr(part, name, taken.default)
+            if is_kept or repr(value) == repr(taken.default):  # Which compares arrays, too.
                 continue
             warnings.warn(
                 f"`get_config` of {kind.__name__} does not return `{name}`, so a loaded one has "

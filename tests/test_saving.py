@@ -6,6 +6,7 @@ import json
 import pathlib
 import pickle
 import re
+import warnings
 import zipfile
 
 import keras
@@ -213,6 +214,9 @@ def test_an_argument_that_no_file_will_have_is_told(tmp_path):
     networks = kg.networks.mlp_vae((4, 4, 1), 2, hidden=(3,))
     with pytest.warns(UserWarning, match="of Forgetful does not return `capacity`, so"):
         Forgetful(*networks, capacity=9.0).save(tmp_path / "vae.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        Forgetful(*networks, capacity=float("5")).save(tmp_path / "vae.keras")
     gan = kg.GAN(*kg.networks.mlp_gan((4, 4, 1), 2), latent_dim=2, loss=ForgetfulLoss(3.0))
     with pytest.warns(UserWarning, match='ForgetfulLoss .*"margin": self.margin'):
         gan.save(tmp_path / "gan.keras")

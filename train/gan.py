@@ -232,8 +232,6 @@ def fill_in(args):
     """Give every option that was left open the value of the recipe, or of the data set."""
     kind = "folder" if options.is_path(args.dataset) else args.dataset
     settings = dict(DEFAULTS.get(kind, DEFAULTS["images"]))
-    if args.augment not in (None, "none"):  # It changes single images.
-        settings["packing"] = 1
     recipe = dict(RECIPES.get(args.recipe, {}))
     if args.dataset in POINTS:
         recipe.pop("network", None)

@@ -77,9 +77,18 @@ DEFAULTS = {
         "penalty_weight_end": 0.005,
     },
     "images": _IMAGES,
-    # Found by train.study: see docs/gallery.md. Labels make the digits legible, and packing two
-    # images makes those of one class differ.
-    "digits": {**_IMAGES, "conditional": True, "packing": 2, "ema": 0.995},
+    # Found by train.study: see docs/gallery.md. Labels make the digits legible; R3GAN's loss and
+    # penalties make those of one class differ.
+    "digits": {
+        **_IMAGES,
+        "conditional": True,
+        "loss": "relativistic",
+        "penalty": ["r1", "r2"],
+        "penalty_weight": 0.1,
+        "discriminator_norm": "none",
+        "beta_1": 0.0,
+        "ema": 0.995,
+    },
     # A third layer, and a discriminator that learns more slowly.
     "mnist": {
         **_IMAGES,

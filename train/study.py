@@ -15,6 +15,7 @@ PAGE = pathlib.Path(__file__).parents[1] / "docs" / "studies" / "gan_images.csv"
 MNIST, DIGITS = "--dataset mnist --sample-every 50 ", "--sample-every 500 "
 SHORT = MNIST + "--epochs 2 --ema 0.995 "
 PLAIN = SHORT + "--no-conditional --filters 32 64 "
+BATCH_NORM = DIGITS + "--loss non_saturating --penalty --discriminator-norm batch --beta-1 0.5 "
 # One category of a folder of images in categories: --images.
 FACES = "--dataset {images}/smileys_emotion --size 32 --flip --sample-every 1000 "
 EMOJI = FACES + "--epochs 600 --filters 32 64 128 --augment diff_augment "
@@ -29,11 +30,14 @@ RECIPES = {
     "mnist deep": SHORT + "--no-conditional",
     "mnist deep labels": SHORT,
     "mnist long labels": MNIST,
-    "digits as before": DIGITS + "--no-conditional --packing 1",
-    "digits labels": DIGITS + "--packing 1",
-    "digits short labels augmented": DIGITS + "--epochs 40 --augment diff_augment",
-    "digits short labels packed": DIGITS + "--epochs 40",
-    "digits labels packed": DIGITS,
+    "digits as before": BATCH_NORM + "--no-conditional",
+    "digits labels": BATCH_NORM,
+    "digits short labels augmented": BATCH_NORM + "--epochs 40 --augment diff_augment",
+    "digits short labels packed": BATCH_NORM + "--epochs 40 --packing 2",
+    "digits labels packed": BATCH_NORM + "--packing 2",
+    "digits packed 3": BATCH_NORM + "--packing 3",
+    "digits packed slow D": BATCH_NORM + "--packing 2 --discriminator-learning-rate 2e-4",
+    "digits relativistic": DIGITS,
     "emoji": EMOJI,
     "emoji no augmentation": EMOJI.replace("diff_augment", "none"),
     "emoji adaptive": EMOJI.replace("diff_augment", "adaptive"),

@@ -157,13 +157,3 @@ def test_labels_are_given_where_the_recipe_of_the_data_has_them(arguments, condi
     args = gan.make_parser().parse_args(arguments.split())
     gan.settle(args)
     assert args.conditional is conditional
-
-
-@pytest.mark.once
-def test_packed_digits_give_way_to_an_augmentation():
-    packing = []
-    for arguments in ([], ["--augment", "diff_augment"], ["--recipe", "r3gan"]):
-        args = gan.make_parser().parse_args(arguments)
-        gan.settle(args)
-        packing.append(args.packing)
-    assert packing == [2, 1, 1]

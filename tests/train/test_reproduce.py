@@ -17,6 +17,7 @@ import keras_gen as kg
 from train import studies, study
 from train.reproduce import (
     codes,
+    colors,
     few_images,
     likelihoods,
     minibatch,
@@ -254,13 +255,40 @@ def test_samples_under_each_prior_are_rows_of_a_table_and_pictures(tmp_path, mon
     assert again.obtained == row.obtained and len(studies.rows(samplers.FILE)) == len(names)
 
 
-def test_codes_of_a_folder_are_counted_and_drawn(tmp_path, monkeypatch):
+def write_photos(folder):
+    """Write twenty noisy images of 16 pixels of each of two classes."""
     random = np.random.default_rng(0)
     for name in ("cat", "dog"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
         for i in range(20):
             x = random.integers(0, 256, (16, 16, 3), dtype="uint8")
-            kg.callbacks.save_png(tmp_path / "photos" / name / f"{i}.png", x)
+            kg.callbacks.save_png(folder / name / f"{i}.png", x)
+
+
+@pytest.mark.once
+def test_two_likelihoods_of_colours_are_compared(tmp_path, monkeypatch):
+    write_photos(tmp_path / "photos")
+    ratios = iter([3.0, 2.0, 1.5, 1.5])  # Of N(0, I), then of a fitted mixture.
+    scores = dict.fromkeys(study.SCORES, 1.0)
+    monkeypatch.setattr(study, "score", lambda *_: scores | {"frechet_ratio": next(ratios)})
+    options = "--size", "32", "--epochs", "1", "--hidden", "4", "4", "--latent-dim", "4"
+    for name, value in {
+        **{"FILE": tmp_path / "colors.csv", "OPTIONS": options, "SEEDS": 1},
+        "PRIORS": {"N(0, I)": None, "flow, fitted": "flow"},  # A mixture of 10 needs more images.
+    }.items():
+        monkeypatch.setattr(colors, name, value)
+    found = colors.colors(0, str(tmp_path / "photos"))
+    assert [(row.obtained, row.published) for row in found] == [(3.0, 2.0), (1.5, 1.5)]
+    assert [row.passed for row in found] == [False, True]
+    assert len(list((tmp_path / "colors").glob("photos_*_0.png"))) == 4
+    assert len(studies.rows(colors.FILE)) == 4
+    assert colors.colors(0, str(tmp_path / "photos"))[0].obtained == 3.0  # None is trained twice.
+    with pytest.raises(ValueError, match="folder of images in folders: pass --dataset FOLDER"):
+        colors.colors(0)
+
+
+def test_codes_of_a_folder_are_counted_and_drawn(tmp_path, monkeypatch):
+    write_photos(tmp_path / "photos")
     for name, value in {
         **{"FILE": tmp_path / "codes.csv", "SIZE": 16, "FILTERS": (4, 4), "CODES": 4},
         **{"EPOCHS": 1, "PRIOR_EPOCHS": 1, "BATCH_SIZE": 8},

@@ -10,6 +10,7 @@ from train import command, environment, options, results
 from train.reproduce import (
     burda,
     codes,
+    colors,
     examples,
     few_images,
     likelihoods,
@@ -45,8 +46,9 @@ ENTRIES = {
     "vamp": priors.vamp,
     "samplers": samplers.samplers,
     "codes": codes.codes,
+    "colors": colors.colors,
 }
-WITH_DATASET = ("one-class-mnist", "samplers", "codes")
+WITH_DATASET = ("one-class-mnist", "samplers", "codes", "colors")
 
 
 def make_parser():

@@ -1,0 +1,76 @@
+"""Which likelihood of colours gives `train.vae` better samples: discretised logistic or Gaussian?
+
+Every finished run is a row of docs/studies/colors.csv, and is not repeated; 100 of its samples are
+a picture next to that.
+"""
+
+import functools
+import pathlib
+import tempfile
+import time
+
+from train import environment, options, studies, study, vae
+from train.benchmark import processes
+from train.reproduce.rows import AtMost
+
+FILE = pathlib.Path(__file__).parents[2] / "docs" / "studies" / "colors.csv"
+LIKELIHOODS, DEFAULT = ("discretized_logistic", "gaussian"), "discretized_logistic"
+PRIORS = {"N(0, I)": None, "mixture, fitted": "gaussian_mixture"}
+OPTIONS, SEEDS = ("--size", "32"), 3
+COLUMNS = (
+    *("data", "likelihood", "prior", "settings", "backend", "seed", "machine", "seconds"),
+    *study.SCORES,
+)
+
+
+def colors(seed, dataset=None, **data):
+    """Samples of `train.vae --dataset FOLDER` under two likelihoods of colours, three seeds."""
+    if not options.is_path(dataset or "digits"):
+        raise ValueError("`colors` is of a folder of images in folders: pass --dataset FOLDER.")
+    rows = []
+    for i in range(seed, seed + SEEDS):
+        for prior in PRIORS:
+            ratio = {
+                likelihood: float(run(likelihood, prior, i, dataset)["frechet_ratio"])
+                for likelihood in LIKELIHOODS
+            }
+            best = ratio[min(ratio, key=ratio.get)]
+            rows.append(AtMost(f"seed {i}, {prior}", "Fréchet ratio", ratio[DEFAULT], best))
+    return rows
+
+
+def run(likelihood, prior, seed, dataset):
+    """Return the row of the file for one likelihood, prior and seed."""
+    import keras
+
+    key = {"data": pathlib.Path(dataset).resolve().name, "likelihood": likelihood, "prior": prior}
+    key |= {"settings": " ".join(("train.vae", *OPTIONS)), "backend": keras.config.backend()}
+    key |= {"seed": str(seed)}
+
+    def train_and_score():
+        model, seconds = trained(likelihood, seed, dataset)
+        train, *_, labels = study.load(dataset)
+        if PRIORS[prior]:
+            model.fit_prior(train.x, kind=PRIORS[prior], seed=seed)
+        samples = model.sample(len(labels), seed=seed).clip(0, 1)
+        FILE.with_suffix("").mkdir(exist_ok=True)
+        name = f"{key['data']}_{likelihood}_{'fitted' if PRIORS[prior] else 'normal'}_{seed}.png"
+        study.draw(FILE.with_suffix("") / name, samples)
+        row = {"machine": processes.machine(), "seconds": round(seconds)}
+        return row | study.score(dataset, samples)
+
+    return studies.row_of(FILE, COLUMNS, key, train_and_score)
+
+
+@functools.lru_cache(maxsize=2)
+def trained(likelihood, seed, dataset):
+    """Return the model of a run of the script, and the seconds that the script took."""
+    environment.quiet_tensorflow()
+    import keras
+
+    words = ["--dataset", dataset, *OPTIONS, "--likelihood", likelihood]
+    with tempfile.TemporaryDirectory() as out:
+        begin = time.perf_counter()
+        vae.main([*words, "--seed", str(seed), "--out", f"{out}/run"])
+        seconds = time.perf_counter() - begin
+        return keras.saving.load_model(f"{out}/run/model.keras"), seconds

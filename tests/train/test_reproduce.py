@@ -274,7 +274,7 @@ def test_two_likelihoods_of_colours_are_compared(tmp_path, monkeypatch):
     options = "--size", "32", "--epochs", "1", "--hidden", "4", "4", "--latent-dim", "4"
     for name, value in {
         **{"FILE": tmp_path / "colors.csv", "OPTIONS": options, "SEEDS": 1},
-        "PRIORS": {"N(0, I)": None, "flow, fitted": "flow"},  # A mixture of 10 needs more images.
+        "PRIORS": {"N(0, I)": ("standard_normal", None), "fitted": ("standard_normal", "flow")},
     }.items():
         monkeypatch.setattr(colors, name, value)
     found = colors.colors(0, str(tmp_path / "photos"))

@@ -1,4 +1,4 @@
-"""Which likelihood of colours gives `train.vae` better samples: discretised logistic or Gaussian?
+"""Which likelihood of colours, and which prior, gives `train.vae` of a folder better samples?
 
 Every finished run is a row of docs/studies/colors.csv, and is not repeated; 100 of its samples are
 a picture next to that.
@@ -15,7 +15,12 @@ from train.reproduce.rows import AtMost
 
 FILE = pathlib.Path(__file__).parents[2] / "docs" / "studies" / "colors.csv"
 LIKELIHOODS, DEFAULT = ("discretized_logistic", "gaussian"), "discretized_logistic"
-PRIORS = {"N(0, I)": None, "mixture, fitted": "gaussian_mixture"}
+# The script's --prior, and what is fitted after the training.
+PRIORS = {
+    "N(0, I)": ("standard_normal", None),
+    "mixture, fitted": ("standard_normal", "gaussian_mixture"),
+    "flow, learned": ("flow", None),
+}
 OPTIONS, SEEDS = ("--size", "32"), 3
 COLUMNS = (
     *("data", "likelihood", "prior", "settings", "backend", "seed", "machine", "seconds"),
@@ -24,7 +29,7 @@ COLUMNS = (
 
 
 def colors(seed, dataset=None, **data):
-    """Samples of `train.vae --dataset FOLDER` under two likelihoods of colours, three seeds."""
+    """Samples of `train.vae --dataset FOLDER` by likelihood of colours and prior, three seeds."""
     if not options.is_path(dataset or "digits"):
         raise ValueError("`colors` is of a folder of images in folders: pass --dataset FOLDER.")
     rows = []
@@ -48,13 +53,14 @@ def run(likelihood, prior, seed, dataset):
     key |= {"seed": str(seed)}
 
     def train_and_score():
-        model, seconds = trained(likelihood, seed, dataset)
+        learned, fitted = PRIORS[prior]
+        model, seconds = trained(likelihood, learned, seed, dataset)
         train, *_, labels = study.load(dataset)
-        if PRIORS[prior]:
-            model.fit_prior(train.x, kind=PRIORS[prior], seed=seed)
+        if fitted:
+            model.fit_prior(train.x, kind=fitted, seed=seed)
         samples = model.sample(len(labels), seed=seed).clip(0, 1)
         FILE.with_suffix("").mkdir(exist_ok=True)
-        name = f"{key['data']}_{likelihood}_{'fitted' if PRIORS[prior] else 'normal'}_{seed}.png"
+        name = f"{key['data']}_{likelihood}_{fitted or learned}_{seed}.png"
         study.draw(FILE.with_suffix("") / name, samples)
         row = {"machine": processes.machine(), "seconds": round(seconds)}
         return row | study.score(dataset, samples)
@@ -63,12 +69,12 @@ def run(likelihood, prior, seed, dataset):
 
 
 @functools.lru_cache(maxsize=2)
-def trained(likelihood, seed, dataset):
+def trained(likelihood, prior, seed, dataset):
     """Return the model of a run of the script, and the seconds that the script took."""
     environment.quiet_tensorflow()
     import keras
 
-    words = ["--dataset", dataset, *OPTIONS, "--likelihood", likelihood]
+    words = ["--dataset", dataset, *OPTIONS, "--likelihood", likelihood, "--prior", prior]
     with tempfile.TemporaryDirectory() as out:
         begin = time.perf_counter()
         vae.main([*words, "--seed", str(seed), "--out", f"{out}/run"])

@@ -17,6 +17,7 @@ from keras import ops
 from PIL import Image
 
 import keras_gen as kg
+from tests.helpers import put_back, state_of, weights_of
 from tests.models import tiny
 
 pd = pytest.importorskip("pandas")
@@ -231,6 +232,32 @@ def test_a_step_itself_casts_what_no_door_has_seen():
         keras.Model.test_on_batch(model, examples("float64"), return_dict=True),
     ]
     assert all(np.isfinite(list(each.values())).all() for each in logs)
+
+
+def test_a_batch_of_float64_moves_the_weights_as_one_of_float32_does():
+    model, ends = shared(), []
+    start, before = state_of(model), weights_of(model)
+    for dtype in ("float32", "float64"):
+        put_back(model, start)
+        model.reset_metrics()
+        loss = model.train_on_batch(examples(dtype), return_dict=True)["loss"]
+        ends.append([loss, *weights_of(model)])
+    assert any(np.any(a != b) for a, b in zip(ends[0][1:], before, strict=True))
+    for a, b in zip(*ends, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_validation_data_of_float64_have_the_losses_of_float32():
+    model, logs = shared(), []
+    start = state_of(model)
+    for dtype in ("float32", "float64"):
+        put_back(model, start)
+        validation = pipeline(examples(dtype), None)
+        fitted = model.fit(examples(), validation_data=validation, shuffle=False, verbose=0)
+        logs.append(fitted.history)
+    assert logs[0].keys() == logs[1].keys() >= {"loss", "val_loss"}
+    for name, values in logs[0].items():
+        np.testing.assert_allclose(values, logs[1][name], rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")  # JAX makes float32 of it.
@@ -576,6 +603,22 @@ def test_answers_of_0_and_1_are_no_levels_of_grey():
     said = refusal(lambda: shared().fit(x, verbose=0))
     np.testing.assert_array_equal(advised(said, x), x)
     assert "holds only 0 and 1" in refusal(lambda: kg.data.ArrayDataset(x))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "data, expected",
+    [
+        (np.random.default_rng(0).poisson(3, (N, 6)), np.random.default_rng(0).poisson(3, (N, 6))),
+        (examples() > 0.5, np.where(examples() > 0.5, 1, 0)),
+        (np.full((N, 6), 65535, "uint16"), np.ones((N, 6))),
+        (np.full((N, 6), 255, "uint8"), np.ones((N, 6))),
+    ],
+    ids=["counts", "booleans", "16 bits", "8 bits"],
+)
+def test_only_levels_of_bytes_are_to_be_divided(data, expected):
+    said = refusal(lambda: likelihood_of_any_number().fit(data, verbose=0))
+    np.testing.assert_array_equal(advised(said, data), expected)
 
 
 @pytest.mark.once

@@ -61,7 +61,7 @@ def find(name, data_dir):
     hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
     raise ValueError(
         f'There is no data set {name!r}. {hint}Pass "digits" or a name that '
-        "tfds.list_builders() gives."
+        "tfds.list_builders() gives. There is no folder of that name here, either."
     )
 
 

@@ -318,6 +318,8 @@ def test_unknown_name_is_refused_with_close_ones(tmp_path):
         load("fashion_mnits", data_dir=tmp_path)
     assert "'fashion_mnist'" in str(error.value)
     assert len(str(error.value)) < 300
+    with pytest.raises(ValueError, match="data set 'photos'.*no folder of that name here"):
+        load("photos", data_dir=tmp_path)
     with pytest.raises(ValueError, match="is a folder.* your own images by kg.data.folder"):
         load(str(tmp_path))
 

@@ -127,6 +127,13 @@ def test_the_files_of_requirements_and_the_extras_say_the_same():
 
 
 @pytest.mark.once
+def test_the_readme_says_how_the_library_is_installed_with_each_framework():
+    found = re.findall(r"'\.\[([\w,]+)\]'", (ROOT / "README.md").read_text())
+    named = set(",".join(found).split(","))
+    assert set(FRAMEWORKS) <= named <= set(EXTRAS)
+
+
+@pytest.mark.once
 def test_one_line_of_each_file_holds_the_version_of_keras():
     for path in ("pyproject.toml", "requirements.txt"):
         lines = [line.strip(' ",') for line in (ROOT / path).read_text().splitlines()]

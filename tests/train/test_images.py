@@ -20,6 +20,16 @@ def folder(tmp_path):
     return photos(tmp_path / "my photos", each=12)
 
 
+def test_bernoulli_of_colours_names_the_option_that_suits_them(run_here, folder):
+    arguments = ("--dataset", folder, "--size", 8, "--hidden", 4)
+    process = run_here(vae, *SMALL, *arguments, "--likelihood", "bernoulli")
+    assert process.returncode == 0, process.stderr
+    assert "For colours try --likelihood discretized_logistic" in process.stdout
+    process = run_here(vae, *SMALL, *arguments, "--channels", 1, "--overwrite")
+    assert process.returncode == 0, process.stderr
+    assert "For colours try" not in process.stdout
+
+
 def test_a_vae_of_a_folder_with_its_preview_resumed_and_evaluated(run_here, folder, tmp_path):
     arguments = ("--dataset", folder, "--size", 8, "--conditional", "--flip", "--hidden", 4)
     process = run_here(vae, *SMALL, *arguments)

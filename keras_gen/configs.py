@@ -184,7 +184,7 @@ def warn_of_lost_arguments(model):
         for name, taken in list(inspect.signature(kind.__init__).parameters.items())[1:]:
             is_kept = name in known or taken.kind in (taken.VAR_POSITIONAL, taken.VAR_KEYWORD)
             value = getattr(part, name, taken.default)
-            if is_kept or repr(value) == repr(taken.default):  # Which compares arrays, too.
+            if is_kept or repr(value) == repr(taken.default):  # Of arrays, == is no truth value.
                 continue
             warnings.warn(
                 f"`get_config` of {kind.__name__} does not return `{name}`, so a loaded one has "

@@ -616,7 +616,7 @@ def test_answers_of_0_and_1_are_no_levels_of_grey():
     ],
     ids=["counts", "booleans", "16 bits", "8 bits"],
 )
-def test_only_levels_of_bytes_are_to_be_divided(data, expected):
+def test_advice_divides_levels_of_grey_and_keeps_counts_and_booleans(data, expected):
     said = refusal(lambda: likelihood_of_any_number().fit(data, verbose=0))
     np.testing.assert_array_equal(advised(said, data), expected)
 

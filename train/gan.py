@@ -92,7 +92,8 @@ def _add_loss(parser):
     add(
         "--penalty-weight",
         type=options.positive_float,
-        help="gamma or lambda of each penalty; by default that of the penalty's paper",
+        help="gamma or lambda of each penalty; by default as below, for other penalties that of "
+        "their paper",
     )
     add(
         "--penalty-weight-end",
@@ -240,9 +241,10 @@ def fill_in(args):
         settings.pop("penalty_weight", None)
         settings.pop("penalty_weight_end", None)
     settings.update(recipe)
-    if args.penalty is not None:  # A weight belongs to its penalties.
+    if args.penalty not in (None, settings["penalty"]):  # A weight belongs to its penalties.
         settings.pop("penalty_weight", None)
-    if args.penalty is not None or args.penalty_weight is not None:
+        settings.pop("penalty_weight_end", None)
+    if args.penalty_weight is not None:
         settings.pop("penalty_weight_end", None)
     if "latent_signs" in settings and args.latent_dim not in (None, settings["latent_dim"]):
         settings["latent_signs"] = 0  # Those of another z.

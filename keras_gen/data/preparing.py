@@ -60,8 +60,8 @@ def find(name, data_dir):
     close = difflib.get_close_matches(name, known, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
     raise ValueError(
-        f'There is no data set {name!r}. {hint}Pass "digits" or a name that '
-        "tfds.list_builders() gives. There is no folder of that name here, either."
+        f"There is no data set {name!r}, and no folder of that name here. {hint}Pass "
+        '"digits" or a name that tfds.list_builders() gives.'
     )
 
 

@@ -42,6 +42,7 @@ def test_a_penalty_is_made_by_its_name(name):
         # Half a cosine: half-way it is the mean of both.
         ("--penalty-weight 4 --penalty-weight-end 1", (4, 2.5, 1)),
         ("--penalty-weight 4", (4, 4, 4)),
+        ("--penalty r1 r2", (0.4, 0.20005, 1e-4)),  # As by default.
         ("--penalty r1", (10, 10, 10)),  # The paper's.
     ],
 )

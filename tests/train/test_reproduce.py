@@ -268,7 +268,7 @@ def write_photos(folder):
 @pytest.mark.once
 def test_two_likelihoods_of_colours_are_compared(tmp_path, monkeypatch):
     write_photos(tmp_path / "photos")
-    ratios = iter([3.0, 2.0, 1.5, 1.5])  # Of N(0, I), then of a fitted mixture.
+    ratios = iter([3.0, 2.0, 1.5, 1.5])  # Of N(0, I), then of a fitted flow.
     scores = dict.fromkeys(study.SCORES, 1.0)
     monkeypatch.setattr(study, "score", lambda *_: scores | {"frechet_ratio": next(ratios)})
     options = "--size", "32", "--epochs", "1", "--hidden", "4", "4", "--latent-dim", "4"

@@ -23,7 +23,7 @@ def codes(seed, dataset=None, **data):
     import keras
 
     if not options.is_path(dataset or "digits"):
-        raise ValueError("`codes` is of a folder of images in folders: pass --dataset FOLDER.")
+        raise ValueError("`codes` needs a folder of images in folders: pass --dataset FOLDER.")
     settings = f"{SIZE} pixels, filters={FILTERS} codes={CODES} d={CODE_DIM} epochs={EPOCHS} "
     settings += f"batch={BATCH_SIZE} Adam {RATE} prior epochs={PRIOR_EPOCHS}"
     key = {"data": pathlib.Path(dataset).resolve().name, "settings": settings}

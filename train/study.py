@@ -15,7 +15,7 @@ PAGE = pathlib.Path(__file__).parents[1] / "docs" / "studies" / "gan_images.csv"
 MNIST, DIGITS = "--dataset mnist --sample-every 50 ", "--sample-every 500 "
 SHORT = MNIST + "--epochs 2 --ema 0.995 "
 PLAIN = SHORT + "--no-conditional --filters 32 64 "
-BATCH_NORM = DIGITS + "--loss non_saturating --penalty --discriminator-norm batch --beta-1 0.5 "
+BATCH_NORM = DIGITS + "--loss non_saturating --discriminator-norm batch --beta-1 0.5 "
 # One category of a folder of images in categories: --images.
 FACES = "--dataset {images}/smileys_emotion --size 32 --flip --sample-every 1000 "
 EMOJI = FACES + "--epochs 600 --filters 32 64 128 --augment diff_augment "
@@ -37,7 +37,9 @@ RECIPES = {
     "digits labels packed": BATCH_NORM + "--packing 2",
     "digits packed 3": BATCH_NORM + "--packing 3",
     "digits packed slow D": BATCH_NORM + "--packing 2 --discriminator-learning-rate 2e-4",
-    "digits relativistic": DIGITS,
+    "digits relativistic": DIGITS
+    + "--discriminator-norm none --penalty r1 r2 --penalty-weight 0.1",
+    "digits spectral": DIGITS,
     "emoji": EMOJI,
     "emoji no augmentation": EMOJI.replace("diff_augment", "none"),
     "emoji adaptive": EMOJI.replace("diff_augment", "adaptive"),

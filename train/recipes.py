@@ -122,7 +122,6 @@ DEFAULTS = {
 RECIPES = {
     "wgan": {
         "conditional": False,
-        "packing": 1,
         "loss": "wasserstein",
         "penalty": [],
         "d_steps": 5,
@@ -134,7 +133,6 @@ RECIPES = {
     },
     "wgan_gp": {
         "conditional": False,
-        "packing": 1,
         "loss": "wasserstein",
         "penalty": ["gradient_penalty"],
         "penalty_weight": 10.0,
@@ -146,7 +144,6 @@ RECIPES = {
     # With the schedules of r3gan.py.
     "r3gan": {
         "conditional": False,
-        "packing": 1,
         "network": "resnet",
         "loss": "relativistic",
         "penalty": ["r1", "r2"],

@@ -22,7 +22,6 @@ REASONS = {
     "+discriminator_learning_rate": "a D that learns too fast leaves G little to learn from",
     "-discriminator_learning_rate": "a slow D cannot tell samples from data",
     "+d_steps": "more steps make D stronger",
-    "-packing": "a D that sees fewer samples at once does not notice that they are alike",
     "conditional": "labels make the task easier for G, and its samples fewer for each class",
     "loss": "it decides what G learns from D",
     "penalty": "it keeps the answers of D smooth",

@@ -315,7 +315,7 @@ def _suspects(run):
     is_unsure = max(abs(real[-1] - 0.5), abs(fake[-1] - 0.5)) < UNSURE
     of_d = "-discriminator_learning_rate" if is_unsure else "+discriminator_learning_rate"
     rates = ("+generator_learning_rate", of_d, "generator_learning_rate")
-    return (*rates, "-packing", "conditional", "-epochs", "network", "loss", "penalty")
+    return (*rates, "conditional", "-epochs", "network", "loss", "penalty")
 
 
 def _other(run):
@@ -323,7 +323,7 @@ def _other(run):
     if run.kind == "vae":
         is_plain = run.arguments.get("prior") == "standard_normal" and not run.argument("free_bits")
         return {"prior": "vamp"} if is_plain else "Try another --prior, such as vamp or flow."
-    if run.argument("packing", 1) == 1 and run.arguments.get("augment") == "none":
-        return {"packing": 2}
-    is_r3gan = run.arguments.get("loss") == "relativistic"
-    return "Try a larger network." if is_r3gan else {"recipe": "r3gan"}
+    if run.arguments.get("loss") == "relativistic":
+        return "Try a larger network."
+    is_plain = run.argument("packing", 1) == 1 and run.arguments.get("augment") == "none"
+    return {"packing": 2} if is_plain else {"recipe": "r3gan"}

@@ -103,7 +103,7 @@ def test_a_gan_of_images_is_measured_on_the_test_set(tmp_path, data_dir):
     )
     # Noise has no digit near it, and two halves of the digits have each other.
     assert measured["recall"] == measured["coverage"] == 0 < 0.5 < measured["coverage_floor"]
-    assert trained["d_loss"] != measured["d_loss"] and 0 < measured["p_real"] < 1
+    assert trained["d_loss"] != measured["d_loss"] > 0
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path, capsys):

@@ -329,7 +329,7 @@ def test_unknown_name_is_refused_with_close_ones(tmp_path):
 def test_a_name_that_is_none_is_refused_in_one_line(tmp_path, capfd, name):
     with pytest.raises(ValueError) as error:
         load(name, data_dir=tmp_path)
-    assert str(error.value).startswith(f"There is no data set {name!r}.")
+    assert str(error.value).startswith(f"There is no data set {name!r}, ")
     assert "\n" not in str(error.value)
     assert "Where:" not in capfd.readouterr().out
 

@@ -47,9 +47,11 @@ def choose(args, train):
     penalty = " ".join(args.penalty) or "none"
     if args.penalty_weight:
         penalty += f" with weight {args.penalty_weight:g}"
+    labels = f"of {train.num_classes} classes, for both players" if args.conditional else "none"
     averages = "none" if args.ema is None else f"{args.ema}, for the pictures"
     print(
         f"  network {args.network}, {networks.get(args.network, '')}\n"
+        f"  labels {labels}\n"
         f"  loss {args.loss}, penalty {penalty}, batch size "
         f"{args.batch_size}, learning rates {args.generator_learning_rate:g} and "
         f"{args.discriminator_learning_rate:g}\n"

@@ -4,7 +4,10 @@ from train import options
 
 
 def load(args, batch_size):
-    """Return training and test images, with labels if the run is --conditional."""
+    """Return training and test images, with labels if the run is --conditional.
+
+    If that was left open, it is where the images have classes.
+    """
     import keras_gen as kg
 
     common = {"batch_size": batch_size, "seed": args.seed, "multiple_of": args.devices}
@@ -22,9 +25,11 @@ def load(args, batch_size):
         cache=False if args.no_cache else None,
         **common,
     )
+    classes = train.class_names or []
+    if args.conditional is None:
+        args.conditional = len(classes) > 1
     for data in (train, test):
         data.labels = args.conditional
-    classes = train.class_names or []
     message = (
         f"{args.dataset}: {train.num_examples} images to train on and {test.num_examples} to test, "
         f"{'x'.join(map(str, train.images.shape[1:]))}"

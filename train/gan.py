@@ -76,7 +76,8 @@ def _add_networks(parser):
     )
     add("--latent-signs", type=int, help="of z, the last ones: the points' jump where they change")
     add("--packing", type=options.positive, help="examples that are judged together")
-    labels = "give both players the labels; by default for digits and mnist without --recipe"
+    labels = "give both players the labels; by default, without --recipe, for digits, mnist and a "
+    labels += "folder of folders"
     add("--conditional", action=argparse.BooleanOptionalAction, help=labels)
 
 

@@ -97,9 +97,9 @@ DEFAULTS = {
         "discriminator_learning_rate": 2e-4,
         "ema": 0.999,
     },
-    # Your own images. `by_data.choose` says the rest: filters, augmentation and epochs.
+    # Your own images. `by_data.choose` says the rest: filters, augmentation and epochs; with labels
+    # where folders are classes.
     "folder": {
-        "conditional": False,
         "packing": 1,
         "network": "dcgan",
         "loss": "non_saturating",

@@ -17,7 +17,8 @@ SHORT = MNIST + "--epochs 2 --ema 0.995 "
 PLAIN = SHORT + "--no-conditional --filters 32 64 "
 BATCH_NORM = DIGITS + "--loss non_saturating --discriminator-norm batch --beta-1 0.5 "
 # One category of a folder of images in categories: --images.
-FACES = "--dataset {images}/smileys_emotion --size 32 --flip --sample-every 1000 "
+FACES = "--dataset {images}/smileys_emotion --size 32 --flip --no-conditional "
+FACES += "--sample-every 1000 "
 EMOJI = FACES + "--epochs 600 --filters 32 64 128 --augment diff_augment "
 NO_NORM = EMOJI + "--discriminator-norm none "
 # What is added to `python -m train.gan`: what differs from the defaults.

@@ -76,8 +76,14 @@ def test_a_gan_of_a_folder_and_its_grey_half(run_here, folder, tmp_path):
     process = run_here(gan, *SMALL, *arguments, "--examples", 9, "--no-cache")
     assert process.returncode == 0, process.stderr
     model = keras.saving.load_model(tmp_path / "runs" / "gan" / "model.keras")
-    assert model.sample(3).shape == (3, 6, 8, 1)
+    # The folders are classes, unless --no-conditional is said.
+    assert model.num_classes == 2 and model.sample(3, y=1).shape == (3, 6, 8, 1)
+    assert "labels of 2 classes, for both players" in process.stdout
     assert keras.ops.convert_to_numpy(model.optimizer.generator.iterations) == 1  # One full batch.
+    process = run_here(gan, *SMALL, *arguments, "--no-conditional", "--overwrite")
+    assert process.returncode == 0, process.stderr
+    model = keras.saving.load_model(tmp_path / "runs" / "gan" / "model.keras")
+    assert model.num_classes is None and "labels none" in process.stdout
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def load_run(folder):
 
     ```python
     run = kg.load_run("runs/gan")
-    images = run.model.sample(64, **run.weights)  # Averaged ones, if the run's pictures are.
+    images = run.model.sample(64, **run.weights)  # Of a model with labels also y=.
     model, settings, class_names = run
     ```
     """

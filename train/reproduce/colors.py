@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 def colors(seed, dataset=None, **data):
-    """Samples of `train.vae --dataset FOLDER`: the default likelihood of colours is the best."""
+    """`train.vae --dataset FOLDER` under two likelihoods of colours: is the default the better?"""
     if not options.is_path(dataset or "digits"):
         raise ValueError("`colors` needs a folder of images in folders: pass --dataset FOLDER.")
     rows = []
@@ -39,7 +39,7 @@ def colors(seed, dataset=None, **data):
                 likelihood: float(run(likelihood, prior, i, dataset)["frechet_ratio"])
                 for likelihood in LIKELIHOODS
             }
-            best = ratio[min(ratio, key=ratio.get)]
+            best = min(ratio.values())
             rows.append(
                 AtMost(f"seed {i}, {prior}", "Fréchet ratio", ratio[by_data.LIKELIHOODS[3]], best)
             )

@@ -21,6 +21,7 @@ from train.reproduce import (
     few_images,
     likelihoods,
     minibatch,
+    models,
     points,
     priors,
     rows,
@@ -285,6 +286,37 @@ def test_two_likelihoods_of_colours_are_compared(tmp_path, monkeypatch):
     assert colors.colors(0, str(tmp_path / "photos"))[0].obtained == 3.0  # None is trained twice.
     with pytest.raises(ValueError, match="folder of images in folders: pass --dataset FOLDER"):
         colors.colors(0)
+
+
+@pytest.mark.once
+def test_every_model_is_a_row_and_a_picture(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).random((40, 8, 8, 1), dtype="float32")
+    loaded = types.SimpleNamespace(x=x), types.SimpleNamespace(x=x[:10]), None, np.zeros(30)
+    ratios = iter([4.0, 2.0, 5.0, 3.0])  # The denoiser has none.
+    scores = dict.fromkeys(study.SCORES, 1.0)
+    monkeypatch.setattr(study, "load", lambda *_: loaded)
+    monkeypatch.setattr(study, "score", lambda *_: scores | {"frechet_ratio": next(ratios)})
+    names = "Autoencoder", "DenoisingAutoencoder", "PPCA", "VQVAE", "GAN"
+    (tmp_path / "gallery.md").write_text(f"before\n{models.BEGIN}\n{table.END}\nafter\n")
+    for name, value in {
+        **{"FILE": tmp_path / "studies" / "models.csv", "PAGE": tmp_path / "gallery.md"},
+        **{"SHAPE": (8, 8, 1), "HIDDEN": (4,), "CODES": 4, "PRIOR_EPOCHS": 1},
+        **{"EPOCHS": dict.fromkeys(names, 1), "BATCH_SIZE": 20},
+        "MODELS": {name: models.MODELS[name] for name in names},
+    }.items():
+        monkeypatch.setattr(models, name, value)
+    models.FILE.parent.mkdir()
+    found = models.models(0)
+    assert [(row.obtained, row.published) for row in found] == [(2.0, 4.0), (5.0, 4.0), (3.0, 4.0)]
+    lines = models.PAGE.read_text().splitlines()
+    for name, line in zip(names, lines[4:], strict=False):
+        picture = f"studies/models/{name.lower()}_0.png"
+        assert line.startswith(f"| `{name}` ") and f"]({picture}) | 1 | " in line
+        assert (tmp_path / picture).exists()
+    assert lines[5].endswith(" |  |  |  |  |") and lines[8].endswith(
+        " | 3.0 | 1.00 | 1.00 | 1.00 |"
+    )
+    assert [row.obtained for row in models.models(0)] == [2.0, 5.0, 3.0]  # None is trained twice.
 
 
 def test_codes_of_a_folder_are_counted_and_drawn(tmp_path, monkeypatch):

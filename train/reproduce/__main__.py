@@ -15,6 +15,7 @@ from train.reproduce import (
     few_images,
     likelihoods,
     minibatch,
+    models,
     points,
     priors,
     quality,
@@ -47,6 +48,7 @@ ENTRIES = {
     "samplers": samplers.samplers,
     "codes": codes.codes,
     "colors": colors.colors,
+    "models": models.models,
 }
 WITH_DATASET = ("one-class-mnist", "samplers", "codes", "colors")
 

@@ -39,11 +39,12 @@ def write(runs):
     replace(BEGIN, markdown(runs))
 
 
-def replace(begin, text):
-    """Put a table into the page between the comment `begin` and the end of it."""
-    before, rest = PAGE.read_text().split(begin)
+def replace(begin, text, page=None):
+    """Put a table into a page between the comment `begin` and the end of it."""
+    page = page or PAGE
+    before, rest = page.read_text().split(begin)
     _, after = rest.split(END, 1)
-    PAGE.write_text(f"{before}{begin}\n{text}\n{END}{after}")
+    page.write_text(f"{before}{begin}\n{text}\n{END}{after}")
 
 
 def markdown(runs):

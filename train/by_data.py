@@ -23,8 +23,8 @@ def choose_for_vae(args, train):
         f"  network {args.network}, {networks.get(args.network, f'hidden {sizes}')}\n"
         f"  likelihood {args.likelihood}: the images have {channels} channel"
         f"{'s' * (channels > 1)}\n"
-        f"  latent size {args.latent_dim}, batch size {args.batch_size}, learning rate "
-        f"{args.learning_rate:g}\n"
+        f"  latent size {args.latent_dim}, prior {args.prior}, batch size {args.batch_size}, "
+        f"learning rate {args.learning_rate:g}\n"
         f"  epochs {args.epochs}: {args.epochs * len(train)} steps\n"
         f"  Each of these is an option: --help"
     )

@@ -12,7 +12,7 @@ NO_SETTINGS = {
     *("checkpoint_every", "tensorboard", "jit_compile", "distribute", "evaluate_every", "no_cache"),
 }
 # The defaults of other settings depend on them.
-CHOICES = ("network", "augment", "penalty", "latent_dim", "dynamic_binarization")
+CHOICES = ("network", "augment", "penalty", "latent_dim", "free_bits", "dynamic_binarization")
 
 
 def of_run(content, num_examples=None):

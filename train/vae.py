@@ -25,10 +25,12 @@ DEFAULTS = {
         "network": "mlp",
         "latent_dim": 10,
         "likelihood": "bernoulli",
+        "prior": "standard_normal",
         "epochs": 150,
         "batch_size": 128,
     },
-    "folder": {"network": "conv", "latent_dim": 64, "batch_size": 64},
+    # Of colours under N(0, I) few samples are of anything: see docs/gallery.md.
+    "folder": {"network": "conv", "latent_dim": 64, "prior": "flow", "batch_size": 64},
 }
 FAMILIES = {"mlp": "mlp_vae", "conv": "conv_vae", "resnet": None}  # Rows of the benchmark.
 PICTURES = (
@@ -83,8 +85,8 @@ def add_bound(add):
     add(
         "--prior",
         choices=PRIORS,
-        default="standard_normal",
-        help="p(z); all but the standard normal are learned with the model",
+        help="p(z); all but the standard normal are learned with the model; standard_normal by "
+        "default with --free-bits, and with one or two latents",
     )
     add(
         "--components",
@@ -169,6 +171,9 @@ def settle(args):
 def fill_in(args):
     """Give every option that was left open its default."""
     is_path = options.is_path(args.dataset)
+    # The first are of single latents, the second are drawn as a plane of N(0, I).
+    if args.free_bits or (args.latent_dim or 3) <= 2:
+        args.prior = args.prior or "standard_normal"
     for name, value in DEFAULTS["folder" if is_path else "images"].items():
         if getattr(args, name) is None:
             setattr(args, name, value)

@@ -92,7 +92,7 @@ def test_what_follows_from_a_cause_is_told_with_it_and_only_the_cause_has_advice
     assert "--beta 0.5 " in judge(vae(samples=less))[0].command
     assert "--beta" not in judge(vae(samples=less, iwae=5))[0].command  # It has no beta.
     (effect,) = judge(vae(samples=few, prior="standard_normal"))
-    assert effect.advice == "Try --prior vamp:"
+    assert effect.advice == "Try --prior flow:"
 
 
 def test_a_low_rate_that_still_rises_or_is_in_its_first_epochs_says_nothing():

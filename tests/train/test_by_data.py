@@ -65,11 +65,31 @@ def test_a_vae_of_a_folder_is_convolutional_with_a_likelihood_for_its_colours(
 
     vae.fill_in_by_data(args, Data(range(16)))
     chosen = (args.network, args.hidden, args.likelihood, args.latent_dim, args.batch_size)
-    assert chosen == ("conv", [32, 64, 128], likelihood, 64, 64)
+    assert (*chosen, args.prior) == ("conv", [32, 64, 128], likelihood, 64, 64, "flow")
     assert (args.epochs, args.sample_every) == (375, 25)  # 6,000 steps.
     assert f"likelihood {likelihood}: the images have {channels} channel" in capsys.readouterr().out
     encoder = vae.build(args, Data.images.shape[1:]).encoder
     assert encoder.input_shape == (None, 32, 32, channels)
+
+
+@pytest.mark.parametrize(
+    ("words", "prior"),
+    [
+        ("", "flow"),
+        ("--prior mixture", "mixture"),
+        ("--free-bits 1", "standard_normal"),
+        ("--latent-dim 2", "standard_normal"),
+        ("--latent-dim 2 --prior flow", "flow"),
+    ],
+)
+def test_the_prior_of_a_folder_is_learned_where_it_can_be(tmp_path, words, prior):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    args = vae.make_parser().parse_args(["--dataset", str(tmp_path), *words.split()])
+    vae.settle(args)
+    assert args.prior == prior
+    args = vae.make_parser().parse_args(words.split())
+    vae.settle(args)  # Of the digits.
+    assert args.prior == ("standard_normal" if prior == "flow" and not words else prior)
 
 
 def test_the_ramp_of_adaptive_augmentation_is_a_quarter_of_the_run():

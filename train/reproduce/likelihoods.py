@@ -90,12 +90,17 @@ def nll_50(seed, **data):
 
 
 def nll_ten_minutes(seed, **data):
-    """The same for 200 epochs: the lowest NLL that ten minutes on two cores have given."""
-    # With the bound of five draws (`IWAE`) and 120 epochs, as long, the NLL is .15 higher.
-    return _nll("nll-ten-minutes", 200, (97.0, 90.0), seed, data)
+    """The same for 150 epochs with a learned flow for p(z): ten minutes on two cores."""
+    import keras_gen as kg
+
+    # After 50 epochs on JAX: N(0, I) 90.3 nats, with an inverse autoregressive posterior 89.9, a
+    # VampPrior of 200 90.0, this flow 87.0, and with that posterior 86.9. 200 epochs of N(0, I)
+    # end at 88.0, and as long with the bound of five draws (`IWAE`) .15 higher.
+    prior = kg.priors.Flow(couplings=4, hidden=64, seed=seed)
+    return _nll("nll-ten-minutes", 150, (93.0, 86.5), seed, data, prior)
 
 
-def _nll(name, epochs, at_most, seed, data):
+def _nll(name, epochs, at_most, seed, data, prior=None):
     """Batches of 128; Adam from 4e-3 along a cosine to 0; starts at the mean image."""
     import keras
 
@@ -104,7 +109,7 @@ def _nll(name, epochs, at_most, seed, data):
     train, test = kg.data.load("mnist", batch_size=128, seed=seed, **data)
     keras.utils.set_random_seed(seed)
     networks = kg.networks.burda_vae((28, 28, 1), mean_image=train.x.mean(axis=0))
-    vae = kg.VAE(*networks, dynamic_binarization=True, seed=seed)
+    vae = kg.VAE(*networks, prior=prior, dynamic_binarization=True, seed=seed)
     # From 1e-3 the same 20 epochs end at 102.6 and 97.8, from 2e-3 at 99.5 and 94.5.
     rate = keras.optimizers.schedules.CosineDecay(4e-3, epochs * len(train))
     vae.compile(keras.optimizers.Adam(rate))

@@ -15,10 +15,11 @@ from train.reproduce.rows import AtMost
 
 FILE = pathlib.Path(__file__).parents[2] / "docs" / "studies" / "colors.csv"
 LIKELIHOODS = ("discretized_logistic", "gaussian")
-# The script's --prior, and what is fitted after the training.
+# The script's --prior, with its --components, and what is fitted after the training.
 PRIORS = {
     "N(0, I)": ("standard_normal", None),
     "mixture, fitted": ("standard_normal", "gaussian_mixture"),
+    "mixture, learned": ("mixture --components 50", None),
     "flow, learned": ("flow", None),
 }
 OPTIONS, SEEDS = ("--size", "32"), 3
@@ -61,7 +62,7 @@ def run(likelihood, prior, seed, dataset):
             model.fit_prior(train.x, kind=fitted, seed=seed)
         samples = model.sample(len(labels), seed=seed).clip(0, 1)
         FILE.with_suffix("").mkdir(exist_ok=True)
-        name = f"{key['data']}_{likelihood}_{fitted or learned}_{seed}.png"
+        name = f"{key['data']}_{likelihood}_{fitted or learned.split()[0]}_{seed}.png"
         study.draw(FILE.with_suffix("") / name, samples)
         row = {"machine": processes.machine(), "seconds": round(seconds)}
         return row | study.score(dataset, samples)
@@ -84,7 +85,8 @@ def trained(likelihood, prior, seed, dataset):
     environment.quiet_tensorflow()
     import keras
 
-    words = ["--dataset", dataset, *OPTIONS, "--likelihood", likelihood, "--prior", prior]
+    words = ["--dataset", dataset, *OPTIONS, "--likelihood", likelihood]
+    words += ["--prior", *prior.split()]
     with tempfile.TemporaryDirectory() as out:
         begin = time.perf_counter()
         vae.main([*words, "--seed", str(seed), "--out", f"{out}/run"])

@@ -426,7 +426,21 @@ ADVICE = {
     ),
     "table with a column of text": (
         lambda: pd.DataFrame(examples()).assign(name="a"),
-        'select_dtypes("number")',
+        'select_dtypes(["number", "bool"]',
+    ),
+    "table with a moment, a span and a bool": (
+        lambda: pd.DataFrame(examples()[:, :5] > 0.5).assign(
+            moment=moments().iloc[:, 0], span=pd.to_timedelta(np.arange(N), unit="s"), x=0.5
+        ),
+        'exclude="timedelta"',
+    ),
+    "table of answers from 1 to 5": (
+        lambda: pd.DataFrame(np.arange(6 * N).reshape(N, 6) % 5 + 1),
+        '`(x.astype("float32") - 1) / 4`',
+    ),
+    "answers from 1 to 5": (
+        lambda: (np.arange(6 * N).reshape(N, 6) % 5 + 1).astype("float32"),
+        "Of levels from 1 to 5 pass `(x - 1) / 4`",
     ),
     "column of arrays": (lambda: pd.Series(list(examples())), "type object"),
     "complex": (lambda: examples().astype("complex64"), "type complex64"),
@@ -493,7 +507,7 @@ ADVICE = {
         "type object",
     ),
 }
-NAMES = {"pd": pd, "np": np, "keras": keras, "tf": tf, "torch": torch}
+NAMES = {"Image": Image, "pd": pd, "np": np, "keras": keras, "tf": tf, "torch": torch}
 
 
 def advised(said, data, trained=None):
@@ -517,6 +531,10 @@ def likelihood_of_any_number():
 def test_the_advice_works_when_it_is_followed(kind):
     make, awaited = ADVICE[kind]
     model, data = shared(), make()
+    if "answers from 1" in kind:
+        networks = kg.networks.mlp_vae(SHAPE, 2, (4,), parameters_per_value=5)
+        model = kg.VAE(*networks, likelihood=kg.likelihoods.Categorical(num_classes=5))
+        model.compile("sgd")
     if kind.startswith(("images", "pictures")):
         channels = 1 if kind.startswith("images") else 3
         model = kg.VAE(*kg.networks.mlp_vae((64, 64, channels), 2, hidden=(4,)))
@@ -569,6 +587,47 @@ def test_advice_for_pictures_of_other_modes_gives_their_colours(modes, channels)
         x = advised(said, data)
         np.testing.assert_array_equal(x, np.ones((len(x), 8, 16, channels)))
         model.reconstruct(x)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_advice_for_transparent_pictures_reads_them_as_a_folder_does(tmp_path, mode):
+    pixels = np.full((8, 8, 4), (200, 200, 200, 255), "uint8")
+    pixels[:4] = (255, 0, 0, 0)  # A colour that nobody sees.
+    Image.fromarray(pixels).convert(mode).save(tmp_path / "a.png")
+    picture = Image.open(tmp_path / "a.png")
+    for channels in (1, 3):
+        model = kg.VAE(*kg.networks.mlp_vae((8, 8, channels), 2, hidden=(4,)))
+        said = refusal(lambda model=model: model.reconstruct(picture))
+        x = eval(re.findall(r"`([^`]+)`", said)[-1], {"np": np, "Image": Image, "x": picture})  # noqa: S307
+        read, _ = kg.data.folder([tmp_path / "a.png"], channels=channels, test=0)
+        np.testing.assert_allclose(x, read.x, atol=1e-6)
+        assert x[0, 0, 0, 0] == 1
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_two_data_sets_are_to_be_taken_apart(tmp_path, kind):
+    model, sets = shared("VAE"), kind(kg.data.ArrayDataset(examples()) for _ in range(2))
+    for use in (
+        lambda: model.fit(sets),
+        lambda: model.fit(examples(), validation_data=sets),
+        lambda: model.encode(sets),
+        lambda: kg.data.preview(tuple(sets), tmp_path / "a.png"),
+    ):
+        said = refusal(use)
+        assert " of data sets. Pass one of them" in said and "`train, test = ...`" in said
+
+
+@pytest.mark.once
+def test_predict_gives_the_order_of_the_examples_as_every_use_does():
+    model = kg.VAE(*kg.networks.mlp_vae((8, 8, 1), 2, hidden=(4,)))
+    model.compile("sgd")
+    images = np.random.default_rng(0).random((20, 8, 8, 1), "float32")
+    data = kg.data.ArrayDataset(images, batch_size=8, drop_remainder=True, seed=0)
+    expected = model.reconstruct(data)
+    np.testing.assert_allclose(model.predict(data, verbose=0), expected, atol=1e-6)
+    assert len(expected) == 20 and data.epoch == 0 and len(data) == 2
 
 
 @pytest.mark.once

@@ -40,7 +40,8 @@ def make_parser():
     add(
         "--features",
         choices=quality.FEATURES,
-        help="that quality is measured on; by default those of a classifier where there are labels",
+        help="that quality is measured on; by default those of a classifier where there are labels "
+        f"and {quality.LEAST_FOR_A_CLASSIFIER:,} training images in memory, else pixels",
     )
     add(
         "--fit-prior",

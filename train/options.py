@@ -333,6 +333,6 @@ def check_images(args):
     if given and not is_path(args.dataset):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(
-            f"{options}: for images of your own, and --dataset is {args.dataset}. Pass the path of "
-            f"a folder."
+            f"{options}: for images of your own, and there is no folder or archive "
+            f"{args.dataset}. Pass the path of one by --dataset."
         )

@@ -148,9 +148,10 @@ def has_classes(model):
 
 
 def class_columns(num_classes, num_images):
-    """Return the classes of a grid, one a column: all, or 20 of them, evenly spread."""
+    """Return the class of each column: all, few of them several times, or 20, evenly spread."""
     columns = min(num_classes, num_images, MOST_COLUMNS)
-    return np.linspace(0, num_classes - 1, columns).round().astype("int64")
+    classes = np.linspace(0, num_classes - 1, columns).round().astype("int64")
+    return classes.repeat(max(1, round(num_images**0.5 / columns)))
 
 
 def names_of(classes, class_names):

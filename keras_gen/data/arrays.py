@@ -12,7 +12,7 @@ class ArrayDataset(OrderedDataset):
     every backend, whatever `fit` is told about shuffling and whatever else draws random numbers.
     A plain Keras model does so with `fit(train, shuffle=False)`; with `shuffle=True` it reads the
     same batches in an order that Keras draws. Every pass that Keras completes over the batches, in
-    `fit`, `evaluate` or `predict`, counts as an epoch.
+    `fit` or `evaluate`, counts as an epoch. Our models' `predict` reads the examples in order.
 
     Args:
         x: images (n, height, width, channels) or other examples (n, ...): float32, or uint8,

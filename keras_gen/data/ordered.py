@@ -1,3 +1,4 @@
+import copy
 import threading
 
 import keras
@@ -80,6 +81,13 @@ class OrderedDataset(keras.utils.PyDataset):
                 "`use_multiprocessing` was set to True, but other processes would not count the "
                 "epochs. Set `workers` alone: its threads read in parallel."
             )
+
+    def in_order(self):
+        """Return the same data for one pass in the order of the examples, each as it is."""
+        data = copy.copy(self)
+        data.shuffle = data.drop_remainder = False
+        data.change, data._read = lambda batch, *_: batch, set()
+        return data
 
     def check_steps(self, steps_per_epoch):
         """Raise ValueError if `fit` would not read the batches in their order."""

@@ -42,9 +42,10 @@ def numbers_line(value, array, name, shape=None):
     if array.ndim == 1 and np.ndim(first) > 0 and (line := unequal_line(array, name, shape)):
         return f"The shapes of its items differ, such as {line}"
     line = floats_line(value).replace("x", name, 1)
+    is_table = hasattr(value, "select_dtypes") and array.ndim == 2
     if array.dtype.kind == "c":
         line = f"np.abs({name})"
-    elif array.dtype.kind in "Mm" or isinstance(first, datetime.date):  # In days.
+    elif array.dtype.kind in "Mm" or (isinstance(first, datetime.date) and not is_table):  # Days.
         times = name if hasattr(value, "min") else f'np.asarray({name}, "datetime64[s]")'
         since = times if array.dtype.kind == "m" else f"({times} - {times}.min())"
         line = f'{since} / np.timedelta64(1, "D")'
@@ -57,7 +58,7 @@ def numbers_line(value, array, name, shape=None):
         kept = [field for field, kind in kinds.items() if kind in "fiub"]
         fields = "" if len(kept) == len(kinds) else f"[{kept}]"
         line = f'np.array({name}{fields}.tolist(), "float32")'
-    elif hasattr(value, "select_dtypes") and array.ndim == 2:
+    elif is_table:
         return _table_line(array, name)
     elif is_pil(first):
         line = f"np.stack([np.asarray(i) for i in {name}]) / 255"
@@ -91,10 +92,12 @@ def pil_line(x, shape):
     modes = {picture.mode for picture in pictures}
     if wanted is None or modes == {wanted} or modes & WIDE or (modes == {"1"} and wanted == "L"):
         return None
-    grey = "[..., None]" if wanted == "L" else ""
+    grey, opaque = "[..., None]" if wanted == "L" else "", "i"
+    if any(picture.has_transparency_data for picture in pictures) and wanted != "RGBA":
+        opaque = 'Image.alpha_composite(Image.new("RGBA", i.size, "white"), i.convert("RGBA"))'
     return (
         f"The pictures of Pillow are of mode {' and '.join(sorted(modes))}, and examples have "
-        f'shape {tuple(shape)}. Pass `np.stack([np.asarray(i.convert("{wanted}").resize('
+        f'shape {tuple(shape)}. Pass `np.stack([np.asarray({opaque}.convert("{wanted}").resize('
         f"({shape[1]}, {shape[0]}))) for i in {'[x]' if is_pil(x) else 'x'}]){grey} / 255`."
     )
 
@@ -156,7 +159,8 @@ def _table_line(array, name):
     if not any(map(any, columns)):
         return "None of its columns holds numbers."
     if not any(any(column) and not all(column) for column in columns):
-        return f'Pass `{name}.select_dtypes("number").astype("float32")`.'
+        line = f'{name}.select_dtypes(["number", "bool"], exclude="timedelta").astype("float32")'
+        return f"Pass `{line}`."
     line = f'{name}.apply(pd.to_numeric, errors="coerce")'
     if not all(map(any, columns)):
         line += '.dropna(axis=1, how="all")'

@@ -73,7 +73,8 @@ def as_examples(raw, example_shape, kind=None, white=None):
         raise ValueError(f"The data are a {_type(raw)}, and a batch (n, ...) is expected.")
     if white is None and x.dtype.kind == "u" and x.size and x.max() == 1:
         white = 1  # Answers of 0 and 1, and no image.
-    check_type(raw, x.dtype, "" if kind is None else "in each batch ", white)
+    first = int(white is not None and x.size and x.min() == 1 and x.max() == white + 1)  # Level.
+    check_type(raw, x.dtype, "" if kind is None else "in each batch ", white, first)
     return x
 
 
@@ -180,7 +181,7 @@ def as_labels(y, n, num_classes, owner):
     return labels.astype("int32")
 
 
-def check_type(x, dtype, where="", white=None):
+def check_type(x, dtype, where="", white=None, first=0):
     """Raise ValueError unless `dtype`, that of the examples `x`, is a float."""
     dtype = keras.backend.standardize_dtype(dtype)
     if not keras.backend.is_float_dtype(dtype):
@@ -188,7 +189,7 @@ def check_type(x, dtype, where="", white=None):
         scale = f" / {white}" if white not in (None, 1) else ""
         raise ValueError(
             f"The data are of type {dtype}, but floats are expected: "
-            f"{where}`{floats_line(x)}{scale}`."
+            f"{where}`{f'({floats_line(x)} - {first})' if first else floats_line(x)}{scale}`."
         )
 
 

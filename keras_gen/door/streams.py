@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import math
 import os
 import sys
@@ -63,7 +64,7 @@ def opened(data, example_shape):
     if kind == "PyDataset":
         data = data if isinstance(data, OrderedDataset) else MappedDataset(data, standard)
     elif kind == "generator":
-        data = (standard(batch) for batch in _chain(first, data))
+        data = (standard(batch) for batch in itertools.chain([first], data))
     elif kind == "tf.data.Dataset":
         data = _with_sizes(data, first)
     elif kind == "DataLoader":
@@ -141,6 +142,11 @@ def split(batch, example_shape, kind=None):
         return batch, None, None
     if isinstance(batch[0], (str, os.PathLike)):  # A list of paths, which is refused as such.
         return batch, None, None
+    if stream_kind(batch[0]) in ("PyDataset", "tf.data.Dataset", "DataLoader"):
+        raise ValueError(
+            f"The data are a {type(batch).__name__} of data sets. Pass one of them: "
+            f"`kg.data.folder` and `kg.data.load` return two, `train, test = ...`."
+        )
     stacks = kind in ("tf.data.Dataset", "grain dataset", "DataLoader")
     if stacks or (kind is not None and isinstance(batch, tuple)):
         is_x = False
@@ -235,8 +241,3 @@ def _with_sizes(data, first):
         return batch if len(batch) > 1 else batch[0]
 
     return data.map(sized)
-
-
-def _chain(first, rest):
-    yield first
-    yield from rest

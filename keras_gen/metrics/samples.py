@@ -15,24 +15,16 @@ from keras_gen.metrics.neighbours import density_coverage, memorization, precisi
 from keras_gen.metrics.wasserstein import sliced_wasserstein
 
 
-def _frechet(real, fake):
-    return {"frechet": frechet_distance(real, fake)}
-
-
-def _sliced_wasserstein(real, fake):
-    return {"sliced_wasserstein": sliced_wasserstein(real, fake)}
-
-
 def _ndb(real, fake):
     return ndb(real, fake, num_bins=min(100, max(2, len(real) // 50)))
 
 
-# Measurements of two sets of features, and the figures that are taken from each.
+# Measurements of two sets of features, and the figures of each: a number, or a dictionary.
 MEASUREMENTS = {
-    _frechet: ("frechet",),
+    frechet_distance: ("frechet",),
     kernel_distance: ("kid",),
     mmd: ("mmd",),
-    _sliced_wasserstein: ("sliced_wasserstein",),
+    sliced_wasserstein: ("sliced_wasserstein",),
     precision_recall: ("precision", "recall"),
     density_coverage: ("density", "coverage"),
     _ndb: ("ndb_share", "jensen_shannon"),
@@ -240,7 +232,8 @@ def compare(real, fake, names, train=None):
     numbers = {}
     for function, figures in MEASUREMENTS.items():
         if set(figures) & set(names):
-            numbers |= function(real, fake)
+            found = function(real, fake)
+            numbers |= found if isinstance(found, dict) else {figures[0]: found}
     if p_real is not None:
         numbers |= confident_share(p_fake, p_real)
     if train is not None and set(COPYING) & set(names):

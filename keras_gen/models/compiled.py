@@ -70,6 +70,14 @@ class Compiled(configs.TakesVariables):
                 f"set `{player}.trainable = True` and compile again, with new optimizers.",
                 stacklevel=2,
             )
+        for player, (optimizer, _) in zip(self.players, self.optimized(), strict=True):
+            rate = optimizer.learning_rate  # A variable, or the value of a schedule.
+            if not (isinstance(rate, keras.Variable) or float(rate)) and int(optimizer.iterations):
+                warnings.warn(
+                    f"The learning rate of the {player} is 0, so `fit` will not change its "
+                    f"weights. If its schedule has ended, compile again, with new optimizers.",
+                    stacklevel=2,
+                )
         moved = {id(v) for _, variables in self.optimized() for v in variables}
         left = [v.path for v in self.trainable_variables if id(v) not in moved]
         if left:

@@ -136,7 +136,7 @@ class ReadsData:
         if kind is not None:
             first, inputs = door.opened(inputs, None)
             self.as_input(door.split(first, None, kind)[0], kind)
-            return inputs
+            return inputs.in_order() if isinstance(inputs, OrderedDataset) else inputs
         x, y = self.split_labels(inputs)
         x = self.as_input(x)
         return x if y is None else [x, self.labels(y, len(x))]

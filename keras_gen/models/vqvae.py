@@ -173,9 +173,11 @@ class VQVAE(Autoencoder):
     def encode(self, x, batch_size=128, *, y=None):
         """Return the codes of examples, NumPy int32 (n, *code_shape), from 0 to num_codes - 1."""
 
+        def codes(z):
+            return ops.convert_to_numpy(self.quantizer.codes(ops.convert_to_tensor(z)))
+
         def use(x, y):
-            inputs = x if y is None else [x, y]
-            return inference.predict(self.encoder, inputs, batch_size, self._codes_of)
+            return inference.predict(self.encoder, x if y is None else [x, y], batch_size, codes)
 
         return self.over_parts(use, x, y)
 
@@ -304,9 +306,6 @@ class VQVAE(Autoencoder):
             "seed": self.seed,
             "prior": self.prior and keras.saving.serialize_keras_object(self.prior),
         }
-
-    def _codes_of(self, z):
-        return ops.convert_to_numpy(self.quantizer.codes(ops.convert_to_tensor(z)))
 
     def _encode_signature(self, x, *y):
         return {"codes": self.quantizer.codes(self.encoded(x, *y))}

@@ -41,7 +41,8 @@ def write(folder, state=None, seconds=None, defaults=None):
     kinds = [kind for kind in PICTURES if run.pictures(kind)]
     if "directions" in kinds and "traversals" in kinds:
         kinds.remove("traversals")  # The same, sorted otherwise.
-    flat = [kind for kind in kinds if kind in OF_Z] if _is_flat(run) else []
+    is_flat = posterior_collapsed(run) is not None and run.last("kl") < FLAT_RATE
+    flat = [kind for kind in kinds if kind in OF_Z] if is_flat else []
     preview, notes = images.preview(run.path / "preview.png")
     return render(
         run.path / NAME,
@@ -61,10 +62,6 @@ def write(folder, state=None, seconds=None, defaults=None):
         reload=min(60, max(5, round(seconds or 10))) if run.state == "training" else None,
         written=int(time.time()),
     )
-
-
-def _is_flat(run):
-    return posterior_collapsed(run) is not None and run.last("kl") < FLAT_RATE
 
 
 def numbers(run):

@@ -8,6 +8,7 @@ from matplotlib import image as png
 from PIL import Image
 
 import keras_gen as kg
+from keras_gen.callbacks.grids import class_columns
 from tests.models import tiny
 
 
@@ -251,6 +252,16 @@ def test_pictures_of_a_vae_take_a_range(tmp_path):
     vae.fit(x, verbose=0, callbacks=kinds)
     pixels = np.asarray(Image.open(tmp_path / "reconstruction_0001.png").convert("L"))
     assert np.isclose(np.mean(pixels[2:18, 2:18] < 128), 0.5, atol=0.25)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("num_classes", "columns"), [(2, 8), (3, 9), (5, 10), (6, 6), (9, 9), (10, 10), (41, 20)]
+)
+def test_a_grid_of_few_classes_has_several_columns_of_each(num_classes, columns):
+    y = class_columns(num_classes, 64)
+    assert len(y) == columns and y.tolist() == sorted(y)
+    assert len(set(np.bincount(y)[np.unique(y)])) == 1  # As many of each.
 
 
 @pytest.mark.once

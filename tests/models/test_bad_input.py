@@ -1,6 +1,7 @@
 """Bad input is refused before the first step, and the message says what to do."""
 
 import tracemalloc
+import warnings
 
 import keras
 import numpy as np
@@ -209,6 +210,22 @@ def test_a_frozen_player_is_named(player):
     gan.compile("sgd", "sgd")
     with pytest.raises(ValueError, match="Nothing can be trained"):
         gan.fit(DATA, verbose=0)
+
+
+def test_a_schedule_that_has_ended_at_0_is_named():
+    gan, adam = tiny.gan(), keras.optimizers.Adam
+    gan.compile(adam(keras.optimizers.schedules.PolynomialDecay(1e-3, 1, 0.0)), adam(1e-3))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="The learning rate")
+        gan.fit(DATA, epochs=2, verbose=0)
+    kernel = gan.generator.trainable_variables[0]
+    before = np.array(ops.convert_to_numpy(kernel))
+    with pytest.warns(UserWarning, match="The learning rate of the generator is 0, so `fit` will"):
+        gan.fit(DATA, verbose=0)
+    np.testing.assert_array_equal(ops.convert_to_numpy(kernel), before)
+    gan.compile(adam(1e-3), adam(1e-3))  # As advised.
+    gan.fit(DATA, verbose=0)
+    assert np.any(ops.convert_to_numpy(kernel) != before)
 
 
 def test_a_weight_for_every_pixel_is_refused():

@@ -35,7 +35,11 @@ REFUSED = [
     ("vae", "--keep-best --distribute", "--keep-best reads the best model from --out"),
     ("vae", "--dataset ring", "--dataset ring is for train.gan"),
     ("vae", "--dataset ./photos", "'./photos' is no folder or file, and not the name"),
-    ("vae", "--size 32", "--size: for images of your own, and --dataset is digits"),
+    (
+        "vae",
+        "--size 32",
+        "--size: for images of your own, and there is no folder or archive digits.",
+    ),
     ("gan", "--dataset ring --flip --channels 3", "--channels, --flip: for images of your own"),
     ("gan", "--dataset there --size 8 8 3", "--size has 3 numbers. Pass one, or height and width"),
     ("vae", "--dataset there --channels 4", "invalid choice: 4"),

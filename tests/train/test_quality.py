@@ -72,6 +72,13 @@ def test_the_best_model_is_left_and_runs_are_compared(run_here, tmp_path, monkey
     assert (tmp_path / "compare.png").stat().st_size > 1000
 
 
+@pytest.mark.once
+def test_numbers_of_two_runs_stand_apart():
+    numbers = {"mmd": 0.041296, "mmd_sd": 0.0046}
+    _, row = compare.table(["a", "b"], [numbers, numbers])
+    assert row.split() == ["mmd", "0.0413", "±0.0046", "0.0413", "±0.0046"]
+
+
 def test_one_run_and_a_folder_without_one_are_refused(run_here, tmp_path):
     assert "Name two or more" in run_here(compare, tmp_path).stderr
     assert "holds no finished run" in run_here(compare, tmp_path, tmp_path).stderr

@@ -22,6 +22,11 @@ TABLES = {
     ".mat": "scipy.io.loadmat({})",
 }
 
+TWO_SETS = (
+    "The data are several data sets. Pass one of them: `kg.data.folder` and `kg.data.load` return "
+    "two, `train, test = ...`."
+)
+
 
 def check_integer(name, value, least=1):
     """Return a whole number, of NumPy or Python, as an int; ValueError for anything else."""

@@ -616,7 +616,7 @@ def test_two_data_sets_are_to_be_taken_apart(tmp_path, kind):
         lambda: kg.data.preview(tuple(sets), tmp_path / "a.png"),
     ):
         said = refusal(use)
-        assert " of data sets. Pass one of them" in said and "`train, test = ...`" in said
+        assert "several data sets. Pass one of them" in said and "`train, test = ...`" in said
 
 
 @pytest.mark.once

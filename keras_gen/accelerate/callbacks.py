@@ -5,6 +5,7 @@ may look at them.
 """
 
 import contextlib
+import math
 import time
 
 import keras
@@ -22,7 +23,9 @@ def callbacks(model, method, arguments):
         add_history=in_fit,
         add_progbar=verbose != 0,
         verbose=verbose,
-        epochs=_num_epochs(arguments) if in_fit else 1,
+        epochs=min(arguments.get("epochs", 1), keras.config.max_epochs() or math.inf)
+        if in_fit
+        else 1,
         steps=_num_steps(arguments, "steps_per_epoch" if in_fit else "steps"),
         model=model,
     )
@@ -97,11 +100,6 @@ def _as_numbers(logs):
 def _is_default(callback, hook):
     method = getattr(getattr(callback, hook), "__func__", None)
     return method is getattr(keras.callbacks.Callback, hook)
-
-
-def _num_epochs(arguments):
-    epochs, most = arguments.get("epochs", 1), keras.config.max_epochs()
-    return min(epochs, most) if most else epochs
 
 
 def _num_steps(arguments, limit):

@@ -76,7 +76,8 @@ class CheckpointFiles:
                 np.savez(path, **arrays)
                 sums["npz"] = _sha256(path)
         with files.whole(self.path(epoch, "json")) as path:
-            path.write_text(json.dumps({**manifest, "sha256": sums}, default=_as_number))
+            numbers = {"default": lambda value: np.asarray(ops.convert_to_numpy(value)).item()}
+            path.write_text(json.dumps({**manifest, "sha256": sums}, **numbers))
         files.sync(self.folder)
         paths = [self.path(epoch, kind) for kind in KINDS]
         self.size = sum(path.stat().st_size for path in paths if path.exists())
@@ -146,10 +147,6 @@ def _check_expected(manifest, expected):
                 raise _Refused(
                     f"is of other {name} data: {key} was {(before or {}).get(key)}, and is {value}."
                 )
-
-
-def _as_number(value):
-    return np.asarray(ops.convert_to_numpy(value)).item()
 
 
 def _sha256(path):

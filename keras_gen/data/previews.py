@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from keras_gen import door, files, pictures
-from keras_gen.arguments import as_one_array, check_integer, check_path
+from keras_gen import files, pictures
+from keras_gen.arguments import TWO_SETS, as_one_array, check_integer, check_path
 from keras_gen.data.ordered import order_of
 
 SIDE = 80  # Pixels of the picture that an image has at least, about.
@@ -105,7 +105,10 @@ def _first_batch(data):
         batch = next(iter(data))
     if order is not None:
         order.epoch = epoch  # Some streams count the passes that have begun.
-    x, y, _ = door.split(batch, None)
+    is_pair = isinstance(batch, (tuple, list)) and len(batch) <= 3
+    x, y, *_ = (*batch, None) if is_pair else (batch, None)
+    if isinstance(x, keras.utils.PyDataset):
+        raise ValueError(TWO_SETS)
     return as_one_array("data", x), y
 
 

@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 
+from keras_gen.arguments import TWO_SETS
 from keras_gen.backend.torch_tensors import tensor_of_torch
 from keras_gen.data.arrays import ArrayDataset
 from keras_gen.data.mapped import MappedDataset
@@ -143,10 +144,7 @@ def split(batch, example_shape, kind=None):
     if isinstance(batch[0], (str, os.PathLike)):  # A list of paths, which is refused as such.
         return batch, None, None
     if stream_kind(batch[0]) in ("PyDataset", "tf.data.Dataset", "DataLoader"):
-        raise ValueError(
-            f"The data are a {type(batch).__name__} of data sets. Pass one of them: "
-            f"`kg.data.folder` and `kg.data.load` return two, `train, test = ...`."
-        )
+        raise ValueError(TWO_SETS)
     stacks = kind in ("tf.data.Dataset", "grain dataset", "DataLoader")
     if stacks or (kind is not None and isinstance(batch, tuple)):
         is_x = False

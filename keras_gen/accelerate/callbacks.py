@@ -23,9 +23,7 @@ def callbacks(model, method, arguments):
         add_history=in_fit,
         add_progbar=verbose != 0,
         verbose=verbose,
-        epochs=min(arguments.get("epochs", 1), keras.config.max_epochs() or math.inf)
-        if in_fit
-        else 1,
+        epochs=min(arguments.get("epochs", 1), keras.config.max_epochs() or math.inf),
         steps=_num_steps(arguments, "steps_per_epoch" if in_fit else "steps"),
         model=model,
     )

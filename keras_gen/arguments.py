@@ -155,7 +155,8 @@ def _numbers_line(name, values, array):
         array.astype("float32")
     except (TypeError, ValueError):
         if hasattr(values, "select_dtypes"):  # A table of pandas.
-            return f'Pass `{name}.select_dtypes("number").astype("float32")`.'
+            kinds = '["number", "bool"], exclude="timedelta"'
+            return f'Pass `{name}.select_dtypes({kinds}).astype("float32")`.'
     else:
         return f'Pass `np.asarray({name}, "float32")`.'
     if array.size == 1 and (line := table_line(array.item(), name)):

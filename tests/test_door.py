@@ -440,7 +440,7 @@ ADVICE = {
     ),
     "answers from 1 to 5": (
         lambda: (np.arange(6 * N).reshape(N, 6) % 5 + 1).astype("float32"),
-        "Of levels from 1 to 5 pass `(x - 1) / 4`",
+        "For levels from 1 to 5 pass `(x - 1) / 4`",
     ),
     "column of arrays": (lambda: pd.Series(list(examples())), "type object"),
     "complex": (lambda: examples().astype("complex64"), "type complex64"),
@@ -620,14 +620,18 @@ def test_two_data_sets_are_to_be_taken_apart(tmp_path, kind):
 
 
 @pytest.mark.once
-def test_predict_gives_the_order_of_the_examples_as_every_use_does():
+def test_predict_gives_the_order_of_the_examples_as_every_use_does(tmp_path):
     model = kg.VAE(*kg.networks.mlp_vae((8, 8, 1), 2, hidden=(4,)))
     model.compile("sgd")
     images = np.random.default_rng(0).random((20, 8, 8, 1), "float32")
-    data = kg.data.ArrayDataset(images, batch_size=8, drop_remainder=True, seed=0)
-    expected = model.reconstruct(data)
-    np.testing.assert_allclose(model.predict(data, verbose=0), expected, atol=1e-6)
-    assert len(expected) == 20 and data.epoch == 0 and len(data) == 2
+    np.savez(tmp_path / "images.npz", x=(255 * images).astype("uint8"))
+    flipped, _ = kg.data.folder(tmp_path / "images.npz", flip=True, multiple_of=3, test=0, seed=0)
+    array = kg.data.ArrayDataset(images, batch_size=8, drop_remainder=True, seed=0)
+    for data in (array, flipped):
+        data.part = (1, 2)  # As `fit` of two processes has left it.
+        lengths, expected = len(data), model.reconstruct(data.x)
+        np.testing.assert_allclose(model.predict(data, verbose=0), expected, atol=1e-6)
+        assert len(expected) == 20 and data.epoch == 0 and len(data) == lengths
 
 
 @pytest.mark.once

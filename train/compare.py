@@ -57,8 +57,8 @@ def table(names, numbers):
     """Return the lines of a table: a column for each run, a row for each number of any of them."""
     rows = dict.fromkeys(name for known in numbers for name in known)
     rows = [name for name in rows if name != "evaluation" and not _is_part(name, rows)]
-    cells = [_cell(known, row) for known in numbers for row in rows]
-    width = max(12, *(len(text) + 2 for text in [*names, *cells]))
+    texts = [*names, *(_cell(known, row) for known in numbers for row in rows)]
+    width = max(12, *(len(text) + 2 for text in texts))
     lines = [" " * 28 + "".join(f"{name:>{width}}" for name in names) + f"{'floor':>12}"]
     for row in rows:
         cells = "".join(f"{_cell(known, row):>{width}}" for known in numbers)

@@ -333,6 +333,6 @@ def check_images(args):
     if given and not is_path(args.dataset):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(
-            f"{options}: for images of your own, and there is no folder or archive "
-            f"{args.dataset}. Pass the path of one by --dataset."
+            f"{options}: for images of your own, and {args.dataset} is no folder or archive that "
+            f"is there. Pass the path of one by --dataset."
         )

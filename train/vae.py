@@ -29,7 +29,7 @@ DEFAULTS = {
         "epochs": 150,
         "batch_size": 128,
     },
-    # Of colours under N(0, I) few samples are of anything: see docs/gallery.md.
+    # Of emoji in colour no sample from N(0, I) can be recognised: see docs/gallery.md.
     "folder": {"network": "conv", "latent_dim": 64, "prior": "flow", "batch_size": 64},
 }
 FAMILIES = {"mlp": "mlp_vae", "conv": "conv_vae", "resnet": None}  # Rows of the benchmark.
@@ -85,8 +85,8 @@ def add_bound(add):
     add(
         "--prior",
         choices=PRIORS,
-        help="p(z); all but the standard normal are learned with the model; standard_normal by "
-        "default with --free-bits, and with one or two latents",
+        help="p(z); all but the standard normal are learned with the model; with --free-bits, and "
+        "with one or two latents, standard_normal by default for a folder, too",
     )
     add(
         "--components",
@@ -171,7 +171,7 @@ def settle(args):
 def fill_in(args):
     """Give every option that was left open its default."""
     is_path = options.is_path(args.dataset)
-    # The first are of single latents, the second are drawn as a plane of N(0, I).
+    # Free bits need the KL of each latent; two latents are drawn as a plane under N(0, I).
     if args.free_bits or (args.latent_dim or 3) <= 2:
         args.prior = args.prior or "standard_normal"
     for name, value in DEFAULTS["folder" if is_path else "images"].items():

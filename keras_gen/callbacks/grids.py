@@ -170,7 +170,8 @@ def names_of(classes, class_names):
 class SampleGrid(EpochPicture):
     """Draws the examples of the same z every few epochs, so that pictures can be compared.
 
-    A model with classes draws one class a column; of more than 20 classes, 20 evenly spread.
+    A model with classes draws one class a column, few classes in several columns each, and of more
+    than 20 classes 20, evenly spread.
 
     Args:
         directory: Folder for `epoch_0000.png`, before training, `epoch_0001.png`, ...; it is made.

@@ -11,8 +11,8 @@ class ArrayDataset(OrderedDataset):
     The order is new in every epoch. The models of keras_gen read the batches in this order on
     every backend, whatever `fit` is told about shuffling and whatever else draws random numbers.
     A plain Keras model does so with `fit(train, shuffle=False)`; with `shuffle=True` it reads the
-    same batches in an order that Keras draws. Every pass that Keras completes over the batches, in
-    `fit` or `evaluate`, counts as an epoch. Our models' `predict` reads the examples in order.
+    same batches in an order that Keras draws. Every pass that Keras completes over the batches
+    counts as an epoch. The `predict` of our models reads the examples in order, and counts nothing.
 
     Args:
         x: images (n, height, width, channels) or other examples (n, ...): float32, or uint8,

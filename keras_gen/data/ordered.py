@@ -83,10 +83,11 @@ class OrderedDataset(keras.utils.PyDataset):
             )
 
     def in_order(self):
-        """Return the same data for one pass in the order of the examples, each as it is."""
+        """Return the same examples, all and in their order, without what `change` draws."""
         data = copy.copy(self)
-        data.shuffle = data.drop_remainder = False
-        data.change, data._read = lambda batch, *_: batch, set()
+        data.shuffle = data.drop_remainder = data._in_epoch = False
+        data.multiple_of, data.part, data._read = 1, (0, 1), set()
+        data.change = lambda batch, *_: batch
         return data
 
     def check_steps(self, steps_per_epoch):

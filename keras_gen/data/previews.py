@@ -107,7 +107,7 @@ def _first_batch(data):
         order.epoch = epoch  # Some streams count the passes that have begun.
     is_pair = isinstance(batch, (tuple, list)) and len(batch) <= 3
     x, y, *_ = (*batch, None) if is_pair else (batch, None)
-    if isinstance(x, keras.utils.PyDataset):
+    if isinstance(x, keras.utils.PyDataset) or hasattr(x, "element_spec"):
         raise ValueError(TWO_SETS)
     return as_one_array("data", x), y
 

@@ -45,7 +45,7 @@ def numbers_line(value, array, name, shape=None):
     is_table = hasattr(value, "select_dtypes") and array.ndim == 2
     if array.dtype.kind == "c":
         line = f"np.abs({name})"
-    elif array.dtype.kind in "Mm" or (isinstance(first, datetime.date) and not is_table):  # Days.
+    elif array.dtype.kind in "Mm" or (array.size and all(map(_is_date, array[:1].flat))):  # Days.
         times = name if hasattr(value, "min") else f'np.asarray({name}, "datetime64[s]")'
         since = times if array.dtype.kind == "m" else f"({times} - {times}.min())"
         line = f'{since} / np.timedelta64(1, "D")'
@@ -90,10 +90,12 @@ def pil_line(x, shape):
         return None
     wanted = MODES.get(shape[2]) if shape is not None and len(shape) == 3 else None
     modes = {picture.mode for picture in pictures}
-    if wanted is None or modes == {wanted} or modes & WIDE or (modes == {"1"} and wanted == "L"):
+    is_clear = any(picture.has_transparency_data for picture in pictures) and wanted != "RGBA"
+    alike = not is_clear and (modes == {wanted} or (modes == {"1"} and wanted == "L"))
+    if wanted is None or alike or modes & WIDE:
         return None
     grey, opaque = "[..., None]" if wanted == "L" else "", "i"
-    if any(picture.has_transparency_data for picture in pictures) and wanted != "RGBA":
+    if is_clear:
         opaque = 'Image.alpha_composite(Image.new("RGBA", i.size, "white"), i.convert("RGBA"))'
     return (
         f"The pictures of Pillow are of mode {' and '.join(sorted(modes))}, and examples have "
@@ -178,3 +180,7 @@ def _is_number(cell):
         return not np.isnan(float(cell))
     except (TypeError, ValueError):
         return False
+
+
+def _is_date(value):
+    return isinstance(value, datetime.date)

@@ -73,7 +73,8 @@ def as_examples(raw, example_shape, kind=None, white=None):
         raise ValueError(f"The data are a {_type(raw)}, and a batch (n, ...) is expected.")
     if white is None and x.dtype.kind == "u" and x.size and x.max() == 1:
         white = 1  # Answers of 0 and 1, and no image.
-    first = int(white is not None and x.size and x.min() == 1 and x.max() == white + 1)  # Level.
+    are_levels = white is not None and x.dtype.kind in "iu" and x.size
+    first = int(are_levels and x.min() == 1 and x.max() == white + 1)
     check_type(raw, x.dtype, "" if kind is None else "in each batch ", white, first)
     return x
 

@@ -143,7 +143,7 @@ def split(batch, example_shape, kind=None):
         return batch, None, None
     if isinstance(batch[0], (str, os.PathLike)):  # A list of paths, which is refused as such.
         return batch, None, None
-    if stream_kind(batch[0]) in ("PyDataset", "tf.data.Dataset", "DataLoader"):
+    if stream_kind(batch[0]) not in (None, "generator"):
         raise ValueError(TWO_SETS)
     stacks = kind in ("tf.data.Dataset", "grain dataset", "DataLoader")
     if stacks or (kind is not None and isinstance(batch, tuple)):

@@ -162,7 +162,7 @@ def check_in_unit_interval(x, likelihood, top=None):
     elif low >= 0 and top is not None and high <= top:
         way = f"Divide levels from 0 to {top} by {top}"
     elif top is not None and (low, high) == (1, top + 1):
-        way = f"Of levels from 1 to {top + 1} pass `(x - 1) / {top}`"
+        way = f"For levels from 1 to {top + 1} pass `(x - 1) / {top}`"
     raise ValueError(
         f"{type(likelihood).__name__} takes values in [0, 1], and the data lie in "
         f"[{low:g}, {high:g}]. {way}."

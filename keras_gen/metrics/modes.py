@@ -58,12 +58,15 @@ def mode_coverage(samples, centres, sigma, weights=None):
     high_quality = distances.min(axis=1) <= 3 * sigma
     nearest = distances.argmin(axis=1)
     counts = np.bincount(nearest[high_quality], minlength=len(centres))
+    squares = distances.min(axis=1)[high_quality] ** 2
     near = distances.min(axis=1) <= max(3 * sigma, _spacing(centres) / 4)
     return {
         "modes": int(np.count_nonzero(counts)),
         "modes_near": len(np.unique(nearest[near])),
         "high_quality": float(high_quality.mean()),
-        "mode_sd": _rms(distances.min(axis=1)[high_quality]) / (sigma * centres.shape[1] ** 0.5),
+        "mode_sd": float(np.sqrt(squares.mean() / centres.shape[1])) / sigma
+        if len(squares)
+        else np.nan,
         "mode_kl": _kl(counts, weights),
     }
 
@@ -116,10 +119,6 @@ def _spacing(centres):
     """Return the least distance between two centres, 0 if there is one centre."""
     gaps = np.linalg.norm(centres[:, None] - centres, axis=-1)
     return gaps[gaps > 0].min() if len(centres) > 1 else 0.0
-
-
-def _rms(distances):
-    return float(np.sqrt(np.mean(distances**2))) if len(distances) else float("nan")
 
 
 def _kl(counts, weights):

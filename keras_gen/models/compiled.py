@@ -70,14 +70,6 @@ class Compiled(configs.TakesVariables):
                 f"set `{player}.trainable = True` and compile again, with new optimizers.",
                 stacklevel=2,
             )
-        for player, (optimizer, _) in zip(self.players, self.optimized(), strict=True):
-            rate = optimizer.learning_rate  # A variable, or the value of a schedule.
-            if not (isinstance(rate, keras.Variable) or float(rate)) and int(optimizer.iterations):
-                warnings.warn(
-                    f"The learning rate of the {player} is 0, so `fit` will not change its "
-                    f"weights. If its schedule has ended, compile again, with new optimizers.",
-                    stacklevel=2,
-                )
         moved = {id(v) for _, variables in self.optimized() for v in variables}
         left = [v.path for v in self.trainable_variables if id(v) not in moved]
         if left:
@@ -87,6 +79,18 @@ class Compiled(configs.TakesVariables):
                 f"the variables of one, as its docstring shows.",
                 stacklevel=2,
             )
+
+    def check_rates(self):
+        """Warn of a schedule that has come to 0, as one that has ended."""
+        for player, (optimizer, _) in zip(self.players, self.optimized(), strict=True):
+            rate = optimizer.learning_rate  # A variable, or the value of a schedule.
+            is_schedule = not isinstance(rate, keras.Variable)
+            if is_schedule and int(optimizer.iterations) > 0 and float(rate) == 0:
+                warnings.warn(
+                    f"The learning rate of the {player} is 0. If its schedule has ended, `fit` "
+                    f"will not change the weights: compile again, with new optimizers.",
+                    stacklevel=2,
+                )
 
     def check_own_methods(self):
         """Raise ValueError if a subclass's method cannot take what the library's steps give.

@@ -133,10 +133,12 @@ class ReadsData:
                 f"`predict` leaves out the labels of a {kind}, and this {type(self).__name__} "
                 f"needs them. Pass arrays, a list of both inputs.{way}"
             )
+        if isinstance(inputs, OrderedDataset) and distribution.count_devices(self) == 1:
+            inputs = inputs.in_order()
         if kind is not None:
             first, inputs = door.opened(inputs, None)
             self.as_input(door.split(first, None, kind)[0], kind)
-            return inputs.in_order() if isinstance(inputs, OrderedDataset) else inputs
+            return inputs
         x, y = self.split_labels(inputs)
         x = self.as_input(x)
         return x if y is None else [x, self.labels(y, len(x))]

@@ -322,7 +322,10 @@ def _other(run):
     """Return what to try against bad samples where no setting is odd."""
     if run.kind == "vae":
         is_plain = run.arguments.get("prior") == "standard_normal" and not run.argument("free_bits")
-        return {"prior": "flow"} if is_plain else "Try another --prior, such as mixture or flow."
+        fitted = (
+            "Train with --prior standard_normal, then `train.evaluate RUN --fit-prior mixture`."
+        )
+        return {"prior": "flow"} if is_plain else fitted
     if run.arguments.get("loss") == "relativistic":
         return "Try a larger network."
     is_plain = run.argument("packing", 1) == 1 and run.arguments.get("augment") == "none"

@@ -256,10 +256,11 @@ def test_pictures_of_a_vae_take_a_range(tmp_path):
 
 @pytest.mark.once
 @pytest.mark.parametrize(
-    ("num_classes", "columns"), [(2, 8), (3, 9), (5, 10), (6, 6), (9, 9), (10, 10), (41, 20)]
+    ("num_classes", "num_images", "columns"),
+    [(2, 64, 8), (3, 64, 9), (5, 64, 10), (6, 64, 6), (10, 64, 10), (41, 64, 20), (2, 9, 4)],
 )
-def test_a_grid_of_few_classes_has_several_columns_of_each(num_classes, columns):
-    y = class_columns(num_classes, 64)
+def test_a_grid_of_few_classes_has_several_columns_of_each(num_classes, num_images, columns):
+    y = class_columns(num_classes, num_images)
     assert len(y) == columns and y.tolist() == sorted(y)
     assert len(set(np.bincount(y)[np.unique(y)])) == 1  # As many of each.
 

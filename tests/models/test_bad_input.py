@@ -220,7 +220,7 @@ def test_a_schedule_that_has_ended_at_0_is_named():
         gan.fit(DATA, epochs=2, verbose=0)
     kernel = gan.generator.trainable_variables[0]
     before = np.array(ops.convert_to_numpy(kernel))
-    with pytest.warns(UserWarning, match="The learning rate of the generator is 0, so `fit` will"):
+    with pytest.warns(UserWarning, match="The learning rate of the generator is 0. If its"):
         gan.fit(DATA, verbose=0)
     np.testing.assert_array_equal(ops.convert_to_numpy(kernel), before)
     gan.compile(adam(1e-3), adam(1e-3))  # As advised.

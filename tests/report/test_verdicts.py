@@ -93,6 +93,8 @@ def test_what_follows_from_a_cause_is_told_with_it_and_only_the_cause_has_advice
     assert "--beta" not in judge(vae(samples=less, iwae=5))[0].command  # It has no beta.
     (effect,) = judge(vae(samples=few, prior="standard_normal"))
     assert effect.advice == "Try --prior flow:"
+    (effect,) = judge(vae(samples=few, prior="flow"))  # The default of a folder.
+    assert "Train with --prior standard_normal, then `train.evaluate RUN --fit-p" in effect.advice
 
 
 def test_a_low_rate_that_still_rises_or_is_in_its_first_epochs_says_nothing():

@@ -38,7 +38,7 @@ REFUSED = [
     (
         "vae",
         "--size 32",
-        "--size: for images of your own, and there is no folder or archive digits.",
+        "--size: for images of your own, and digits is no folder or archive that is there.",
     ),
     ("gan", "--dataset ring --flip --channels 3", "--channels, --flip: for images of your own"),
     ("gan", "--dataset there --size 8 8 3", "--size has 3 numbers. Pass one, or height and width"),

@@ -66,14 +66,14 @@ def run(name, seed):
         train, test, _, labels = study.load("digits")
         begin = time.perf_counter()
         model = trained(name, train.x, seed)
-        shown = scored = sample(name, model, test.x, len(labels), seed)
+        samples = sample(name, model, test.x, len(labels), seed).clip(0, 1)
         seconds = time.perf_counter() - begin
         FILE.with_suffix("").mkdir(exist_ok=True)
-        grid = kg.callbacks.image_grid(shown[:30].clip(0, 1), columns=10)
+        grid = kg.callbacks.image_grid(samples[:30], columns=10)
         kg.callbacks.save_png(picture(name, seed), grid)
         row = {"machine": processes.machine(), "seconds": round(seconds)}
         empty = dict.fromkeys(study.SCORES, "")
-        return row | (study.score("digits", scored.clip(0, 1)) if is_scored(name) else empty)
+        return row | (study.score("digits", samples) if is_scored(name) else empty)
 
     print(f"{name}, seed {seed}", flush=True)
     return studies.row_of(FILE, COLUMNS, key, train_and_score)
@@ -132,10 +132,8 @@ def build(name, seed):
     """Return an untrained model."""
     import keras_gen as kg
 
-    networks, quantizer = (
-        kg.networks,
-        functools.partial(kg.layers.VectorQuantizer, CODES, seed=seed),
-    )
+    networks = kg.networks
+    quantizer = functools.partial(kg.layers.VectorQuantizer, CODES, seed=seed)
     autoencoder = functools.partial(networks.mlp_autoencoder, SHAPE, LATENT_DIM, HIDDEN)
     vae = functools.partial(networks.mlp_vae, SHAPE, LATENT_DIM, HIDDEN)
     maps = functools.partial(networks.vqvae, SHAPE, CODE_DIM)
@@ -161,7 +159,7 @@ def build(name, seed):
 
 
 def sample(name, model, x, n, seed):
-    """Return n samples; of a denoiser x, x with noise, and x without it again, ten of each."""
+    """Return n samples; of a denoiser ten of x, the same with noise, and what it makes of that."""
     import numpy as np
 
     random = np.random.default_rng(seed)

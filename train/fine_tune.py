@@ -5,7 +5,7 @@ import os
 
 from train import environment, run_folder
 
-NETWORKS = ("encoder", "decoder", "generator", "discriminator")
+PARTS = ("encoder", "decoder", "prior", "generator", "discriminator")
 
 
 def check(args):
@@ -32,7 +32,8 @@ def start_from(args, model):
     """Give `model` the weights of the run --from, layer by layer where they fit, and say which.
 
     The layers of the two networks are aligned in their order: two fit if they are of one class and
-    their weights have the same shapes. Other layers keep their first weights.
+    their weights have the same shapes. Other layers keep their first weights. A learned prior fits
+    as a whole.
 
     Raises:
         ValueError: No layer fits.
@@ -44,8 +45,8 @@ def start_from(args, model):
     other = kg.load_run(args.from_run).model
     taken = {
         name: _take(getattr(model, name), getattr(other, name))
-        for name in NETWORKS
-        if hasattr(model, name) and hasattr(other, name)
+        for name in PARTS
+        if hasattr(other, name) and getattr(getattr(model, name, None), "weights", [])
     }
     if not any(fit for fit, _ in taken.values()):
         raise ValueError(
@@ -73,7 +74,7 @@ def _take(network, other):
 def _layers(network):
     """Return the layers that hold weights, in order, those of inner models in their place."""
     layers = []
-    for layer in network.layers:
+    for layer in getattr(network, "layers", [network]):
         layers += _layers(layer) if hasattr(layer, "layers") else [layer] if layer.weights else []
     return layers
 

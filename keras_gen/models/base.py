@@ -278,7 +278,8 @@ class GenerativeModel(
             distribution.check_trained(self)
             self._same_on_all = True
         if method.__name__ == "fit":
-            self.check_rates()
+            if self.compiled:
+                self.check_rates()
             add_callback(arguments, ReportSkippedUpdates(), self)
             add_callback(arguments, monitors.LogRate(), self, last=True)
             add_callback(arguments, CheckEpoch(), self, last=True)

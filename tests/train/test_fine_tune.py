@@ -34,6 +34,21 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path, capsys):
     assert "1 of 3 layers of the encoder, 1 of 2 layers of the decoder" in capsys.readouterr().out
 
 
+def test_a_learned_prior_is_taken_with_the_networks(tmp_path, capsys):
+    small = [*QUICK, "--data-dir", str(tmp_path / "tfds"), "--hidden", "8", "--latent-dim", "3"]
+    first, second, other = (tmp_path / name for name in ("first", "second", "other"))
+    vae.main([*small, "--prior", "flow", "--out", str(first)])
+    tiny = ["--learning-rate", "1e-30", "--from", str(first), "--seed", "7"]
+    vae.main([*small, *tiny, "--prior", "flow", "--out", str(second)])
+    assert "2 of 2 layers of the decoder, 1 of 1 layers of the prior." in capsys.readouterr().out
+    before, after = (kg.load_run(folder).model.prior.get_weights() for folder in (first, second))
+    assert any(np.any(weight) for weight in before)
+    for theirs, ours in zip(before, after, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-20)
+    vae.main([*small, *tiny, "--prior", "mixture", "--out", str(other)])
+    assert "0 of 1 layers of the prior." in capsys.readouterr().out
+
+
 def test_a_run_that_does_not_fit_is_refused(tmp_path, capsys):
     ring = ["--dataset", "ring", "--epochs", "1", "--batch-size", "2500"]
     gan.main([*ring, "--out", str(tmp_path / "ring")])

@@ -311,11 +311,10 @@ def test_every_model_is_a_row_and_a_picture(tmp_path, monkeypatch):
     lines = models.PAGE.read_text().splitlines()
     for name, line in zip(names, lines[4:], strict=False):
         picture = f"studies/models/{name.lower()}_0.png"
-        assert line.startswith(f"| `{name}` ") and f"]({picture}) | 1 | " in line
-        assert (tmp_path / picture).exists()
-    assert lines[5].endswith(" |  |  |  |  |") and lines[8].endswith(
-        " | 3.0 | 1.00 | 1.00 | 1.00 |"
-    )
+        assert line.startswith(f"| `{name}` | 1 | ")
+        assert f"![Digits of {name}]({picture})" in lines and (tmp_path / picture).exists()
+    assert lines[5].endswith(" |  |  |  |  |")
+    assert lines[8].endswith(" | 3.0 | 1.00 | 1.00 | 1.00 |")
     assert [row.obtained for row in models.models(0)] == [2.0, 5.0, 3.0]  # None is trained twice.
 
 

@@ -172,19 +172,19 @@ def sample(name, model, x, n, seed):
 
 
 def markdown(rows):
-    """Return the table: the first seed's picture of each model, and its mean scores."""
+    """Return a table of the mean scores of each model, and under it the first seeds' pictures."""
     names = ("frechet_ratio", "precision", "recall", "confident")
-    head = ("model", "samples", "seeds", "seconds", "Fréchet ratio", *names[1:])
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    head = ("model", "seeds", "seconds", "Fréchet ratio", *names[1:])
+    lines, pictures = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)], []
     for name, note in MODELS.items():
         found = [r for r in rows if (r["model"], r["settings"]) == (name, settings(name))]
         if not found:
             continue
-        path = picture(name, found[0]["seed"]).relative_to(FILE.parents[1]).as_posix()
         means = [""] * len(names)
         if is_scored(name):
             means = [quality.over_seeds(found, key, 1 + (key != names[0])) for key in names]
         seconds = quality.over_seeds(found, "seconds", 0)
-        cells = [f"`{name}` {note}".strip(), f"![Digits of `{name}`]({path})", str(len(found))]
-        lines.append(f"| {' | '.join([*cells, seconds, *means])} |")
-    return "\n".join(lines)
+        lines.append(f"| {' | '.join([f'`{name}`', str(len(found)), seconds, *means])} |")
+        path = picture(name, found[0]["seed"]).relative_to(FILE.parents[1]).as_posix()
+        pictures += ["", f"`{name}`{note and ': '}{note}", "", f"![Digits of {name}]({path})"]
+    return "\n".join(lines + pictures)

@@ -76,8 +76,11 @@ class CheckpointFiles:
                 np.savez(path, **arrays)
                 sums["npz"] = _sha256(path)
         with files.whole(self.path(epoch, "json")) as path:
-            numbers = {"default": lambda value: np.asarray(ops.convert_to_numpy(value)).item()}
-            path.write_text(json.dumps({**manifest, "sha256": sums}, **numbers))
+            text = json.dumps(
+                {**manifest, "sha256": sums},
+                default=lambda value: np.asarray(ops.convert_to_numpy(value)).item(),
+            )
+            path.write_text(text)
         files.sync(self.folder)
         paths = [self.path(epoch, kind) for kind in KINDS]
         self.size = sum(path.stat().st_size for path in paths if path.exists())

@@ -43,9 +43,10 @@ def numbers_line(value, array, name, shape=None):
         return f"The shapes of its items differ, such as {line}"
     line = floats_line(value).replace("x", name, 1)
     is_table = hasattr(value, "select_dtypes") and array.ndim == 2
+    are_dates = array.size and all(isinstance(v, datetime.date) for v in array[:1].flat)
     if array.dtype.kind == "c":
         line = f"np.abs({name})"
-    elif array.dtype.kind in "Mm" or (array.size and all(map(_is_date, array[:1].flat))):  # Days.
+    elif array.dtype.kind in "Mm" or are_dates:  # In days.
         times = name if hasattr(value, "min") else f'np.asarray({name}, "datetime64[s]")'
         since = times if array.dtype.kind == "m" else f"({times} - {times}.min())"
         line = f'{since} / np.timedelta64(1, "D")'
@@ -94,7 +95,8 @@ def pil_line(x, shape):
     alike = not is_clear and (modes == {wanted} or (modes == {"1"} and wanted == "L"))
     if wanted is None or alike or modes & WIDE:
         return None
-    grey, opaque = "[..., None]" if wanted == "L" else "", "i"
+    grey = "[..., None]" if wanted == "L" else ""
+    opaque = "i"
     if is_clear:
         opaque = 'Image.alpha_composite(Image.new("RGBA", i.size, "white"), i.convert("RGBA"))'
     return (
@@ -180,7 +182,3 @@ def _is_number(cell):
         return not np.isnan(float(cell))
     except (TypeError, ValueError):
         return False
-
-
-def _is_date(value):
-    return isinstance(value, datetime.date)

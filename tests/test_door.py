@@ -446,6 +446,10 @@ ADVICE = {
     "complex": (lambda: examples().astype("complex64"), "type complex64"),
     "moments": (lambda: moments().to_numpy(), "type datetime64"),
     "table of moments": (moments, "type datetime64"),
+    "table of moments in a time zone": (
+        lambda: moments().apply(lambda column: column.dt.tz_localize("UTC")),
+        "np.timedelta64",
+    ),
     "table of spans of time": (lambda: moments() - moments().min(), "type timedelta64"),
     "table with holes in an object": (
         lambda: pd.DataFrame(examples()).astype(object).replace({0: {0.5: None}}),

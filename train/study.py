@@ -31,6 +31,8 @@ RECIPES = {
     "mnist deep": SHORT + "--no-conditional",
     "mnist deep labels": SHORT,
     "mnist long labels": MNIST,
+    "mnist long spectral": MNIST + "--loss relativistic --discriminator-norm spectral --beta-1 0 "
+    "--discriminator-learning-rate 5e-4",
     "digits as before": BATCH_NORM + "--no-conditional",
     "digits labels": BATCH_NORM,
     "digits short labels augmented": BATCH_NORM + "--epochs 40 --augment diff_augment",

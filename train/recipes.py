@@ -77,7 +77,7 @@ DEFAULTS = {
         "penalty_weight_end": 0.005,
     },
     "images": _IMAGES,
-    # Found by train.study: see docs/gallery.md. Labels make the digits legible; the loss, and a
+    # Found by train.study: see docs/recipes.md. Labels make the digits legible; the loss, and a
     # discriminator of bounded slope, make those of one class differ.
     "digits": {
         **_IMAGES,

@@ -29,7 +29,7 @@ DEFAULTS = {
         "epochs": 150,
         "batch_size": 128,
     },
-    # Of emoji in colour no sample from N(0, I) can be recognised: see docs/gallery.md.
+    # Of emoji in colour no sample from N(0, I) can be recognised: see docs/recipes.md.
     "folder": {"network": "conv", "latent_dim": 64, "prior": "flow", "batch_size": 64},
 }
 FAMILIES = {"mlp": "mlp_vae", "conv": "conv_vae", "resnet": None}  # Rows of the benchmark.

@@ -62,6 +62,14 @@ def choose(args, train):
     )
 
 
+def fit_batch(args, train):
+    """Take a smaller batch where the images are fewer than one holds, and say so."""
+    largest = train.num_examples // args.d_steps
+    if args.packing <= largest < args.batch_size and args.devices == 1:
+        print(f"The batch size is {largest}, and not {args.batch_size}: there are so few images.")
+        args.batch_size, train.batch_size = largest, largest * args.d_steps
+
+
 def epochs(train):
     steps = STEPS["few" if train.num_examples <= 2_000 else "more"]
     return math.ceil(steps / len(train))

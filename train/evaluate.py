@@ -273,6 +273,12 @@ def measure_gan(gan, train, test, settings, args):
         metrics["perfect_high_quality"] = 1 - np.exp(-4.5)
         metrics["perfect_mode_kl"] = (len(train.centres) - 1) / (2 * len(z))
         provenance["samples"] = len(z)
+    elif settings.dataset == "stacked_mnist":
+        from train import digit_modes
+
+        metrics |= digit_modes.of_model(gan, settings, args.seed)
+        provenance["samples"] = digit_modes.SAMPLES
+    if "samples" in provenance:
         provenance["samples_weights"] = "raw" if settings.ema is None else "averaged"
     return metrics, provenance
 
@@ -296,13 +302,14 @@ DESCRIPTIONS = {
     "p_real": "the same as a probability",
     "p_fake": "the same as a probability",
     "penalty": "on the discriminator's gradient",
-    "modes": "with at least one sample within 3 sigma",
+    "modes": "with at least one sample, of points within 3 sigma",
     "modes_near": "the same within a quarter of the modes' spacing",
     "high_quality": "share of the samples within 3 sigma of a mode",
     "mode_sd": "their root mean square distance from the centres, an axis, over sigma",
     "perfect_high_quality": "of samples from the mixture itself",
     "mode_kl": "KL(modes of the samples || true weights), nats",
     "perfect_mode_kl": "expected of as many samples from the mixture itself",
+    "classifier_accuracy": "share of the held-out digits that the judge of the modes names",
 }
 
 

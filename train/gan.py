@@ -174,11 +174,11 @@ def train(args):
 
     quality.take_best(args, gan)
     metrics = gan.evaluate(test, return_dict=True, verbose=0)
-    coverage = count_modes(drawn) if args.dataset in POINTS else {}
+    coverage = count_modes(args, gan, drawn)
     draw(args, history)
     run.finish({**metrics, **coverage})
     if coverage:
-        print(quality.describe_modes(coverage, len(train.centres)))
+        print(quality.describe_modes(coverage, train))
     print(
         f"Pictures in {args.out / 'samples'} and {args.out / 'samples.gif'}, curves in "
         f"{args.out / 'curves.png'}, model in {args.out / 'model.keras'}, all of it in "
@@ -200,14 +200,27 @@ def pictures(args, train):
     if args.dataset in POINTS:
         return [kg.callbacks.ModeCoverage(train, folder, **settings)]
     settings["class_names"] = getattr(train, "class_names", None)
-    return [
-        kg.callbacks.SampleGrid(folder, **settings),
-        kg.callbacks.InterpolationGrid(folder, **settings),
-    ]
+    grids = kg.callbacks.SampleGrid, kg.callbacks.InterpolationGrid
+    drawn = [grid(folder, **settings) for grid in grids]
+    if counts_digits(args):
+        from train import digit_modes
+
+        drawn.append(digit_modes.DigitModes(args))
+    return drawn
 
 
-def count_modes(drawn):
-    """Return the numbers of the model as it is now, which need not be that of the last epoch."""
+def counts_digits(args):
+    return args.dataset == "stacked_mnist" and not args.preview
+
+
+def count_modes(args, gan, drawn):
+    """Return the modes, where data have any, of the model as it is: it may not be the last."""
+    if counts_digits(args):
+        from train import digit_modes
+
+        return digit_modes.of_model(gan, args, args.seed)
+    if args.dataset not in POINTS:
+        return {}
     (callback,) = drawn
     callback.count()
     return {name: float(callback.coverage[name]) for name in MODES}
@@ -304,9 +317,12 @@ def check(args):
 def load(args):
     """Return training and test data; the batches of the former are all full."""
     train, test = load_all(args)
+    train = subset.first(train, args.examples)
     if hasattr(train, "drop_remainder"):
         train.drop_remainder = True
-    return subset.first(train, args.examples), test
+    if options.is_path(args.dataset):
+        by_data.fit_batch(args, train)
+    return train, test
 
 
 def load_all(args):

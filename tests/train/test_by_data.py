@@ -113,3 +113,14 @@ def test_packed_images_are_not_augmented_unless_told(tmp_path):
 
     by_data.choose(args, Data(range(3)))
     assert args.augment == "none"
+
+
+def test_a_folder_smaller_than_a_batch_makes_a_smaller_batch(tmp_path, capsys):
+    for i in range(11):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    words = ["--dataset", str(tmp_path), "--d-steps", "2", "--latent-dim", "2", "--filters", "2"]
+    args = gan.make_parser().parse_args(words)
+    gan.settle(args)
+    train, _ = gan.load(args)
+    assert (args.batch_size, len(train), train.num_read) == (5, 1, 10)
+    assert "The batch size is 5, and not 32: there are so few images." in capsys.readouterr().out

@@ -20,6 +20,7 @@ from train.reproduce import (
     priors,
     quality,
     samplers,
+    stacked,
     table,
     uses,
 )
@@ -42,6 +43,7 @@ ENTRIES = {
     "invert": uses.invert,
     "points": points.points,
     "quality": quality.quality,
+    "stacked": stacked.stacked,
     "minibatch": minibatch.minibatch,
     "few-images": few_images.few_images,
     "vamp": priors.vamp,

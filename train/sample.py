@@ -162,8 +162,8 @@ def write_images(folder, n, y, names, generate):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--png {folder} is not empty. Name a new folder.")
     places = [folder / name for name in folder_names(names)] if names else [folder]
-    for place in places:
-        place.mkdir(parents=True, exist_ok=True)
+    for label in [0] if y is None else np.unique(y):
+        places[label].mkdir(parents=True, exist_ok=True)
     for start in range(0, n, AT_ONCE):
         part = slice(start, min(n, start + AT_ONCE))
         pixels = (np.clip(generate(part), 0, 1) * 255 + 0.5).astype("uint8")

@@ -239,6 +239,11 @@ def check(args):
             f"--free-bits are of single latents, and under --prior {args.prior} these have no KL "
             f"of their own. Leave out one of them."
         )
+    if args.prior == "flow" and args.latent_dim == 1:
+        raise ValueError(
+            "--prior flow couples one half of z with the other, and --latent-dim 1 has no halves. "
+            "Pass --prior mixture, or a larger --latent-dim."
+        )
     if args.components and not PRIORS[args.prior]:
         raise ValueError(
             f"--components is for --prior mixture or vamp, and the prior is {args.prior}. Leave it "

@@ -58,7 +58,6 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
             f"{model.dtype_policy.compute_dtype}. {IN_FLOAT32}"
         )
     cases = make_cases(model, signatures(model, format), backend == keras.config.backend())
-
     target.parent.mkdir(parents=True, exist_ok=True)
     # Absolute, because the process that checks the files runs in another folder.
     parent = target.parent.absolute()
@@ -78,16 +77,17 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
 
 def check_target(target, overwrite):
     """Raise ValueError unless an export may be put at `target`."""
+    if target.suffix in (".onnx", ".pb"):
+        raise ValueError(
+            f"{target} would be a folder of files, as there is one for each function. Leave out "
+            f'"{target.suffix}" (and for ONNX files pass format="onnx").'
+        )
     if not target.exists():
         return
     if not overwrite:
-        raise ValueError(
-            f"{target} exists. Name another folder, or pass overwrite=True (of train.export, "
-            f"--overwrite)."
-        )
-    names = {path.name for path in target.iterdir()} if target.is_dir() else None
-    is_onnx = names is not None and all(name.endswith(".onnx") for name in names)
-    if names is None or not (is_onnx or names <= _SAVED_MODEL):
+        raise ValueError(f"{target} exists. Name another, or pass overwrite=True (--overwrite).")
+    names = {path.name for path in target.iterdir()} if target.is_dir() else {""}
+    if not (names <= _SAVED_MODEL or all(name.endswith(".onnx") for name in names)):
         raise ValueError(
             f"{target} is not a folder that an export has left, so it is kept. Name another."
         )

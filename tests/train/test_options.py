@@ -30,6 +30,7 @@ REFUSED = [
     ("vae", "--free-bits inf", "--free-bits: inf is not a finite number"),
     ("vae", "--dynamic-binarization --likelihood gaussian", "which --likelihood gaussian does not"),
     ("vae", "--prior flow --free-bits 1", "under --prior flow these have no KL of their own"),
+    ("vae", "--prior flow --latent-dim 1", "--latent-dim 1 has no halves. Pass --prior mixture"),
     ("vae", "--prior flow --components 5", "--components is for --prior mixture or vamp"),
     ("vae", "--iwae 5 --beta 2", "has no KL term of its own to weight"),
     ("vae", "--keep-best --distribute", "--keep-best reads the best model from --out"),

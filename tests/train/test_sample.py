@@ -90,6 +90,8 @@ def test_images_lie_in_the_folders_of_their_classes(folder, tmp_path):
     pixels = 255 * model.generate(z[:1], y=[0])[0, ..., 0]
     found = np.asarray(Image.open(tmp_path / "new/nought/000000.png"))
     assert found.dtype == np.uint8 and abs(found - pixels).max() <= 0.51
+    sample.main([str(folder), "--n", "2", "--y", "nought", "--png", str(tmp_path / "noughts")])
+    assert [path.name for path in (tmp_path / "noughts").iterdir()] == ["nought"]
 
 
 def test_what_cannot_be_drawn_is_refused(folder, tmp_path, capsys):

@@ -7,7 +7,7 @@ import functools
 import pathlib
 import time
 
-from train import digit_modes, studies, study
+from train import studies, study
 from train.reproduce.rows import AtLeast, AtMost
 
 FILE = pathlib.Path(__file__).parents[2] / "docs" / "studies" / "stacked.csv"
@@ -48,6 +48,7 @@ def train(seed, data):
     import keras
 
     import keras_gen as kg
+    from train import digit_modes
 
     keras.utils.set_random_seed(seed)
     stacks = kg.data.stacked_mnist(STEPS * BATCH_SIZE, batch_size=BATCH_SIZE, seed=seed, **data)

@@ -15,7 +15,7 @@ FILE = pathlib.Path(__file__).parents[2] / "docs" / "studies" / "stacked.csv"
 PICTURES = FILE.with_suffix("")
 SEEDS = 3
 LATENT_DIM, BATCH_SIZE, EPOCHS = 256, 128, 20  # Of 128,000 stacks.
-RATE, BETA_1, EMA = 1e-3, 0.5, 0.999
+RATE, BETA_1, EMA = 2e-3, 0.5, 0.999
 MEASURED = ("modes", "mode_kl", "classifier_accuracy")
 COLUMNS = ("recipe", "backend", "seed", "machine", "seconds", *MEASURED)
 

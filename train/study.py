@@ -31,6 +31,7 @@ RECIPES = {
     "mnist deep": SHORT + "--no-conditional",
     "mnist deep labels": SHORT,
     "mnist long labels": MNIST,
+    "mnist longer labels": MNIST + "--epochs 8",
     "mnist long spectral": MNIST + "--loss relativistic --discriminator-norm spectral --beta-1 0 "
     "--discriminator-learning-rate 5e-4",
     "digits as before": BATCH_NORM + "--no-conditional",

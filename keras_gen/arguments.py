@@ -133,11 +133,9 @@ def as_one_array(name, values):
     try:
         array = np.asarray(host(filled(values)))
     except ValueError as error:  # NumPy speaks of "an inhomogeneous shape".
-        line = f"np.stack([keras.ops.image.resize(i, (64, 64)) for i in {name}])"
-        if len(getattr(values[0], "shape", ())) < 3:  # Series, and no images.
-            line = f'keras.utils.pad_sequences({name}, dtype="float32")'
         raise ValueError(
-            f"`{name}` holds examples of different shapes. Give all the same: `{line}`."
+            f"`{name}` holds examples of different shapes. Give all the same: "
+            f"`{one_shape_line(values, name)}`."
         ) from error
     if array.dtype.kind in "OUSVMm" and "float" not in array.dtype.name:
         raise ValueError(
@@ -147,8 +145,28 @@ def as_one_array(name, values):
     return array
 
 
+def one_shape_line(items, name, shape=(64, 64)):
+    """Return what pads series, or resizes images, to (height, width) or (height, width, channels).
+
+    Images of grey become of three equal channels, if there are others next to them.
+    """
+    shapes = [tuple(getattr(item, "shape", (0,))) for item in items]
+    if all(len(own) < 3 for own in shapes) and len({own[1:] for own in shapes}) == 1:
+        return f'keras.utils.pad_sequences({name}, dtype="float32")'
+    image = "i" if {len(own) for own in shapes} == {3} else "np.atleast_3d(i)"
+    if len({own[2] if len(own) == 3 else 1 for own in shapes}) > 1:
+        image = "np.atleast_3d(i)[..., :3] * np.float32([1, 1, 1])"
+        if shape[2:] == (1,):
+            image = 'np.atleast_3d(i)[..., :3].mean(axis=-1, dtype="float32", keepdims=True)'
+    scale = " / 255" if str(getattr(items[0], "dtype", "")).endswith("uint8") else ""
+    size = f"({shape[0]}, {shape[1]})"
+    return f"np.stack([keras.ops.image.resize({image}, {size}) for i in {name}]){scale}"
+
+
 def _numbers_line(name, values, array):
     """Return in a sentence what makes numbers of `values`, of which NumPy has made `array`."""
+    if array.ndim == 1 and len({getattr(item, "shape", ()) for item in array}) > 1:
+        return f"Give all examples the same shape: `{one_shape_line(array, name)}`."
     if array.dtype.names:  # A structured array.
         return f'Pass `np.array({name}.tolist(), "float32")`.'
     try:

@@ -163,7 +163,12 @@ def text_width(text):
 
 @functools.cache
 def _font():
-    return ImageFont.load_default(size=12)
+    """Return matplotlib's font, which has Latin, Greek and Cyrillic letters, or else Pillow's."""
+    try:
+        import matplotlib
+    except ImportError:
+        return ImageFont.load_default(size=12)
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
 
 
 def _one_line(text):

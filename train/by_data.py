@@ -11,6 +11,8 @@ LIKELIHOODS = {1: "bernoulli", 3: "discretized_logistic"}
 def choose_for_vae(args, train):
     """Give the options of train.vae that were left open values that suit the images; print all."""
     *sides, channels = train.images.shape[1:]
+    if args.hidden is None and not halvings(sides):
+        args.network, args.hidden = "mlp", [500, 500]
     if args.hidden is None:
         args.hidden = filters(sides)
     if args.likelihood is None:
@@ -18,7 +20,10 @@ def choose_for_vae(args, train):
     if args.epochs is None:
         args.epochs = epochs(train)
     sizes = " ".join(map(str, args.hidden))
-    networks = {"conv": f"filters {sizes}: one for each halving of the image"}
+    networks = {
+        "conv": f"filters {sizes}: one for each halving of the image",
+        "mlp": f"hidden {sizes}" + ("" if halvings(sides) else ": an odd or a small side is not halved"),
+    }
     print(
         f"  network {args.network}, {networks.get(args.network, f'hidden {sizes}')}\n"
         f"  likelihood {args.likelihood}: the images have {channels} channel"
@@ -76,10 +81,14 @@ def epochs(train):
 
 
 def filters(sides):
-    """Return the filters of convolutions, from the image on: a halving each, down to 4 to 7."""
-    halvings = 0
+    """Return the filters of convolutions, from the image on: one for each halving."""
+    first = 32 if halvings(sides) <= 3 else 16  # A larger image, no slower.
+    return [min(first * 2**i, 128) for i in range(halvings(sides))] or [32, 64]
+
+
+def halvings(sides):
+    """Return how often an image can be halved, down to 4 to 7."""
+    count = 0
     while min(sides) > 7 and all(side % 2 == 0 for side in sides):
-        sides = [side // 2 for side in sides]
-        halvings += 1
-    first = 32 if halvings <= 3 else 16  # A larger image, no slower.
-    return [min(first * 2**i, 128) for i in range(halvings)] or [32, 64]
+        sides, count = [side // 2 for side in sides], count + 1
+    return count

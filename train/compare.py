@@ -83,7 +83,7 @@ def picture(args):
     for axis, run in zip(axes[0], args.runs, strict=True):
         samples = _samples(kg.load_run(run), args.seed)
         if samples.ndim == 4:
-            axis.imshow(kg.callbacks.image_grid(samples))
+            axis.imshow(kg.callbacks.image_grid(samples.clip(0, 1)))
             axis.set_axis_off()
         else:
             axis.scatter(*samples[:, :2].T, s=2, color="black", linewidths=0)

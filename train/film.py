@@ -149,7 +149,7 @@ def _grid(images, names, label):
     import keras_gen as kg
 
     return kg.callbacks.image_grid(
-        images,
+        images.clip(0, 1),  # A Gaussian's means may lie outside.
         names and len(names),
         scale=max(1, 64 // images.shape[1]),
         column_labels=names,

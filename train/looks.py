@@ -179,5 +179,6 @@ def _nearest(known, rows, k):
 def _save(path, images, columns, row_labels):
     import keras_gen as kg
 
+    images = images.clip(0, 1)  # A Gaussian's means may lie outside.
     picture = kg.callbacks.image_grid(images, columns=columns, row_labels=row_labels)
     kg.callbacks.save_png(path, picture)

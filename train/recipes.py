@@ -93,7 +93,7 @@ DEFAULTS = {
         "conditional": True,
         "filters": [32, 64, 128],
         "latent_dim": 64,
-        "epochs": 5,
+        "epochs": 8,
         "discriminator_learning_rate": 2e-4,
         "ema": 0.999,
     },

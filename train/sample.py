@@ -137,6 +137,7 @@ def write_grid(path, images, names):
     if names is not None and len(names) > min(len(images), 20):
         names = None
     columns, scale = names and len(names), max(1, 64 // images.shape[1])
+    images = images.clip(0, 1)  # A Gaussian's means may lie outside.
     picture = kg.callbacks.image_grid(images, columns, scale=scale, column_labels=names)
     kg.callbacks.save_png(path, picture)
 

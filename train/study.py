@@ -30,10 +30,10 @@ RECIPES = {
     "mnist labels": SHORT + "--filters 32 64",
     "mnist deep": SHORT + "--no-conditional",
     "mnist deep labels": SHORT,
-    "mnist long labels": MNIST,
-    "mnist longer labels": MNIST + "--epochs 8",
-    "mnist long spectral": MNIST + "--loss relativistic --discriminator-norm spectral --beta-1 0 "
-    "--discriminator-learning-rate 5e-4",
+    "mnist long labels": MNIST + "--epochs 5",
+    "mnist longer labels": MNIST,
+    "mnist long spectral": MNIST + "--epochs 5 --loss relativistic --discriminator-norm spectral "
+    "--beta-1 0 --discriminator-learning-rate 5e-4",
     "digits as before": BATCH_NORM + "--no-conditional",
     "digits labels": BATCH_NORM,
     "digits short labels augmented": BATCH_NORM + "--epochs 40 --augment diff_augment",

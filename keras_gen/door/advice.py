@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 
+from keras_gen.arguments import one_shape_line
 from keras_gen.door.shapes import is_pil, shape_of
 
 THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?")
@@ -73,14 +74,11 @@ def unequal_line(items, name, shape=None):
     shapes = list(dict.fromkeys(map(shape_of, items)))
     if len(shapes) < 2:
         return None
-    height, width = _size(shape)
-    line = f"np.stack([keras.ops.image.resize(i, ({height}, {width})) for i in {name}])"
     if is_pil(items[0]):
-        line = f"np.stack([np.asarray(i.resize(({width}, {height}))) for i in {name}])"
-    if is_pil(items[0]) or str(getattr(items[0], "dtype", "")).endswith("uint8"):
-        line += " / 255"
-    elif len(shapes[0]) < 3:
-        line = f'keras.utils.pad_sequences({name}, dtype="float32")'
+        height, width = _size(shape)
+        line = f"np.stack([np.asarray(i.resize(({width}, {height}))) for i in {name}]) / 255"
+    else:
+        line = one_shape_line(items, name, shape if len(shape or ()) == 3 else (64, 64))
     return f"{shapes[0]} and {shapes[1]}. Give all the same: `{line}`."
 
 

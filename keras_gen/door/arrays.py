@@ -41,7 +41,7 @@ def as_examples(raw, example_shape, kind=None, white=None):
     if the model says so.
     """
     if isinstance(raw, collections.abc.Mapping):
-        raise ValueError(_dictionary(raw, kind))
+        raise ValueError(_dictionary(raw, kind, example_shape))
     if line := pil_line(raw, example_shape):
         raise ValueError(line)
     if isinstance(raw, (list, tuple)) and example_shape is not None:
@@ -71,8 +71,8 @@ def as_examples(raw, example_shape, kind=None, white=None):
         )
     if x.ndim == 0:
         raise ValueError(f"The data are a {_type(raw)}, and a batch (n, ...) is expected.")
-    if white is None and x.dtype.kind == "u" and x.size and x.max() == 1:
-        white = 1  # Answers of 0 and 1, and no image.
+    if white is None and x.dtype.kind == "u" and x.size:  # Answers of 0 and 1, and counts.
+        white = 1 if x.max() <= (np.iinfo(x.dtype).max // 2 if x.ndim < 3 else 1) else None
     are_levels = white is not None and x.dtype.kind in "iu" and x.size
     first = int(are_levels and x.min() == 1 and x.max() == white + 1)
     check_type(raw, x.dtype, "" if kind is None else "in each batch ", white, first)
@@ -236,6 +236,8 @@ def _unknown(value, name, shape):
     if name not in EXAMPLES:
         return f"{said} or a list of numbers."
     said += ", a list of arrays, or a stream of batches"
+    if hasattr(value, "get_group"):  # Of pandas.
+        return f"{said}: `(group for _, group in {name})`."
     return f"{said}: `iter({name})`." if hasattr(value, "__iter__") else f"{said}."
 
 
@@ -251,12 +253,15 @@ def _type(value):
     return name if module == "builtins" else f"{module} {name}"
 
 
-def _dictionary(batch, kind):
+def _dictionary(batch, kind, example_shape):
     keys = sorted(batch, key=lambda key: -len(shape_of(batch[key])))  # The examples come first.
     name = "data" if kind is None else "batch"
     line = f'{name}["{keys[0]}"]'
-    if len(keys) > 2 and {len(shape_of(values)) for values in batch.values()} == {1}:
-        line = f"np.stack(list({name}.values()), axis=1)"  # Columns of a table.
+    are_columns = {len(shape_of(values)) for values in batch.values()} == {1}
+    if are_columns and (len(keys) > 2 or example_shape == (len(keys),)):
+        line = f"np.stack(list({name}.values()), axis=1)"
+        if kind == "tf.data.Dataset":
+            line = 'tf.stack([tf.cast(v, "float32") for v in batch.values()], axis=1)'
     elif len(keys) > 1 and len(shape_of(batch[keys[1]])) < len(shape_of(batch[keys[0]])):
         line = f'({line}, {name}["{keys[1]}"])'
     if kind == "tf.data.Dataset":

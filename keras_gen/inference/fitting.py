@@ -25,7 +25,8 @@ def fit_prior(vae, x, kind="gaussian_mixture", k=50, steps=2_000, y=None, seed=N
     examples is greatest. The new prior is a `kg.priors.Mixture` or `Flow` of greatest likelihood at
     draws from it. Networks stay as they are, so reconstructions do too; samples and likelihoods are
     of the new prior, which is saved with the model. It is not trained further: set
-    `vae.prior.trainable = True` and compile again for that.
+    `vae.prior.trainable = True` and compile again for that. If the old prior was trained with the
+    model, the optimizer begins anew.
 
     Args:
         vae: A trained `VAE` or one of its subclasses, but of one layer of latents, with the
@@ -63,7 +64,10 @@ def fit_prior(vae, x, kind="gaussian_mixture", k=50, steps=2_000, y=None, seed=N
     draws = Draws(mean, log_var, stream)
     prior = KINDS[kind](draws, k, steps, start)
     prior.trainable = False
+    was_trained = vae.prior.trainable_variables
     borrowed.replace_layer(vae, "prior", prior)
+    if was_trained and vae.compiled:  # By an optimizer that holds the old prior's moments.
+        vae.compile_from_config(vae.get_compile_config())
     return {"before": before, "after": _measured(vae, mean, log_var)}
 
 

@@ -15,7 +15,7 @@ FILE = pathlib.Path(__file__).parents[2] / "docs" / "studies" / "stacked.csv"
 PICTURES = FILE.with_suffix("")
 SEEDS = 3
 LATENT_DIM, BATCH_SIZE, EPOCHS = 256, 128, 20  # Of 128,000 stacks.
-RATE, BETA_1, EMA = 2e-3, 0.5, 0.999
+G_RATE, D_RATE, BETA_1, EMA = 1e-3, 4e-3, 0.5, 0.999
 MEASURED = ("modes", "mode_kl", "classifier_accuracy")
 COLUMNS = ("recipe", "backend", "seed", "machine", "seconds", *MEASURED)
 
@@ -36,7 +36,7 @@ def run(seed, data):
     import keras
 
     key = {
-        "recipe": f"relativistic, batch norm, batch={BATCH_SIZE} z={LATENT_DIM} Adam {RATE} "
+        "recipe": f"relativistic, batch norm, batch={BATCH_SIZE} z={LATENT_DIM} Adam {G_RATE} {D_RATE} "
         f"beta_1={BETA_1} ema={EMA} epochs={EPOCHS}",
         "backend": keras.config.backend(),
         "seed": str(seed),
@@ -54,10 +54,12 @@ def train(seed, data):
     keras.utils.set_random_seed(seed)
     stacks = kg.data.stacked_mnist(batch_size=BATCH_SIZE, seed=seed, **data)
     gan = kg.GAN(*players(), latent_dim=LATENT_DIM, loss="relativistic", seed=seed)
-    fall = keras.optimizers.schedules.CosineDecay(RATE, EPOCHS * len(stacks))
+    falls = functools.partial(
+        keras.optimizers.schedules.CosineDecay, decay_steps=EPOCHS * len(stacks)
+    )
     gan.compile(
-        keras.optimizers.Adam(fall, BETA_1, use_ema=True, ema_momentum=EMA),
-        keras.optimizers.Adam(fall, BETA_1),
+        keras.optimizers.Adam(falls(G_RATE), BETA_1, use_ema=True, ema_momentum=EMA),
+        keras.optimizers.Adam(falls(D_RATE), BETA_1),
     )
     begin = time.perf_counter()
     gan.fit(stacks, epochs=EPOCHS, verbose=2)

@@ -146,10 +146,7 @@ def as_one_array(name, values):
 
 
 def one_shape_line(items, name, shape=(64, 64)):
-    """Return what pads series, or resizes images, to (height, width) or (height, width, channels).
-
-    Images of grey become of three equal channels, if there are others next to them.
-    """
+    """Return the line that pads series, or resizes images to (height, width, ...)."""
     shapes = [tuple(getattr(item, "shape", (0,))) for item in items]
     if all(len(own) < 3 for own in shapes) and len({own[1:] for own in shapes}) == 1:
         return f'keras.utils.pad_sequences({name}, dtype="float32")'
@@ -159,8 +156,7 @@ def one_shape_line(items, name, shape=(64, 64)):
         if shape[2:] == (1,):
             image = 'np.atleast_3d(i)[..., :3].mean(axis=-1, dtype="float32", keepdims=True)'
     scale = " / 255" if str(getattr(items[0], "dtype", "")).endswith("uint8") else ""
-    size = f"({shape[0]}, {shape[1]})"
-    return f"np.stack([keras.ops.image.resize({image}, {size}) for i in {name}]){scale}"
+    return f"np.stack([keras.ops.image.resize({image}, {tuple(shape[:2])}) for i in {name}]){scale}"
 
 
 def _numbers_line(name, values, array):

@@ -15,10 +15,7 @@ def check_lengths(x, **next_to):
     """Raise ValueError unless an array next to `x` has one row for each example."""
     for name, value in next_to.items():
         if hasattr(value, "shape") and value.shape == ():
-            raise ValueError(
-                f"`{name}` is the number {value}. Pass one for each example, or leave it out; "
-                f"`epochs` and `batch_size` are passed by name."
-            )
+            raise ValueError(f"`{name}` is the number {value}. Pass `epochs` and others by name.")
         if hasattr(value, "shape") and len(value) != len(x):
             raise ValueError(
                 f"`x` has {len(x)} examples and `{name}` {len(value)}. Pass one for each example."

@@ -43,6 +43,17 @@ def deserialize(config):
     return {name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
 
 
+class OfArguments:
+    """Base class of objects that are made again of their arguments, which their config holds."""
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**deserialize(config))
+
+
 def value_of(number):
     """Return the value of a scalar variable, or the number itself; not within a step."""
     if not isinstance(number, keras.Variable):

@@ -38,7 +38,7 @@ def examples(dtype="float32"):
     """Multiples of 1/8, which float16 holds; levels in bytes; 0 and 1 in a type of integers."""
     values = np.random.default_rng(0).integers(0, 9, (N, *SHAPE))
     if dtype.startswith("uint"):
-        return values.astype(dtype)
+        return (values * (np.iinfo(dtype).max // 8)).astype(dtype)
     return (values / 8 if dtype in GOOD else values % 2).astype(dtype)
 
 
@@ -670,6 +670,76 @@ def test_answers_of_0_and_1_are_no_levels_of_grey():
     said = refusal(lambda: shared().fit(x, verbose=0))
     np.testing.assert_array_equal(advised(said, x), x)
     assert "holds only 0 and 1" in refusal(lambda: kg.data.ArrayDataset(x))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["grey", "mixed", "colour", "grey floats"])
+def test_advice_makes_pictures_of_one_shape(kind, channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 4), "uint8")
+    x = {
+        "grey": [pixels[:8, :6, 0], pixels[:5, :9, 0]],
+        "mixed": [pixels[:8, :6, 0], pixels[:8, :6, :3], pixels[:4]],
+        "colour": [pixels[:8, :6, :3], pixels[:4, :4, :3]],
+        "grey floats": [pixels[:8, :6, 0] / np.float32(255), pixels[:5, :9, 0] / np.float32(255)],
+    }[kind]
+    objects = np.empty(len(x), object)
+    objects[:] = x
+    model = kg.VAE(*kg.networks.mlp_vae((4, 5, channels), 2, (4,)))
+    model.compile("sgd")
+    depth = {"grey": 1, "mixed": channels, "colour": 3, "grey floats": 1}[kind]
+    for given in (x, objects):
+        found = advised(refusal(lambda given=given: model.fit(given, verbose=0)), given)
+        assert found.shape == (len(x), 4, 5, depth) and 0 <= found.min() < found.max() <= 1
+        if depth == channels:
+            model.fit(found, verbose=0)
+        found = advised(refusal(lambda given=given: kg.data.ArrayDataset(given)), given)
+        assert kg.data.ArrayDataset(found).x.max() <= 1
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("columns", [2, 3])
+def test_advice_stacks_the_columns_of_a_dictionary(columns):
+    model = kg.VAE(*kg.networks.mlp_vae((columns,), 1, (4,)), likelihood="gaussian")
+    model.compile("sgd")
+    data = {f"column {i}": np.arange(8) + i for i in range(columns)}
+    expected = np.stack(list(data.values()), axis=1)
+    found = advised(refusal(lambda: model.fit(data, verbose=0)), data)
+    np.testing.assert_array_equal(found, expected)
+    stream = tf.data.Dataset.from_tensor_slices(data).batch(8)
+    (batch,) = advised(refusal(lambda: model.fit(stream, verbose=0)), stream)
+    assert batch.dtype == tf.float32
+    np.testing.assert_array_equal(batch, expected)
+
+
+@pytest.mark.once
+def test_small_whole_numbers_of_a_table_are_no_levels_of_grey():
+    ages = np.random.default_rng(0).integers(18, 90, (N, 6))
+    for dtype in ("uint8", "uint16"):
+        said = refusal(lambda dtype=dtype: shared().fit(ages.astype(dtype), verbose=0))
+        np.testing.assert_array_equal(advised(said, ages), ages)
+    model = kg.VAE(*kg.networks.mlp_vae((4, 4, 1), 2, (4,)))
+    model.compile("sgd")
+    said = refusal(lambda: model.fit(np.full((N, 4, 4, 1), 90, "uint8"), verbose=0))
+    assert said.endswith('`x.astype("float32") / 255`.')
+
+
+@pytest.mark.once
+def test_a_number_is_no_second_array():
+    for family in ("VAE", "GAN"):
+        said = refusal(lambda family=family: shared(family).fit(examples(), 10, verbose=0))
+        assert said == "`y` is the number 10. Pass `epochs` and others by name."
+    assert "is the number 32" in refusal(lambda: shared().evaluate(examples(), 32, verbose=0))
+
+
+@pytest.mark.once
+def test_groups_of_a_table_are_a_stream_of_tables():
+    table = pd.DataFrame(examples())
+    groups = table.groupby(np.arange(N) % 2)
+    model = shared()
+    found = advised(refusal(lambda: model.encode(groups)), groups)
+    mean, _ = model.encode(found)
+    order = [*range(0, N, 2), *range(1, N, 2)]
+    np.testing.assert_allclose(mean, model.encode(examples()[order])[0], atol=1e-6)
 
 
 @pytest.mark.once

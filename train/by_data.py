@@ -22,7 +22,8 @@ def choose_for_vae(args, train):
     sizes = " ".join(map(str, args.hidden))
     networks = {
         "conv": f"filters {sizes}: one for each halving of the image",
-        "mlp": f"hidden {sizes}" + ("" if halvings(sides) else ": an odd or a small side is not halved"),
+        "mlp": f"hidden {sizes}"
+        + ("" if halvings(sides) else ": an odd or a small side is not halved"),
     }
     print(
         f"  network {args.network}, {networks.get(args.network, f'hidden {sizes}')}\n"

@@ -74,8 +74,7 @@ def _pipeline(data):
 def _make(data):
     """Return a pipeline that reads `data()`; it does not keep the data alive."""
     signature = keras.tree.map_structure(
-        lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype),
-        _as_tuple(data().arrays),
+        lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), _as_tuple(data().arrays)
     )
     pipeline = tf.data.Dataset.from_generator(
         lambda: (_as_tuple(data()[index]) for index in range(len(data()))),

@@ -12,7 +12,7 @@ from keras_gen import configs
 from keras_gen.identifiers import resolve
 
 
-class Transform:
+class Transform(configs.OfArguments):
     """Base class of the transforms: a subclass writes `__call__`, and `size` unless it is 1.
 
     Decorate it with `@keras.saving.register_keras_serializable(...)`, so that a GAN's file knows
@@ -40,13 +40,6 @@ class Transform:
 
     def check(self, image_shape):
         """Raise ValueError if images of this shape cannot be transformed."""
-
-    def get_config(self):
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**configs.deserialize(config))
 
 
 @keras.saving.register_keras_serializable("keras_gen")

@@ -57,9 +57,7 @@ class MixtureDataset(ArrayDataset):
 
 
 def ring(num_examples=100_000, *, modes=8, radius=1.0, sigma=0.01, **kwargs):
-    """Return Gaussians evenly spaced on a circle about 0, as a `MixtureDataset`.
-
-    Other arguments are passed on to `MixtureDataset`.
+    """Return Gaussians evenly spaced on a circle about 0, as `MixtureDataset(..., **kwargs)`.
 
     Example:
 
@@ -78,10 +76,9 @@ def ring(num_examples=100_000, *, modes=8, radius=1.0, sigma=0.01, **kwargs):
 
 
 def grid(num_examples=100_000, *, side=5, spacing=2.0, sigma=0.05, **kwargs):
-    """Return Gaussians on a square grid about 0, `side` times `side`, as a `MixtureDataset`.
+    """Return Gaussians on a square grid about 0: as `MixtureDataset(..., **kwargs)`.
 
-    By default there are 25, at {-4, -2, 0, 2, 4}^2. Other arguments are passed on to
-    `MixtureDataset`.
+    There are `side` times `side`, by default 25, at {-4, -2, 0, 2, 4}^2.
 
     Example:
 

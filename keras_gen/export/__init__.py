@@ -78,10 +78,7 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
 def check_target(target, overwrite):
     """Raise ValueError unless an export may be put at `target`."""
     if target.suffix in (".onnx", ".pb"):
-        raise ValueError(
-            f"{target} would be a folder of files, as there is one for each function. Leave out "
-            f'"{target.suffix}" (and for ONNX files pass format="onnx").'
-        )
+        raise ValueError(f'{target} would be a folder of files. Leave out "{target.suffix}".')
     if not target.exists():
         return
     if not overwrite:

@@ -24,9 +24,9 @@ def fit_prior(vae, x, kind="gaussian_mixture", k=50, steps=2_000, y=None, seed=N
     The aggregate posterior q(z) = 1/n sum_i q(z|x_i) is the prior under which the ELBO of these
     examples is greatest. The new prior is a `kg.priors.Mixture` or `Flow` of greatest likelihood at
     draws from it. Networks stay as they are, so reconstructions do too; samples and likelihoods are
-    of the new prior, which is saved with the model. It is not trained further: set
-    `vae.prior.trainable = True` and compile again for that. If the old prior was trained with the
-    model, the optimizer begins anew.
+    of the new prior, which is saved with the model. It stays as it is: to train it, set
+    `vae.prior.trainable = True` and compile again. After a prior that was trained, the optimizer
+    begins anew.
 
     Args:
         vae: A trained `VAE` or one of its subclasses, but of one layer of latents, with the

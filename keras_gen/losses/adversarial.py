@@ -13,7 +13,7 @@ from keras_gen.dtypes import in_float32
 from keras_gen.identifiers import resolve
 
 
-class AdversarialLoss(configs.ChecksNumbers):
+class AdversarialLoss(configs.ChecksNumbers, configs.OfArguments):
     """Base class of the losses: a subclass writes `discriminator_value` and `generator_value`.
 
     Decorate it with `@keras.saving.register_keras_serializable(...)`, so that a GAN's file knows
@@ -49,13 +49,6 @@ class AdversarialLoss(configs.ChecksNumbers):
     def generator_value(self, real_logits, fake_logits):
         """Return the generator's loss of two (batch,) tensors; the first may be None."""
         raise NotImplementedError
-
-    def get_config(self):
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**configs.deserialize(config))
 
 
 def _check_smoothing(name, value):

@@ -27,7 +27,7 @@ def _check_weight(name, value):
     return value
 
 
-class Penalty(configs.ChecksNumbers):
+class Penalty(configs.ChecksNumbers, configs.OfArguments):
     """Base class of the penalties; `GradientPenalty` is only the one of WGAN-GP.
 
     A subclass writes `points` and `value`, and `draw` if its points are random. Decorate it with
@@ -75,13 +75,6 @@ class Penalty(configs.ChecksNumbers):
             if isinstance(number, LearningRateSchedule):
                 vars(penalty)[name] = ops.cast(number(step), output_dtype())
         return penalty
-
-    def get_config(self):
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**configs.deserialize(config))
 
 
 @keras.saving.register_keras_serializable("keras_gen")

@@ -22,13 +22,7 @@ from keras_gen.models.reports import ReportSkippedUpdates, add_callback
 
 
 class GenerativeModel(
-    Labels,
-    ReadsData,
-    Compiled,
-    backend.Trainer,
-    borrowed.BuiltByFit,
-    seeds.SavesSeeds,
-    keras.Model,
+    Labels, ReadsData, Compiled, backend.Trainer, borrowed.BuiltByFit, seeds.SavesSeeds, keras.Model
 ):
     """Base class of the models. A subclass writes `train_step`, `test_step`, `check_data`.
 

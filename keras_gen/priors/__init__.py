@@ -7,12 +7,7 @@ A prior is a Keras layer, because it may own weights. Bounds, likelihoods and sa
 from keras_gen.identifiers import resolve
 from keras_gen.priors.base import Prior
 from keras_gen.priors.code_prior import CodePrior
-from keras_gen.priors.distributions import (
-    Distribution,
-    NormalMixture,
-    PosteriorMixture,
-    UnitNormal,
-)
+from keras_gen.priors.distributions import Distribution, NormalMixture, PosteriorMixture, UnitNormal
 from keras_gen.priors.flow import Flow
 from keras_gen.priors.mixture import Mixture
 from keras_gen.priors.standard_normal import StandardNormal

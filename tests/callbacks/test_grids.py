@@ -280,3 +280,12 @@ def test_a_grid_has_several_images_of_a_class_below_each_other(tmp_path):
     grid.class_names = names[:3]
     with pytest.raises(ValueError, match="`class_names` has 3 names, and the labels go to 40"):
         vae.fit(tiny.images(8), y=np.arange(8), verbose=0, callbacks=[grid])
+
+
+def test_letters_with_accents_are_drawn():
+    def label(name):
+        return kg.callbacks.image_grid(np.ones((1, 32, 32, 1)), scale=3, column_labels=[name])
+
+    pictures = [label(name) for name in ("café", "cafè", "cafñ", "cafŁ", "cafж", "cafΩ")]
+    for i, picture in enumerate(pictures):  # Not all the same box.
+        assert not any(np.array_equal(picture, other) for other in pictures[:i])

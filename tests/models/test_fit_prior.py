@@ -82,3 +82,20 @@ def test_a_fitted_prior_is_nearer_is_saved_and_leaves_the_networks(kind, setting
 def test_what_cannot_be_fitted_is_refused(build, settings, match):
     with pytest.raises(ValueError, match=match):
         build().fit_prior(tiny.images(4), **settings)
+
+
+def test_after_a_learned_prior_the_optimizer_begins_anew_and_is_saved(tmp_path):
+    vae, x = two_clusters()
+    vae = kg.VAE(vae.encoder, vae.decoder, "gaussian", prior=Mixture(3, seed=0), seed=0)
+    vae.compile(keras.optimizers.Adam(1e-3, beta_1=0.3), jit_compile=False)
+    vae.fit(x, verbose=0)
+    vae.fit_prior(x, k=2, seed=0)
+    assert int(vae.optimizer.iterations) == 0 and vae.optimizer.beta_1 == 0.3
+    fitted = [np.array(w) for w in vae.prior.get_weights()]
+    vae.fit(x, verbose=0)
+    assert int(vae.optimizer.iterations) == 2
+    for weight, before in zip(vae.prior.get_weights(), fitted, strict=True):
+        np.testing.assert_array_equal(weight, before)
+    vae.save(tmp_path / "vae.keras")
+    again = keras.saving.load_model(tmp_path / "vae.keras")
+    assert int(again.optimizer.iterations) == 2

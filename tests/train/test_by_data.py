@@ -72,6 +72,20 @@ def test_a_vae_of_a_folder_is_convolutional_with_a_likelihood_for_its_colours(
     assert encoder.input_shape == (None, 32, 32, channels)
 
 
+@pytest.mark.parametrize("sides", [(15, 15), (18, 25), (6, 6)])
+def test_a_vae_of_images_that_have_no_half_is_dense(tmp_path, sides, capsys):
+    args = vae.make_parser().parse_args(["--dataset", str(tmp_path)])
+    vae.settle(args)
+
+    class Data(list):
+        num_examples, images = 1_000, np.zeros((1_000, *sides, 3), "uint8")
+
+    vae.fill_in_by_data(args, Data(range(16)))
+    assert (args.network, args.hidden) == ("mlp", [500, 500])
+    assert "an odd or a small side is not halved" in capsys.readouterr().out
+    assert vae.build(args, (*sides, 3)).encoder.input_shape == (None, *sides, 3)
+
+
 @pytest.mark.parametrize(
     ("words", "prior"),
     [

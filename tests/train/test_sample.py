@@ -1,6 +1,7 @@
 """Samples of a finished run: the picture of the run again, images in folders, arrays."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -92,6 +93,14 @@ def test_images_lie_in_the_folders_of_their_classes(folder, tmp_path):
     assert found.dtype == np.uint8 and abs(found - pixels).max() <= 0.51
     sample.main([str(folder), "--n", "2", "--y", "nought", "--png", str(tmp_path / "noughts")])
     assert [path.name for path in (tmp_path / "noughts").iterdir()] == ["nought"]
+
+
+def test_a_grid_of_images_out_of_range_is_clipped_without_a_word(tmp_path):
+    images = np.linspace(-2, 3, 4 * 8 * 8).reshape(4, 8, 8, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sample.write_grid(tmp_path / "a.png", images, None)
+    assert (tmp_path / "a.png").exists()
 
 
 def test_what_cannot_be_drawn_is_refused(folder, tmp_path, capsys):

@@ -36,8 +36,8 @@ def run(seed, data):
     import keras
 
     key = {
-        "recipe": f"relativistic, batch norm, batch={BATCH_SIZE} z={LATENT_DIM} Adam {G_RATE} {D_RATE} "
-        f"beta_1={BETA_1} ema={EMA} epochs={EPOCHS}",
+        "recipe": f"relativistic, batch norm, batch={BATCH_SIZE} z={LATENT_DIM} Adam {G_RATE} "
+        f"{D_RATE} beta_1={BETA_1} ema={EMA} epochs={EPOCHS}",
         "backend": keras.config.backend(),
         "seed": str(seed),
     }

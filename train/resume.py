@@ -26,15 +26,19 @@ def resumed(parser, args, argv):
         return args
     run_folder.check_links(out)
     before, backend = _settings(parser, out)
+    given = parser.given(argv)
+    _check_same(out, vars(before), given)
     if (out / "metrics.json").exists():
-        parser.exit(0, f"The run in {out} is finished: there is nothing to resume.\n")
+        parser.exit(
+            0,
+            f"The run in {out} is finished: there is nothing to resume. --from {out}, with another "
+            f"--out, trains on from its weights.\n",
+        )
     if (out / "model.keras").exists() and not run_folder.has_checkpoint(out):
         raise ValueError(
             f"The run in {out} has diverged, and model.keras is what it was before. Start again "
             f"with --overwrite, and a smaller learning rate."
         )
-    given = parser.given(argv)
-    _check_same(out, vars(before), given)
     _check_backend(out, backend)
     typed = {name: given.get(name) for name in ("dataset", "data_dir", "manual_dir")}
     config.trust(out / "config.json", before, **typed)
@@ -59,7 +63,8 @@ def _check_same(out, before, given):
         if name not in FREE and config.plain(value) != config.plain(before[name]):
             raise ValueError(
                 f"The run in {out} was started with {name} = {before[name]}, and --resume was "
-                f"given {value}, which would be another run. Leave it out, or name another --out."
+                f"given {value}, which would be another run. Leave it out, or name another --out; "
+                f"--from {out} trains on from its weights."
             )
 
 

@@ -135,7 +135,7 @@ def as_one_array(name, values):
     except ValueError as error:  # NumPy speaks of "an inhomogeneous shape".
         raise ValueError(
             f"`{name}` holds examples of different shapes. Give all the same: "
-            f"`{one_shape_line(values, name)}`."
+            f"`{one_shape_line(values, [getattr(i, 'shape', (0,)) for i in values], name)}`."
         ) from error
     if array.dtype.kind in "OUSVMm" and "float" not in array.dtype.name:
         raise ValueError(
@@ -145,24 +145,26 @@ def as_one_array(name, values):
     return array
 
 
-def one_shape_line(items, name, shape=(64, 64)):
-    """Return the line that pads series, or resizes images to (height, width, ...)."""
-    shapes = [tuple(getattr(item, "shape", (0,))) for item in items]
-    if all(len(own) < 3 for own in shapes) and len({own[1:] for own in shapes}) == 1:
+def one_shape_line(items, shapes, name, image_shape=None):
+    """Return the line that pads series, or resizes images; `image_shape` is known to a model."""
+    if max(map(len, shapes)) < (2 if image_shape else 3) and len({own[1:] for own in shapes}) == 1:
         return f'keras.utils.pad_sequences({name}, dtype="float32")'
+    size = tuple(image_shape[:2]) if image_shape else (64, 64)
     image = "i" if {len(own) for own in shapes} == {3} else "np.atleast_3d(i)"
-    if len({own[2] if len(own) == 3 else 1 for own in shapes}) > 1:
+    depths = {own[2] if len(own) == 3 else 1 for own in shapes}
+    if len(depths) > 1 and depths <= {1, 3, 4}:  # Grey ones, next to others.
         image = "np.atleast_3d(i)[..., :3] * np.float32([1, 1, 1])"
-        if shape[2:] == (1,):
+        if image_shape and image_shape[2] == 1:
             image = 'np.atleast_3d(i)[..., :3].mean(axis=-1, dtype="float32", keepdims=True)'
     scale = " / 255" if str(getattr(items[0], "dtype", "")).endswith("uint8") else ""
-    return f"np.stack([keras.ops.image.resize({image}, {tuple(shape[:2])}) for i in {name}]){scale}"
+    return f"np.stack([keras.ops.image.resize({image}, {size}) for i in {name}]){scale}"
 
 
 def _numbers_line(name, values, array):
     """Return in a sentence what makes numbers of `values`, of which NumPy has made `array`."""
-    if array.ndim == 1 and len({getattr(item, "shape", ()) for item in array}) > 1:
-        return f"Give all examples the same shape: `{one_shape_line(array, name)}`."
+    shapes = [getattr(item, "shape", ()) for item in array.flat[:9]]
+    if len({*shapes}) > 1 and () not in shapes:
+        return f"Give all examples the same shape: `{one_shape_line(array, shapes, name)}`."
     if array.dtype.names:  # A structured array.
         return f'Pass `np.array({name}.tolist(), "float32")`.'
     try:

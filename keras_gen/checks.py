@@ -15,7 +15,7 @@ def check_lengths(x, **next_to):
     """Raise ValueError unless an array next to `x` has one row for each example."""
     for name, value in next_to.items():
         if hasattr(value, "shape") and value.shape == ():
-            raise ValueError(f"`{name}` is the number {value}. Pass `epochs` and others by name.")
+            raise ValueError(f"`{name}` is {value}. Pass numbers, as `batch_size`, by their names.")
         if hasattr(value, "shape") and len(value) != len(x):
             raise ValueError(
                 f"`x` has {len(x)} examples and `{name}` {len(value)}. Pass one for each example."

@@ -43,8 +43,8 @@ def deserialize(config):
     return {name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
 
 
-class OfArguments:
-    """Base class of objects that are made again of their arguments, which their config holds."""
+class Configured:
+    """Base class of objects whose config is their constructor's arguments, by default none."""
 
     def get_config(self):
         return {}

@@ -669,15 +669,16 @@ def test_answers_of_0_and_1_are_no_levels_of_grey():
     x = np.tile(np.array([[0, 1, 1, 0, 1, 0]], "uint8"), (8, 1))
     said = refusal(lambda: shared().fit(x, verbose=0))
     np.testing.assert_array_equal(advised(said, x), x)
-    assert "holds only 0 and 1" in refusal(lambda: kg.data.ArrayDataset(x))
+    assert "holds only 0 to 1" in refusal(lambda: kg.data.ArrayDataset(x))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("kind", ["grey", "mixed", "colour", "grey floats"])
+@pytest.mark.parametrize("kind", ["grey", "equal widths", "mixed", "colour", "grey floats"])
 def test_advice_makes_pictures_of_one_shape(kind, channels):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 4), "uint8")
     x = {
         "grey": [pixels[:8, :6, 0], pixels[:5, :9, 0]],
+        "equal widths": [pixels[:8, :6, 0], pixels[:5, :6, 0]],
         "mixed": [pixels[:8, :6, 0], pixels[:8, :6, :3], pixels[:4]],
         "colour": [pixels[:8, :6, :3], pixels[:4, :4, :3]],
         "grey floats": [pixels[:8, :6, 0] / np.float32(255), pixels[:5, :9, 0] / np.float32(255)],
@@ -686,14 +687,15 @@ def test_advice_makes_pictures_of_one_shape(kind, channels):
     objects[:] = x
     model = kg.VAE(*kg.networks.mlp_vae((4, 5, channels), 2, (4,)))
     model.compile("sgd")
-    depth = {"grey": 1, "mixed": channels, "colour": 3, "grey floats": 1}[kind]
+    depth = {"mixed": channels, "colour": 3}.get(kind, 1)
     for given in (x, objects):
         found = advised(refusal(lambda given=given: model.fit(given, verbose=0)), given)
         assert found.shape == (len(x), 4, 5, depth) and 0 <= found.min() < found.max() <= 1
         if depth == channels:
             model.fit(found, verbose=0)
-        found = advised(refusal(lambda given=given: kg.data.ArrayDataset(given)), given)
-        assert kg.data.ArrayDataset(found).x.max() <= 1
+        if kind != "equal widths":  # Without a model these are series of several channels.
+            found = advised(refusal(lambda given=given: kg.data.ArrayDataset(given)), given)
+            assert kg.data.ArrayDataset(found).x.max() <= 1
 
 
 @pytest.mark.once
@@ -727,8 +729,8 @@ def test_small_whole_numbers_of_a_table_are_no_levels_of_grey():
 def test_a_number_is_no_second_array():
     for family in ("VAE", "GAN"):
         said = refusal(lambda family=family: shared(family).fit(examples(), 10, verbose=0))
-        assert said == "`y` is the number 10. Pass `epochs` and others by name."
-    assert "is the number 32" in refusal(lambda: shared().evaluate(examples(), 32, verbose=0))
+        assert said == "`y` is 10. Pass numbers, as `batch_size`, by their names."
+    assert "`y` is 32." in refusal(lambda: shared().evaluate(examples(), 32, verbose=0))
 
 
 @pytest.mark.once

@@ -325,7 +325,7 @@ def test_only_an_export_is_replaced(tmp_path, content):
 @pytest.mark.parametrize("format", ["onnx", "tf_saved_model"])
 def test_a_file_is_no_folder_for_an_export(tmp_path, format):
     with pytest.raises(
-        ValueError, match='model.onnx would be a folder of files. Leave out ".onnx"'
+        ValueError, match='model.onnx would be a folder: pass "model" and format="onnx"'
     ):
         tiny.vae().export(tmp_path / "model.onnx", format=format)
     assert not any(tmp_path.iterdir())

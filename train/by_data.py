@@ -3,6 +3,7 @@
 import math
 
 FEW = 20_000  # A discriminator knows so many images by heart, unless they are augmented.
+LEAST_BATCH = 4  # Below it, batch norm and a discriminator see too little.
 STEPS = {"few": 6_000, "more": 10_000}  # Up to 2,000 images, and above.
 # Of a VAE, by the channels of the images: levels of 8 bits are not black or white.
 LIKELIHOODS = {1: "bernoulli", 3: "discretized_logistic"}
@@ -12,7 +13,10 @@ def choose_for_vae(args, train):
     """Give the options of train.vae that were left open values that suit the images; print all."""
     *sides, channels = train.images.shape[1:]
     if args.hidden is None and not halvings(sides):
-        args.network, args.hidden = "mlp", [500, 500]
+        raise ValueError(
+            f"--network conv, the default, halves the sides of an image, and {sides[0]}x{sides[1]} "
+            f"is odd or small. Pass --network mlp, or an even --size of at least 8."
+        )
     if args.hidden is None:
         args.hidden = filters(sides)
     if args.likelihood is None:
@@ -20,11 +24,7 @@ def choose_for_vae(args, train):
     if args.epochs is None:
         args.epochs = epochs(train)
     sizes = " ".join(map(str, args.hidden))
-    networks = {
-        "conv": f"filters {sizes}: one for each halving of the image",
-        "mlp": f"hidden {sizes}"
-        + ("" if halvings(sides) else ": an odd or a small side is not halved"),
-    }
+    networks = {"conv": f"filters {sizes}: one for each halving of the image"}
     print(
         f"  network {args.network}, {networks.get(args.network, f'hidden {sizes}')}\n"
         f"  likelihood {args.likelihood}: the images have {channels} channel"
@@ -59,7 +59,7 @@ def choose(args, train):
         f"  network {args.network}, {networks.get(args.network, '')}\n"
         f"  labels {labels}\n"
         f"  loss {args.loss}, penalty {penalty}, batch size "
-        f"{args.batch_size}, learning rates {args.generator_learning_rate:g} and "
+        f"{train.batch_size // args.d_steps}, learning rates {args.generator_learning_rate:g} and "
         f"{args.discriminator_learning_rate:g}\n"
         f"  augment {args.augment}: there are {train.num_examples} images, and below {FEW} a "
         f"discriminator learns them by heart\n"
@@ -69,11 +69,15 @@ def choose(args, train):
 
 
 def fit_batch(args, train):
-    """Take a smaller batch where the images are fewer than one holds, and say so."""
+    """Take a smaller batch where the images are fewer than one holds, and say so.
+
+    `args` stays as it is, so that a run goes on with the options that it began with.
+    """
     largest = train.num_examples // args.d_steps
-    if args.packing <= largest < args.batch_size and args.devices == 1:
+    largest -= largest % args.packing
+    if max(LEAST_BATCH, args.packing) <= largest < args.batch_size and args.devices == 1:
         print(f"The batch size is {largest}, and not {args.batch_size}: there are so few images.")
-        args.batch_size, train.batch_size = largest, largest * args.d_steps
+        train.batch_size = largest * args.d_steps
 
 
 def epochs(train):

@@ -30,10 +30,13 @@ def load(args, batch_size):
         args.conditional = len(classes) > 1
     for data in (train, test):
         data.labels = args.conditional
+    names = ", ".join(classes)
+    if len(names) > 200:
+        names = names[:200].rsplit(", ", 1)[0] + ", ..."
     message = (
         f"{args.dataset}: {train.num_examples} images to train on and {test.num_examples} to test, "
         f"{'x'.join(map(str, train.images.shape[1:]))}"
-        + (f", in {len(classes)} classes: {', '.join(classes)[:200]}" if classes else "")
+        + (f", in {len(classes)} classes: {names}" if classes else "")
     )
     print(message.encode(errors="replace").decode())  # A name need not be UTF-8.
     return train, test

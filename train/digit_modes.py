@@ -21,6 +21,7 @@ class DigitModes(keras.callbacks.Callback):
     def __init__(self, args):
         super().__init__()
         self.args = args
+        classifier(args.data_dir, args.manual_dir)  # Before training, as it may take minutes.
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.args.sample_every and epoch + 1 < self.params["epochs"]:
@@ -36,29 +37,31 @@ def of_model(gan, args, seed):
 
     arguments = drawing_arguments(gan, SAMPLES, ema=args.ema is not None)
     images = gan.sample(SAMPLES, seed=seed, **arguments)
-    return of_images(images, data_dir=args.data_dir, manual_dir=args.manual_dir)
+    return of_images(images, args.data_dir, args.manual_dir)
 
 
-def of_images(images, **data):
+def of_images(images, data_dir=None, manual_dir=None):
     """Return `modes` of 1,000, `mode_kl` in nats, and the `classifier_accuracy`."""
     import numpy as np
 
     import keras_gen as kg
 
-    judge = classifier(**data)
+    judge = classifier(data_dir, manual_dir)
     digits = [judge.probabilities(images[..., i, None]).argmax(1) for i in range(3)]
     coverage = kg.metrics.class_coverage(np.stack(digits, axis=1) @ [100, 10, 1])
     return {**coverage, "classifier_accuracy": judge.accuracy}
 
 
 @functools.cache
-def classifier(**data):
+def classifier(data_dir=None, manual_dir=None):
     """Return a classifier of 99.3% of MNIST's test digits: it trained on moved ones, too."""
     import numpy as np
 
     import keras_gen as kg
 
-    train, test = kg.data.load("mnist", labels=True, **data)
+    print("The modes are counted by a classifier of MNIST's digits. It is trained once: 2 minutes.")
+    where = {"data_dir": data_dir, "manual_dir": manual_dir}
+    train, test = kg.data.load("mnist", labels=True, **where)
     x = np.concatenate([train.x, *(moved(train.x, seed) for seed in range(COPIES))])
     y = np.tile(train.y, 1 + COPIES)
     return kg.features.Classifier.fit(x, y, test.x, test.y, steps=STEPS)

@@ -302,14 +302,14 @@ DESCRIPTIONS = {
     "p_real": "the same as a probability",
     "p_fake": "the same as a probability",
     "penalty": "on the discriminator's gradient",
-    "modes": "with at least one sample, of points within 3 sigma",
+    "modes": "with at least one sample (points: within 3 sigma)",
     "modes_near": "the same within a quarter of the modes' spacing",
     "high_quality": "share of the samples within 3 sigma of a mode",
     "mode_sd": "their root mean square distance from the centres, an axis, over sigma",
     "perfect_high_quality": "of samples from the mixture itself",
-    "mode_kl": "KL(modes of the samples || true weights), nats",
+    "mode_kl": "KL(modes of the samples || true weights; Stacked MNIST: equal ones), nats",
     "perfect_mode_kl": "expected of as many samples from the mixture itself",
-    "classifier_accuracy": "share of the held-out digits that the judge of the modes names",
+    "classifier_accuracy": "of the classifier that counts the modes, on held-out digits",
 }
 
 

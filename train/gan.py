@@ -210,7 +210,8 @@ def pictures(args, train):
 
 
 def counts_digits(args):
-    return args.dataset == "stacked_mnist" and not args.preview
+    """Return whether the modes of Stacked MNIST are counted: by one process, after training."""
+    return args.dataset == "stacked_mnist" and not (args.preview or args.distribute)
 
 
 def count_modes(args, gan, drawn):

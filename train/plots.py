@@ -32,8 +32,9 @@ def _draw_panel(axis, rows, name):
     for key, label in ((name, "training"), (f"val_{name}", "validation")):
         if rows[0].get(key, "NA") != "NA":  # CSVLogger has columns for a validation never run.
             values = [float(row[key]) for row in rows]
-            axis.plot(epochs, values, marker=marker, label=label)
-            shown += [value for value in values if math.isfinite(value)]
+            known = [(at, v) for at, v in zip(epochs, values, strict=True) if math.isfinite(v)]
+            axis.plot([at for at, _ in known], [v for _, v in known], marker=marker, label=label)
+            shown += [value for _, value in known]
     axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if shown:
         # The first epochs are far off, and would press the others into a line.

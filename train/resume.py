@@ -59,12 +59,14 @@ def _settings(parser, out):
 
 
 def _check_same(out, before, given):
+    is_finished = (out / "metrics.json").exists()
+    way = f", with --from {out} to train on from its weights" if is_finished else ""
     for name, value in given.items():
         if name not in FREE and config.plain(value) != config.plain(before[name]):
             raise ValueError(
                 f"The run in {out} was started with {name} = {before[name]}, and --resume was "
-                f"given {value}, which would be another run. Leave it out, or name another --out; "
-                f"--from {out} trains on from its weights."
+                f"given {value}, which would be another run. Leave it out, or name another "
+                f"--out{way}."
             )
 
 

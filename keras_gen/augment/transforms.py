@@ -12,7 +12,7 @@ from keras_gen import configs
 from keras_gen.identifiers import resolve
 
 
-class Transform(configs.OfArguments):
+class Transform(configs.Configured):
     """Base class of the transforms: a subclass writes `__call__`, and `size` unless it is 1.
 
     Decorate it with `@keras.saving.register_keras_serializable(...)`, so that a GAN's file knows

@@ -68,10 +68,10 @@ def as_float(x):
             f'`x.astype("float32")`; images in [0, 1], or as uint8, which is divided by 255.'
         )
     if x.dtype == np.uint8:
-        if x.size and x.max() == 1:
+        if x.size and 0 < x.max() <= (127 if x.ndim < 3 else 1):
             raise ValueError(
-                "`x` is uint8, which is divided by 255, and holds only 0 and 1. Pass "
-                '`x.astype("float32")`, or pixels that are 0 and 255.'
+                f"`x` is uint8, which is divided by 255, and holds only 0 to {x.max()}. Pass "
+                f'`x.astype("float32")`, or pixels from 0 to 255.'
             )
         return np.divide(x, 255, dtype="float32")
     return x.astype("float32", copy=False)

@@ -49,9 +49,7 @@ def with_copied_batches(data):
     """
     if isinstance(data, keras.utils.PyDataset):
         return MappedDataset(data, _copy)
-    if inspect.isgenerator(data):
-        return (_copy(batch) for batch in data)
-    return data
+    return (_copy(batch) for batch in data) if inspect.isgenerator(data) else data
 
 
 def synchronize(variables):

@@ -46,9 +46,7 @@ def count_devices(model):
 
 
 def process():
-    if not dist.is_initialized():
-        return 0, 1
-    return dist.get_rank(), dist.get_world_size()
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def with_copied_batches(data):

@@ -78,7 +78,7 @@ def unequal_line(items, name, shape=None):
         height, width = _size(shape)
         line = f"np.stack([np.asarray(i.resize(({width}, {height}))) for i in {name}]) / 255"
     else:
-        line = one_shape_line(items, name, shape if len(shape or ()) == 3 else (64, 64))
+        line = one_shape_line(items, shapes, name, shape if len(shape or ()) == 3 else None)
     return f"{shapes[0]} and {shapes[1]}. Give all the same: `{line}`."
 
 

@@ -71,10 +71,10 @@ def as_examples(raw, example_shape, kind=None, white=None):
         )
     if x.ndim == 0:
         raise ValueError(f"The data are a {_type(raw)}, and a batch (n, ...) is expected.")
-    if white is None and x.dtype.kind == "u" and x.size:  # Answers of 0 and 1, and counts.
-        white = 1 if x.max() <= (np.iinfo(x.dtype).max // 2 if x.ndim < 3 else 1) else None
     are_levels = white is not None and x.dtype.kind in "iu" and x.size
     first = int(are_levels and x.min() == 1 and x.max() == white + 1)
+    if white is None and x.dtype.kind == "u" and x.size:  # Answers of 0 and 1, and counts.
+        white = 1 if x.max() <= (np.iinfo(x.dtype).max // 2 if x.ndim < 3 else 1) else None
     check_type(raw, x.dtype, "" if kind is None else "in each batch ", white, first)
     return x
 

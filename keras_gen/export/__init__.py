@@ -77,8 +77,8 @@ def export(model, filepath, format="tf_saved_model", verbose=True, overwrite=Fal
 
 def check_target(target, overwrite):
     """Raise ValueError unless an export may be put at `target`."""
-    if target.suffix in (".onnx", ".pb"):
-        raise ValueError(f'{target} would be a folder of files. Leave out "{target.suffix}".')
+    if target.suffix == ".onnx":
+        raise ValueError(f'{target} would be a folder: pass "{target.stem}" and format="onnx".')
     if not target.exists():
         return
     if not overwrite:

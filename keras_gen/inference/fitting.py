@@ -25,8 +25,8 @@ def fit_prior(vae, x, kind="gaussian_mixture", k=50, steps=2_000, y=None, seed=N
     examples is greatest. The new prior is a `kg.priors.Mixture` or `Flow` of greatest likelihood at
     draws from it. Networks stay as they are, so reconstructions do too; samples and likelihoods are
     of the new prior, which is saved with the model. It stays as it is: to train it, set
-    `vae.prior.trainable = True` and compile again. After a prior that was trained, the optimizer
-    begins anew.
+    `vae.prior.trainable = True` and compile again. If the old prior was trained, the optimizer
+    starts again.
 
     Args:
         vae: A trained `VAE` or one of its subclasses, but of one layer of latents, with the

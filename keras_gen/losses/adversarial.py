@@ -13,7 +13,7 @@ from keras_gen.dtypes import in_float32
 from keras_gen.identifiers import resolve
 
 
-class AdversarialLoss(configs.ChecksNumbers, configs.OfArguments):
+class AdversarialLoss(configs.ChecksNumbers, configs.Configured):
     """Base class of the losses: a subclass writes `discriminator_value` and `generator_value`.
 
     Decorate it with `@keras.saving.register_keras_serializable(...)`, so that a GAN's file knows

@@ -27,7 +27,7 @@ def _check_weight(name, value):
     return value
 
 
-class Penalty(configs.ChecksNumbers, configs.OfArguments):
+class Penalty(configs.ChecksNumbers, configs.Configured):
     """Base class of the penalties; `GradientPenalty` is only the one of WGAN-GP.
 
     A subclass writes `points` and `value`, and `draw` if its points are random. Decorate it with

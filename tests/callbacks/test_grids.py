@@ -283,6 +283,8 @@ def test_a_grid_has_several_images_of_a_class_below_each_other(tmp_path):
 
 
 def test_letters_with_accents_are_drawn():
+    pytest.importorskip("matplotlib", reason="Pillow's own font has no such letters")
+
     def label(name):
         return kg.callbacks.image_grid(np.ones((1, 32, 32, 1)), scale=3, column_labels=[name])
 

@@ -84,7 +84,7 @@ def test_what_cannot_be_fitted_is_refused(build, settings, match):
         build().fit_prior(tiny.images(4), **settings)
 
 
-def test_after_a_learned_prior_the_optimizer_begins_anew_and_is_saved(tmp_path):
+def test_after_a_learned_prior_the_optimizer_starts_again_and_is_saved(tmp_path):
     vae, x = two_clusters()
     vae = kg.VAE(vae.encoder, vae.decoder, "gaussian", prior=Mixture(3, seed=0), seed=0)
     vae.compile(keras.optimizers.Adam(1e-3, beta_1=0.3), jit_compile=False)

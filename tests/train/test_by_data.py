@@ -73,17 +73,20 @@ def test_a_vae_of_a_folder_is_convolutional_with_a_likelihood_for_its_colours(
 
 
 @pytest.mark.parametrize("sides", [(15, 15), (18, 25), (6, 6)])
-def test_a_vae_of_images_that_have_no_half_is_dense(tmp_path, sides, capsys):
-    args = vae.make_parser().parse_args(["--dataset", str(tmp_path)])
-    vae.settle(args)
-
+def test_a_vae_of_images_that_have_no_half_is_told_what_works(tmp_path, sides):
     class Data(list):
         num_examples, images = 1_000, np.zeros((1_000, *sides, 3), "uint8")
 
-    vae.fill_in_by_data(args, Data(range(16)))
-    assert (args.network, args.hidden) == ("mlp", [500, 500])
-    assert "an odd or a small side is not halved" in capsys.readouterr().out
-    assert vae.build(args, (*sides, 3)).encoder.input_shape == (None, *sides, 3)
+    def settings(*words):
+        args = vae.make_parser().parse_args(["--dataset", str(tmp_path), *words])
+        vae.settle(args)
+        vae.fill_in_by_data(args, Data(range(16)))
+        return args
+
+    with pytest.raises(ValueError, match="Pass --network mlp, or an even --size of at least 8"):
+        settings()
+    built = vae.build(settings("--network", "mlp"), (*sides, 3))
+    assert built.encoder.input_shape == (None, *sides, 3)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +126,19 @@ def test_packed_images_are_not_augmented_unless_told(tmp_path):
     gan.settle(args)
 
     class Data(list):
-        num_examples, images = 100, np.zeros((100, 8, 8, 1), "uint8")
+        num_examples, images, batch_size = 100, np.zeros((100, 8, 8, 1), "uint8"), 32
 
     by_data.choose(args, Data(range(3)))
     assert args.augment == "none"
 
 
 def test_a_folder_smaller_than_a_batch_makes_a_smaller_batch(tmp_path, capsys):
-    for i in range(11):
+    for i in range(10):
         Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"{i}.png")
     words = ["--dataset", str(tmp_path), "--d-steps", "2", "--latent-dim", "2", "--filters", "2"]
     args = gan.make_parser().parse_args(words)
     gan.settle(args)
     train, _ = gan.load(args)
-    assert (args.batch_size, len(train), train.num_read) == (5, 1, 10)
-    assert "The batch size is 5, and not 32: there are so few images." in capsys.readouterr().out
+    # The options stay, for --resume with the same ones.
+    assert (args.batch_size, len(train), train.num_read) == (32, 1, 8)
+    assert "The batch size is 4, and not 32: there are so few images." in capsys.readouterr().out

@@ -88,7 +88,11 @@ def test_it_goes_on_with_the_arguments_of_the_run(train, stopped):
     assert code == 0
     assert "is finished: there is nothing to resume. --from" in said
     code, said = train("--resume", "--epochs", "9")
-    assert code == 2 and "was started with epochs = 4" in said and "trains on from its" in said
+    assert (
+        code == 2
+        and "was started with epochs = 4" in said
+        and "to train on from its weights" in said
+    )
     assert before == {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
 
 

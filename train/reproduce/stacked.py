@@ -45,7 +45,7 @@ def run(seed, data):
 
 
 def train(seed, data):
-    """Train, and return the steps, the seconds, and the modes of 26,000 samples."""
+    """Train and draw, and return the machine, the seconds and the modes of 26,000 samples."""
     import keras
 
     import keras_gen as kg

@@ -97,6 +97,7 @@ DEFAULTS = {
         "discriminator_learning_rate": 2e-4,
         "ema": 0.999,
     },
+    "stacked_mnist": {**_IMAGES, "epochs": 5},  # Of 128,000 images.
     # Your own images. `by_data.choose` says the rest: filters, augmentation and epochs; with labels
     # where folders are classes.
     "folder": {

@@ -204,7 +204,7 @@ def test_a_run_goes_on_without_its_report(tmp_path, capsys, monkeypatch):
         (gan, "--recipe r3gan", {"recipe": ("r3gan", None)}),
         (gan, "--augment diff_augment", {"augment": ("diff_augment", "none")}),
         (gan, "--no-conditional", {"conditional": (False, True)}),
-        (gan, "--dataset mnist --epochs 9", {"epochs": (9, 5)}),
+        (gan, "--dataset mnist --epochs 9", {"epochs": (9, 8)}),
     ],
 )
 def test_a_setting_differs_from_the_default_if_it_was_typed(script, typed, differs):

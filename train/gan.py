@@ -210,7 +210,7 @@ def pictures(args, train):
 
 
 def counts_digits(args):
-    """Return whether the modes of Stacked MNIST are counted: by one process, after training."""
+    """Return whether the modes of Stacked MNIST are counted: not with --preview, --distribute."""
     return args.dataset == "stacked_mnist" and not (args.preview or args.distribute)
 
 

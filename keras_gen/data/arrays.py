@@ -16,7 +16,7 @@ class ArrayDataset(OrderedDataset):
 
     Args:
         x: images (n, height, width, channels) or other examples (n, ...): float32, or uint8,
-            which is divided by 255 and so refused if it holds only 0 and 1.
+            which is divided by 255, and refused if small: 0 and 1, or a table below 128.
         y: integer labels (n,), or None.
         batch_size: examples per batch; the last batch may hold fewer.
         shuffle: `False` keeps the order of the arrays.
@@ -70,7 +70,7 @@ def as_float(x):
     if x.dtype == np.uint8:
         if x.size and 0 < x.max() <= (127 if x.ndim < 3 else 1):
             raise ValueError(
-                f"`x` is uint8, which is divided by 255, and holds only 0 to {x.max()}. Pass "
+                f"`x` is uint8, which is divided by 255, and reaches only {x.max()}. Pass "
                 f'`x.astype("float32")`, or pixels from 0 to 255.'
             )
         return np.divide(x, 255, dtype="float32")

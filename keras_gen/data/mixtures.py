@@ -76,7 +76,7 @@ def ring(num_examples=100_000, *, modes=8, radius=1.0, sigma=0.01, **kwargs):
 
 
 def grid(num_examples=100_000, *, side=5, spacing=2.0, sigma=0.05, **kwargs):
-    """Return Gaussians on a square grid about 0: as `MixtureDataset(..., **kwargs)`.
+    """Return Gaussians on a square grid about 0, as `MixtureDataset(..., **kwargs)`.
 
     There are `side` times `side`, by default 25, at {-4, -2, 0, 2, 4}^2.
 

@@ -25,7 +25,7 @@ def stacked(seed, **data):
     rows = []
     for i in range(seed, seed + SEEDS):
         found = run(i, data)
-        # PacGAN, table 3: 867 modes and a KL of .90 by packing 3, with the same networks.
+        # PacGAN, table 3: 867 modes and a KL of .90 by packing 3, with such networks.
         rows.append(AtLeast(f"seed {i}", "modes of 1,000", int(found["modes"]), 950))
         rows.append(AtMost(f"seed {i}", "KL over modes, nats", float(found["mode_kl"]), 0.5))
     return rows
@@ -72,7 +72,7 @@ def train(seed, data):
 
 
 def players():
-    """Return the networks of Metz et al. (2017), appendix C, with a D of half the channels of G."""
+    """Return networks of the sizes of Metz et al. (2017), with a D of half the channels of G."""
     import keras
     from keras import layers
 
